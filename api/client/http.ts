@@ -1,0 +1,191 @@
+/**
+ * KubeClient over HTTPS, for the kubelet and the command line.
+ *
+ * Transport errors are retried by the callers that can (informers); a Status answer becomes a StatusError at once.
+ */
+import { Agent, type Dispatcher, request } from "undici";
+import { CodedError } from "#lib/errors.ts";
+import { type KindRef, apiVersionOf, collectionPath } from "../kind.ts";
+import type { KubeList, KubeObject, ObjectKey } from "../meta.ts";
+import { keyOf } from "../meta.ts";
+import { type Status, StatusError, statusCodes } from "../status.ts";
+import type { DeleteOptions, KubeClient, ListOptions, MergePatch, WatchEvent } from "./client.ts";
+import { splitLines } from "./lines.ts";
+
+/** The server answered, but not as a Kubernetes API does. */
+export class ProtocolError extends CodedError<"NotAStatus"> {}
+
+export interface HttpClientOptions {
+  /** `https://host:port` */
+  readonly server: string;
+  /** PEM texts. */
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+  /** Time for an answer's headers, in ms. Default 30 000. Watches are not limited. */
+  readonly headersTimeoutMs?: number;
+}
+
+type Query = Readonly<Record<string, string | undefined>>;
+
+/** Bytes of one watch event or answer that is no stream, at most. An object is at most 3 MB. */
+const bodyBytesMax = 64 * 1024 * 1024;
+
+export class HttpKubeClient implements KubeClient {
+  readonly #server: string;
+  readonly #agent: Agent;
+  readonly #headersTimeoutMs: number;
+
+  constructor({ server, ca, cert, key, headersTimeoutMs }: HttpClientOptions) {
+    this.#server = server;
+    this.#headersTimeoutMs = headersTimeoutMs ?? 30_000;
+    this.#agent = new Agent({ connect: { ca, cert, key }, allowH2: false, connections: null, pipelining: 1 });
+  }
+
+  get<T extends KubeObject>(kind: KindRef<T>, key: ObjectKey): Promise<T> {
+    return this.#json("GET", objectPath(kind, key));
+  }
+
+  list<T extends KubeObject>(kind: KindRef<T>, options: ListOptions = {}): Promise<KubeList<T>> {
+    return this.#json("GET", collectionPath(kind, options.namespace), listQuery(options));
+  }
+
+  async *watch<T extends KubeObject>(
+    kind: KindRef<T>,
+    options: ListOptions,
+    signal: AbortSignal,
+  ): AsyncIterable<WatchEvent<T>> {
+    const query = { ...listQuery(options), watch: "true", allowWatchBookmarks: "true" };
+    const response = await this.#send("GET", collectionPath(kind, options.namespace), { query, signal });
+    for await (const line of splitLines(response.body, bodyBytesMax)) {
+      const event = JSON.parse(line) as WatchEvent<T>;
+      if (event.type === "ERROR") throw toStatusError(event.object);
+      yield event;
+    }
+  }
+
+  create<T extends KubeObject>(kind: KindRef<T>, object: T): Promise<T> {
+    return this.#json("POST", collectionPath(kind, object.metadata.namespace), {}, typed(kind, object));
+  }
+
+  update<T extends KubeObject>(kind: KindRef<T>, object: T): Promise<T> {
+    return this.#json("PUT", objectPath(kind, keyOf(object)), {}, typed(kind, object));
+  }
+
+  updateStatus<T extends KubeObject>(kind: KindRef<T>, object: T): Promise<T> {
+    return this.#json("PUT", `${objectPath(kind, keyOf(object))}/status`, {}, typed(kind, object));
+  }
+
+  patch<T extends KubeObject>(kind: KindRef<T>, key: ObjectKey, patch: MergePatch): Promise<T> {
+    return this.#json("PATCH", objectPath(kind, key), {}, patch);
+  }
+
+  patchStatus<T extends KubeObject>(kind: KindRef<T>, key: ObjectKey, patch: MergePatch): Promise<T> {
+    return this.#json("PATCH", `${objectPath(kind, key)}/status`, {}, patch);
+  }
+
+  delete<T extends KubeObject>(kind: KindRef<T>, key: ObjectKey, options: DeleteOptions = {}): Promise<T> {
+    return this.#json("DELETE", objectPath(kind, key), {}, { kind: "DeleteOptions", apiVersion: "v1", ...options });
+  }
+
+  /** A GET whose answer is a stream of bytes: pod logs. */
+  async stream(path: string, query: Query, signal?: AbortSignal): Promise<AsyncIterable<Buffer>> {
+    const response = await this.#send("GET", path, { query, ...(signal === undefined ? {} : { signal }) });
+    return response.body;
+  }
+
+  /** A write with query parameters and the server's warnings, as the command line needs it. */
+  async write(
+    method: "POST" | "PUT" | "PATCH",
+    path: string,
+    query: Query,
+    body: unknown,
+  ): Promise<{ object: KubeObject; warnings: string[] }> {
+    const response = await this.#send(method, path, { query, body });
+    const warnings = [response.headers["warning"] ?? []].flat().map(warningText);
+    return { object: (await readJSON(response)) as KubeObject, warnings };
+  }
+
+  close(): Promise<void> {
+    return this.#agent.destroy();
+  }
+
+  async #json<T>(method: string, path: string, query: Query = {}, body?: unknown): Promise<T> {
+    return (await readJSON(await this.#send(method, path, { query, body }))) as T;
+  }
+
+  async #send(
+    method: string,
+    path: string,
+    options: { query: Query; body?: unknown; signal?: AbortSignal },
+  ): Promise<Dispatcher.ResponseData> {
+    const url = new URL(path, this.#server);
+    for (const [name, value] of Object.entries(options.query)) {
+      if (value !== undefined) url.searchParams.set(name, value);
+    }
+    const contentType = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+    const response = await request(url, {
+      method,
+      dispatcher: this.#agent,
+      headers: { accept: "application/json", ...(options.body === undefined ? {} : { "content-type": contentType }) },
+      body: options.body === undefined ? null : JSON.stringify(options.body),
+      headersTimeout: this.#headersTimeoutMs,
+      bodyTimeout: 0,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    if (response.statusCode >= 400) throw await readFailure(response, `${method} ${url.pathname}`);
+    return response;
+  }
+}
+
+/** The path of one object. */
+export function objectPath(kind: KindRef, key: ObjectKey): string {
+  return `${collectionPath(kind, key.namespace)}/${encodeURIComponent(key.name)}`;
+}
+
+function typed<T extends KubeObject>(kind: KindRef<T>, object: T): T {
+  return { ...object, apiVersion: apiVersionOf(kind), kind: kind.kind };
+}
+
+function listQuery({ labelSelector, fieldSelector, resourceVersion }: ListOptions): Query {
+  return { labelSelector, fieldSelector, resourceVersion };
+}
+
+async function readText(response: Dispatcher.ResponseData): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response.body) {
+    bytes += (chunk as Buffer).length;
+    if (bytes > bodyBytesMax)
+      throw new ProtocolError("NotAStatus", `Cannot read answer: more than ${bodyBytesMax} bytes`);
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+async function readJSON(response: Dispatcher.ResponseData): Promise<unknown> {
+  return JSON.parse(await readText(response));
+}
+
+/** The error behind an answer >= 400: a StatusError when the body is a Status. */
+async function readFailure(response: Dispatcher.ResponseData, action: string): Promise<Error> {
+  const text = await readText(response);
+  try {
+    const body = JSON.parse(text) as Partial<Status>;
+    if (body.kind === "Status") return toStatusError(body as Status);
+  } catch {
+    return new ProtocolError("NotAStatus", `Cannot ${action}: ${response.statusCode} ${text.slice(0, 200)}`);
+  }
+  return new ProtocolError("NotAStatus", `Cannot ${action}: ${response.statusCode}, wanted a Status`);
+}
+
+function toStatusError(status: Status): StatusError {
+  const reason = status.reason !== undefined && status.reason in statusCodes ? status.reason : "InternalError";
+  return new StatusError(reason, status.message ?? `code ${status.code}`, status.details);
+}
+
+/** The text of a `299 - "text"` warning header. */
+function warningText(header: string): string {
+  const quoted = /^299 \S+ "(.*)"$/.exec(header)?.[1];
+  return quoted === undefined ? header : quoted.replaceAll('\\"', '"');
+}

@@ -1,0 +1,92 @@
+/**
+ * What the launcher and the processes it runs say to each other, over Node's IPC channel.
+ *
+ *   agent ─ sidecarAdd ─▶ launcher ─ sidecarAdd ─▶ sidecar host ─ sidecarListening ─▶ launcher ─▶ agent
+ *   any process ─ keep ─▶ launcher (takes a duplicate of the listening socket, gives it to the successor at its start)
+ *
+ * The launcher outlives every other process, so it is the one that remembers: sockets, and which pods have sidecars.
+ */
+import type { SidecarSpec } from "#api/wire/sidecar.ts";
+import type { ImageMapEntry } from "#api/wire/image.ts";
+
+/** Addresses inside every cluster. */
+export const addresses = {
+  control: "100.64.0.1",
+  apiPort: 6443,
+  adsPort: 15010,
+  /** What `node` number n (from 1) has. */
+  node: (index: number): string => `100.64.0.${index + 1}`,
+  podCIDR: (index: number): string => `10.244.${index}.0/24`,
+  podGateway: (index: number): string => `10.244.${index}.1`,
+  serviceCIDR: "10.96.0.0/16",
+  kubernetesService: "10.96.0.1",
+  dns: "10.96.0.10",
+} as const;
+
+/** A port on the host and what answers behind it. */
+export interface PublishedPort {
+  readonly hostAddress: string;
+  readonly hostPort: number;
+  readonly kind: "svc" | "gateway";
+  readonly namespace: string;
+  readonly name: string;
+  readonly port: number;
+}
+
+export interface ControlConfig {
+  readonly cluster: string;
+  readonly stateDir: string;
+  /** Where the API answers on the host, for the kubeconfig. */
+  readonly apiAddress: string;
+  readonly nodes: number;
+}
+
+export interface AgentConfig {
+  readonly cluster: string;
+  readonly stateDir: string;
+  readonly nodeName: string;
+  /** From 1. */
+  readonly nodeIndex: number;
+  readonly images: readonly ImageMapEntry[];
+  readonly published: readonly PublishedPort[];
+}
+
+export interface SidecarHostConfig {
+  readonly cluster: string;
+  readonly nodeName: string;
+  readonly nodeIndex: number;
+  readonly published: readonly PublishedPort[];
+}
+
+/** First message to every process. `sockets` maps the names of kept sockets to descriptors that it inherited. */
+export interface Start<Config> {
+  readonly kind: "start";
+  readonly config: Config;
+  readonly sockets: Readonly<Record<string, number>>;
+}
+
+export type SidecarMessage =
+  | { readonly kind: "sidecarAdd"; readonly spec: SidecarSpec }
+  | { readonly kind: "sidecarRemove"; readonly podUid: string; readonly drainMs: number }
+  | { readonly kind: "sidecarListening"; readonly podUid: string }
+  | { readonly kind: "sidecarRemoved"; readonly podUid: string }
+  | { readonly kind: "sidecarFailed"; readonly podUid: string; readonly message: string }
+  /** Where the host relays a published `svc/` port to; absent address: nowhere yet. */
+  | { readonly kind: "relay"; readonly hostPort: number; readonly address?: string; readonly port: number };
+
+/** From a process to the launcher. */
+export type ToLauncher =
+  | { readonly kind: "ready" }
+  /** Cannot run at all: the message is for the user, and a restart would not help. */
+  | { readonly kind: "fatal"; readonly message: string }
+  | { readonly kind: "keep"; readonly name: string; readonly fd: number }
+  | { readonly kind: "drop"; readonly name: string }
+  | SidecarMessage;
+
+/** From the launcher to an agent: everything it knows about the node's sidecars, sent once after `start`. */
+export interface SidecarTable {
+  readonly kind: "sidecarTable";
+  readonly sidecars: readonly { readonly spec: SidecarSpec; readonly listening: boolean }[];
+}
+
+export type FromLauncher<Config> = Start<Config> | SidecarMessage | SidecarTable;

@@ -1,0 +1,78 @@
+/**
+ * The network between the nodes, as a shell script. Pure.
+ *
+ *   control 100.64.0.1 ─┐
+ *   node1   100.64.0.2 ─┼─ routed veths ─ the cluster's first network namespace, a router and nothing else
+ *   node2   100.64.0.3 ─┘                 10.244.N.0/24 via node N
+ *
+ * No bridge: replies must pass the conntrack of the node that translated them (reference: routed pods).
+ * There is no default route here, so nothing that is not the cluster's ever leaves.
+ */
+import { addresses } from "../ipc.ts";
+
+const router = "100.64.255.254";
+
+/** Lines that make one member's network namespace and its link to the router. */
+function member(name: string, address: string): string[] {
+  return [
+    `touch /run/netns/${name}`,
+    `unshare --net=/run/netns/${name} true`,
+    `ip link add ${name} type veth peer name eth0 netns ${name}`,
+    `ip addr add ${router}/32 dev ${name}`,
+    `ip link set ${name} up`,
+    `ip route add ${address}/32 dev ${name}`,
+    `nsenter --net=/run/netns/${name} dash -e <<'INSIDE'`,
+    "ip link set lo up",
+    `ip addr add ${address}/32 dev eth0`,
+    "ip link set eth0 up",
+    `ip route add default via ${router} dev eth0 onlink`,
+    "INSIDE",
+  ];
+}
+
+/** Lines that turn a member into a node: forwarding, the service range, the DNS address. */
+function node(name: string, index: number): string[] {
+  return [
+    `ip route add ${addresses.podCIDR(index)} via ${addresses.node(index)} dev ${name} onlink`,
+    `nsenter --net=/run/netns/${name} dash -e <<'INSIDE'`,
+    "echo 1 >/proc/sys/net/ipv4/ip_forward",
+    `ip addr add ${addresses.dns}/32 dev lo`,
+    // Output nat runs after routing: without a route, calls from the node itself fail before translation.
+    `ip route add ${addresses.serviceCIDR} dev lo src ${addresses.node(index)}`,
+    `ip route add blackhole ${addresses.podCIDR(index)}`,
+    "INSIDE",
+  ];
+}
+
+/** What every process in the cluster resolves names with. */
+export const resolvConf: string = [
+  `nameserver ${addresses.dns}`,
+  "search default.svc.cluster.local svc.cluster.local cluster.local",
+  "options ndots:5",
+  "",
+].join("\n");
+
+/**
+ * Puts the cluster's resolv.conf in place of the host's, inside our mount namespace only. Where /etc/resolv.conf is a link
+ * into /run, as with systemd-resolved, the file is made in our own /run.
+ */
+const placeResolvConf = [
+  "cat >/run/wherry/resolv.conf <<'RESOLV'",
+  `${resolvConf}RESOLV`,
+  "target=$(readlink -m /etc/resolv.conf)",
+  'case $target in /run/*) mkdir -p "$(dirname "$target")"; cp /run/wherry/resolv.conf "$target" ;;',
+  '*) if [ -e "$target" ]; then mount --bind /run/wherry/resolv.conf "$target"; fi ;; esac',
+];
+
+/** The whole script for `nodes` nodes named node1, node2, … */
+export function planFabric(nodes: number): string {
+  const members = Array.from({ length: nodes }, (_, at) => at + 1);
+  return [
+    "mkdir -p /run/netns /run/wherry",
+    ...placeResolvConf,
+    "echo 1 >/proc/sys/net/ipv4/ip_forward",
+    ...member("control", addresses.control),
+    ...members.flatMap((index) => [...member(`node${index}`, addresses.node(index)), ...node(`node${index}`, index)]),
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,176 @@
+/**
+ * The launcher: makes the private cluster, runs its processes, remembers what they must not lose.
+ *
+ *   namespaces ─▶ fabric ─▶ control ─▶ (ready) ─▶ agents and sidecar hosts, one each a node
+ *
+ * Invariant: it holds no state of the cluster but descriptors and sidecar tables; everything ends with it.
+ */
+import { mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+import type { Clock } from "#lib/clock.ts";
+import type { Logger } from "#lib/log.ts";
+import type { ImageMapEntry } from "#api/wire/image.ts";
+import { CliError } from "../errors.ts";
+import type { AgentConfig, ControlConfig, PublishedPort, SidecarHostConfig, ToLauncher } from "../ipc.ts";
+import { planFabric } from "./fabric.ts";
+import { type Namespaces, createNamespaces, enterCommand, runInside } from "./namespaces.ts";
+import { bindHost, formatListening, publishedSocketName } from "./publish.ts";
+import { SidecarRelay } from "./sidecar-relay.ts";
+import { type LauncherRecord, removeRecord, startTicksOf, writeRecord } from "./state-dir.ts";
+import { Supervisor } from "./supervisor.ts";
+
+export interface LauncherConfig {
+  readonly cluster: string;
+  readonly stateDir: string;
+  /** Nodes of the cluster, 1 to 250. */
+  readonly nodes: number;
+  readonly published: readonly PublishedPort[];
+  readonly images: readonly ImageMapEntry[];
+}
+
+interface NodeProcesses {
+  readonly agent: Supervisor<AgentConfig>;
+  readonly sidecarHost: Supervisor<SidecarHostConfig>;
+}
+
+export class Launcher {
+  readonly #config: LauncherConfig;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  #namespaces: Namespaces | undefined;
+  #control: Supervisor<ControlConfig> | undefined;
+  readonly #nodes: NodeProcesses[] = [];
+
+  constructor(config: LauncherConfig, clock: Clock, log: Logger) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  /** Starts everything; resolves with the record once the API server and every node agent are ready. */
+  async start(): Promise<LauncherRecord> {
+    const { published, nodes, stateDir } = this.#config;
+    // Ports first: when one is taken, nothing else was made.
+    const apiFd = bindHost("127.0.0.1", 0);
+    const sockets = published.map((port) => ({ port, fd: bindHost(port.hostAddress, port.hostPort) }));
+    const namespaces = await createNamespaces(this.#env());
+    this.#namespaces = namespaces;
+    runInside(namespaces.initPid, planFabric(nodes));
+    const record = this.#record(namespaces.initPid, formatListening(apiFd));
+    writeRecord(stateDir, record);
+
+    await this.#startControl(apiFd, record.apiAddress);
+    const ready = Array.from({ length: nodes }, (_, at) => this.#startNode(at + 1, sockets));
+    await Promise.all(ready);
+    return record;
+  }
+
+  /** Resolves when the cluster's init ended by itself. */
+  get ended(): Promise<void> {
+    return this.#namespaces?.ended ?? Promise.resolve();
+  }
+
+  /** Ends every process of the cluster at once; the kernel takes the namespaces with them. */
+  async stop(): Promise<void> {
+    removeRecord(this.#config.stateDir);
+    for (const process of this.#all()) process.stop();
+    this.#namespaces?.stop();
+    await this.#namespaces?.ended;
+  }
+
+  #all(): { stop(): void }[] {
+    const nodes = this.#nodes.flatMap(({ agent, sidecarHost }) => [agent, sidecarHost]);
+    return this.#control === undefined ? nodes : [this.#control, ...nodes];
+  }
+
+  #env(): NodeJS.ProcessEnv {
+    return { ...process.env, WHERRY_CLUSTER: this.#config.cluster, NODE_OPTIONS: "" };
+  }
+
+  #record(initPid: number, apiAddress: string): LauncherRecord {
+    const { nodes, published } = this.#config;
+    const startTicks = startTicksOf(process.pid) ?? "";
+    return { pid: process.pid, startTicks, initPid, nodes, apiAddress, published };
+  }
+
+  async #startControl(apiFd: number, apiAddress: string): Promise<void> {
+    const { cluster, stateDir, nodes } = this.#config;
+    const ready = this.#gate("control");
+    this.#control = this.#supervise<ControlConfig>({
+      name: "control",
+      netns: "control",
+      program: "control.ts",
+      config: { cluster, stateDir, apiAddress, nodes },
+      onMessage: ready.receive,
+    });
+    this.#control.descriptors.keep("api-host", apiFd);
+    this.#control.start();
+    await ready.opened;
+  }
+
+  async #startNode(index: number, sockets: readonly { port: PublishedPort; fd: number }[]): Promise<void> {
+    const { cluster, stateDir, published, images } = this.#config;
+    const nodeName = `node${index}`;
+    const ready = this.#gate(`agent of ${nodeName}`);
+    const relay = new SidecarRelay(this.#log);
+    const sidecarHost = this.#supervise<SidecarHostConfig>({
+      name: `sidecars-${nodeName}`,
+      netns: nodeName,
+      program: "sidecar-host.ts",
+      config: { cluster, nodeName, nodeIndex: index, published },
+      onMessage: (message) => relay.fromHost(message),
+      onStart: () => relay.hostStarted(),
+    });
+    const agent = this.#supervise<AgentConfig>({
+      name: `agent-${nodeName}`,
+      netns: nodeName,
+      program: "agent.ts",
+      config: { cluster, stateDir, nodeName, nodeIndex: index, images, published },
+      onMessage: (message) => (ready.receive(message), relay.fromAgent(message)),
+      onStart: () => relay.agentStarted(),
+    });
+    relay.connect(agent, sidecarHost);
+    for (const { port, fd } of sockets) sidecarHost.descriptors.keep(publishedSocketName(port.hostPort), fd);
+    this.#nodes.push({ agent, sidecarHost });
+    sidecarHost.start();
+    agent.start();
+    await ready.opened;
+  }
+
+  /** Opens with the first `ready`, fails with a `fatal` before it. */
+  #gate(name: string): { opened: Promise<void>; receive: (message: ToLauncher) => void } {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const receive = (message: ToLauncher): void => {
+      if (message.kind === "ready") resolve();
+      if (message.kind === "fatal") reject(new CliError("Failed", message.message));
+    };
+    void this.#namespaces?.ended.then(() => reject(new CliError("Failed", `Cannot start ${name}: the cluster ended`)));
+    return { opened: promise, receive };
+  }
+
+  #supervise<Config>(options: {
+    name: string;
+    netns: string;
+    program: string;
+    config: Config;
+    onMessage: (message: ToLauncher) => void;
+    onStart?: () => void;
+  }): Supervisor<Config> {
+    const { name, netns, program, config, onMessage, onStart } = options;
+    const script = join(import.meta.dirname, "..", program);
+    const node = [process.execPath, "--disable-warning=ExperimentalWarning", script];
+    const logs = join(this.#config.stateDir, "logs");
+    mkdirSync(logs, { recursive: true, mode: 0o700 });
+    return new Supervisor({
+      name,
+      command: enterCommand(this.#namespaces?.initPid ?? 0, netns, node),
+      env: this.#env(),
+      config,
+      logFd: openSync(join(logs, `${name}.log`), "a", 0o600),
+      clock: this.#clock,
+      log: this.#log,
+      onMessage,
+      ...(onStart === undefined ? {} : { onStart }),
+    });
+  }
+}

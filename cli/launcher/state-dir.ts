@@ -1,0 +1,108 @@
+/**
+ * Where a cluster keeps what outlives it: `${XDG_STATE_HOME:-~/.local/state}/wherry/<cluster>/`.
+ *
+ *   wherry.db      the store            pki/           certificates and keys (0600)
+ *   kubeconfig     for kubectl (0600)   logs/          one file a process
+ *   launcher.json  who runs it now and what it published; absent while it is down
+ */
+import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { CliError } from "../errors.ts";
+import type { PublishedPort } from "../ipc.ts";
+
+/** What launcher.json says of a running cluster. */
+export interface LauncherRecord {
+  readonly pid: number;
+  /** Start time of that pid in clock ticks since boot: tells it from a later process of the same number. */
+  readonly startTicks: string;
+  readonly initPid: number;
+  readonly nodes: number;
+  readonly apiAddress: string;
+  readonly published: readonly PublishedPort[];
+}
+
+/** Checks a cluster's name: a DNS label, for it becomes a folder and part of names. */
+export function checkClusterName(name: string): string {
+  if (/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(name)) return name;
+  throw new CliError(
+    "Usage",
+    `Cannot use cluster name ${JSON.stringify(name)}: wanted a DNS label (a-z, 0-9, -; at most 63)`,
+  );
+}
+
+function rootDir(env: NodeJS.ProcessEnv): string {
+  return join(env["XDG_STATE_HOME"] || join(homedir(), ".local", "state"), "wherry");
+}
+
+/** The state folder of `cluster`, made with mode 0700 when it is not there. */
+export function openStateDir(env: NodeJS.ProcessEnv, cluster: string): string {
+  const dir = stateDirOf(env, cluster);
+  try {
+    mkdirSync(join(dir, "logs"), { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new CliError("Failed", `Cannot make state folder ${dir}: ${(error as Error).message} (set XDG_STATE_HOME)`);
+  }
+  return dir;
+}
+
+export function stateDirOf(env: NodeJS.ProcessEnv, cluster: string): string {
+  return join(rootDir(env), cluster);
+}
+
+/** Names of the clusters that have a state folder. */
+export function listClusters(env: NodeJS.ProcessEnv): string[] {
+  try {
+    return readdirSync(rootDir(env)).sort();
+  } catch {
+    return []; // No folder, no clusters.
+  }
+}
+
+const recordFile = (dir: string): string => join(dir, "launcher.json");
+
+/** Writes the record so that no reader ever sees half of it. */
+export function writeRecord(dir: string, record: LauncherRecord): void {
+  const draft = `${recordFile(dir)}.new`;
+  writeFileSync(draft, JSON.stringify(record), { mode: 0o600 });
+  renameSync(draft, recordFile(dir));
+}
+
+export function removeRecord(dir: string): void {
+  rmSync(recordFile(dir), { force: true });
+}
+
+/** The record of the cluster that runs in `dir`, or undefined when none runs (a stale record counts as none). */
+export function readRecord(dir: string): LauncherRecord | undefined {
+  let record: LauncherRecord;
+  try {
+    record = JSON.parse(readFileSync(recordFile(dir), "utf8")) as LauncherRecord;
+  } catch {
+    return undefined; // Absent, or left half-written by a crash of an older version: either way nothing runs by it.
+  }
+  return startTicksOf(record.pid) === record.startTicks ? record : undefined;
+}
+
+/** Start time of a process, field 22 of /proc/PID/stat; undefined when there is none. */
+export function startTicksOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The command name may hold spaces and parentheses: fields count from the last ")".
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  } catch {
+    return undefined; // No such process.
+  }
+}
+
+/** The record of a cluster that must be running. */
+export function requireRunning(env: NodeJS.ProcessEnv, cluster: string): { dir: string; record: LauncherRecord } {
+  const dir = stateDirOf(env, checkClusterName(cluster));
+  const record = readRecord(dir);
+  if (record === undefined) {
+    throw new CliError(
+      "Failed",
+      `Cannot reach cluster ${cluster}: it is not running (start it: wherry up --name ${cluster})`,
+    );
+  }
+  return { dir, record };
+}

@@ -1,0 +1,114 @@
+/**
+ * `wherry up`: starts a cluster. The launcher is a process of its own, so that `--detach` is the same path: in the
+ * foreground we wait for it and it ends with us.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { openSync } from "node:fs";
+import { join } from "node:path";
+import { CliError } from "./errors.ts";
+import { loadImageMaps } from "./images.ts";
+import type { PublishedPort } from "./ipc.ts";
+import type { LauncherConfig } from "./launcher/launcher.ts";
+import { parsePublished } from "./launcher/publish.ts";
+import { type LauncherRecord, checkClusterName, openStateDir, readRecord } from "./launcher/state-dir.ts";
+import { realSystem, requireSystem } from "./preflight.ts";
+
+export interface UpOptions {
+  readonly name: string;
+  readonly detach?: boolean;
+  readonly nodes: string;
+  readonly publish: readonly string[];
+  readonly images: readonly string[];
+  readonly output: "text" | "json";
+}
+
+/** What the launcher process says to the command that started it. */
+export type LauncherReport =
+  | { readonly kind: "up"; readonly record: LauncherRecord }
+  | { readonly kind: "failed"; readonly message: string };
+
+export interface RunningCluster {
+  readonly record: LauncherRecord;
+  readonly stateDir: string;
+  /** Resolves with the exit status when the launcher ends; only in the foreground. */
+  readonly ended: Promise<number>;
+  readonly wasRunning: boolean;
+}
+
+function parseNodes(text: string): number {
+  const nodes = Number(text);
+  if (Number.isInteger(nodes) && nodes >= 1 && nodes <= 250) return nodes;
+  throw new CliError("Usage", `Cannot use --nodes ${text}: wanted a whole number from 1 to 250`);
+}
+
+export async function up(options: UpOptions): Promise<void> {
+  const cluster = await startCluster(options, options.publish.map(parsePublished));
+  report(cluster, options);
+  if (options.detach !== true && !cluster.wasRunning) process.exitCode = await cluster.ended;
+}
+
+/** Starts the cluster of `options`, or finds it running. Resolves when its API server and nodes are ready. */
+export async function startCluster(options: UpOptions, published: readonly PublishedPort[]): Promise<RunningCluster> {
+  const cluster = checkClusterName(options.name);
+  const nodes = parseNodes(options.nodes);
+  const images = loadImageMaps(process.env, options.images);
+  requireSystem(realSystem(process.env), (line) => process.stderr.write(`${line}\n`));
+  const stateDir = openStateDir(process.env, cluster);
+  const running = readRecord(stateDir);
+  if (running !== undefined) return { record: running, stateDir, ended: Promise.resolve(0), wasRunning: true };
+  const config: LauncherConfig = { cluster, stateDir, nodes, published, images };
+  const { child, record } = await startLauncher(config, options.detach === true);
+  const ended = new Promise<number>((resolve) => child.once("exit", (code) => resolve(code ?? 1)));
+  return { record, stateDir, ended, wasRunning: false };
+}
+
+async function startLauncher(
+  config: LauncherConfig,
+  detach: boolean,
+): Promise<{ child: ChildProcess; record: LauncherRecord }> {
+  const logFd = openSync(join(config.stateDir, "logs", "launcher.log"), "a", 0o600);
+  const script = join(import.meta.dirname, "launcher", "main.ts");
+  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", script], {
+    detached: detach,
+    cwd: "/",
+    env: { ...process.env, WHERRY_CLUSTER: config.cluster },
+    stdio: ["ignore", logFd, logFd, "ipc"],
+  });
+  child.send({ config, detach });
+  const outcome = await new Promise<LauncherReport>((resolve) => {
+    child.once("message", (message) => resolve(message as LauncherReport));
+    child.once("exit", () =>
+      resolve({
+        kind: "failed",
+        message: `Cannot start cluster ${config.cluster}: the launcher ended (see: ${config.stateDir}/logs)`,
+      }),
+    );
+  });
+  if (outcome.kind === "failed") throw new CliError("Failed", outcome.message);
+  if (detach) {
+    child.disconnect();
+    child.unref();
+  }
+  return { child, record: outcome.record };
+}
+
+function report({ record, stateDir, wasRunning }: RunningCluster, { name, output }: UpOptions): void {
+  if (output === "json") {
+    process.stdout.write(`${JSON.stringify({ name, stateDir, ...record })}\n`);
+    return;
+  }
+  const suffix = name === "default" ? "" : ` --name ${name}`;
+  const lines = [
+    `Cluster ${name} ${wasRunning ? "is already up" : "is up"}: ${record.nodes} nodes, API on https://${record.apiAddress}`,
+    ...record.published.map(
+      (port) =>
+        `  http://${port.hostAddress}:${port.hostPort} → ${port.kind}/${port.namespace}/${port.name}:${port.port}`,
+    ),
+    "Try:",
+    `  ./wherry get pods -A${suffix}`,
+    `  export KUBECONFIG=${stateDir}/kubeconfig`,
+    `  ./wherry down${suffix}`,
+    "",
+  ];
+  process.stdout.write(lines.join("\n"));
+}

@@ -1,0 +1,53 @@
+/**
+ * What runs containers. `process-runtime.ts` runs them as processes in namespaces; `fake-runtime.ts` has the same
+ * semantics in memory, for tests.
+ *
+ * Contract: containers outlive the runtime object. A new one finds them by `adopt`, running or already ended, with their
+ * exit codes; `onExit` is called once for each container that was started or adopted, whenever it ends.
+ */
+import type { RootFileSystem } from "./root-file-system.ts";
+
+export interface ContainerSpec {
+  readonly podUid: string;
+  readonly name: string;
+  /** 0 for the first start, one more with each restart. */
+  readonly attempt: number;
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly root: RootFileSystem;
+  readonly netnsPath: string;
+}
+
+export interface RunningContainer {
+  readonly podUid: string;
+  readonly name: string;
+  readonly attempt: number;
+  readonly startedAtMs: number;
+}
+
+export interface ContainerExit {
+  /** 128 + the signal's number when a signal ended it. */
+  readonly exitCode: number;
+  readonly finishedAtMs: number;
+}
+
+export interface Runtime {
+  /** Resolves when the container's processes run. Throws KubeletError RunContainerError. */
+  start(spec: ContainerSpec): Promise<RunningContainer>;
+  /** Containers of a pod that an earlier runtime object started: the last attempt of each. */
+  adopt(podUid: string): { container: RunningContainer; exit: ContainerExit | undefined }[];
+  onExit(container: RunningContainer, callback: (exit: ContainerExit) => void): void;
+  /** TERM goes to the program, KILL ends every process of the container. */
+  signal(container: RunningContainer, signal: "SIGTERM" | "SIGKILL"): void;
+  /** Runs a command inside. Output is cut at 64 KiB. */
+  exec(container: RunningContainer, command: readonly string[], timeoutMs: number): Promise<ExecResult>;
+  /** Forgets the pod's containers, which have ended. */
+  remove(podUid: string): void;
+  logFile(podUid: string, name: string): string;
+}
+
+export interface ExecResult {
+  /** Undefined when the time was up. */
+  readonly exitCode: number | undefined;
+  readonly output: string;
+}

@@ -1,0 +1,34 @@
+/** What a pod worker is given: effects, facts of the node, and whom to tell. */
+import type { Pod } from "#api/core/pod.ts";
+import type { ImageMapEntry } from "#api/wire/image.ts";
+import type { Clock } from "#lib/clock.ts";
+import type { Logger } from "#lib/log.ts";
+import type { AddressPool } from "./address-pool.ts";
+import type { PodDirs } from "./pod-dirs.ts";
+import type { PodWorker } from "./pod-worker.ts";
+import type { Prober } from "./prober.ts";
+import type { References } from "./references.ts";
+import type { Runtime } from "./runtime.ts";
+import type { Sidecars } from "./sidecars.ts";
+
+export interface WorkerDependencies {
+  readonly runtime: Runtime;
+  readonly prober: Prober;
+  readonly sidecars: Sidecars;
+  readonly references: References;
+  readonly dirs: PodDirs;
+  readonly addresses: AddressPool;
+  readonly images: readonly ImageMapEntry[];
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly nodeName: string;
+  readonly hostIP: string;
+  readonly nameserver: string;
+  readonly nodeBinary: string;
+  /** Runs a shell script in the node's network namespace; rejects with what it printed. */
+  readonly runScript: (script: string) => Promise<void>;
+  /** The pod's view may have changed: write its status. */
+  readonly changed: (worker: PodWorker) => void;
+  /** Nothing of the pod is left on the node: the object may go. */
+  readonly gone: (worker: PodWorker, pod: Pod) => void;
+}

@@ -1,0 +1,198 @@
+/**
+ * The few system calls that Node has no name for: network namespaces, marks, original destinations.
+ *
+ *   pod's namespace file ─▶ openNamespace ─▶ connectTCP / listenTCP / bindUDP in it ─▶ file descriptor ─▶ node:net, node:dgram
+ *
+ * Invariant: the calling thread is back in its own network namespace when any function here returns; if it cannot go
+ * back, the process aborts, for a socket made in the wrong namespace would be worse.
+ * Constants are those of x86-64 and arm64 Linux (asm-generic); IPv4 only.
+ */
+import { closeSync, openSync } from "node:fs";
+import { Socket } from "node:net";
+import koffi from "koffi";
+import { CodedError } from "./errors.ts";
+
+const AF_INET = 2;
+const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+const SO_MARK = 36;
+const SOL_IP = 0;
+const IP_FREEBIND = 15;
+const SO_ORIGINAL_DST = 80;
+const CLONE_NEWNET = 0x40000000;
+const SYS_pidfd_open = 434;
+const SYS_pidfd_getfd = 438;
+
+const libc = koffi.load(null);
+const setns = libc.func("int setns(int fd, int nstype)");
+const socket = libc.func("int socket(int domain, int type, int protocol)");
+const bind = libc.func("int bind(int fd, const uint8_t *address, uint32_t length)");
+const listen = libc.func("int listen(int fd, int backlog)");
+const setsockopt = libc.func("int setsockopt(int fd, int level, int option, const uint8_t *value, uint32_t length)");
+const getsockopt = libc.func(
+  "int getsockopt(int fd, int level, int option, _Out_ uint8_t *value, _Inout_ uint32_t *length)",
+);
+const getsockname = libc.func("int getsockname(int fd, _Out_ uint8_t *address, _Inout_ uint32_t *length)");
+const syscall = libc.func("long syscall(long number, long a, long b, long c)");
+const strerror = libc.func("const char *strerror(int code)");
+
+/** A system call that failed; `code` is the errno name. */
+export class LinuxError extends CodedError {}
+
+/** An IPv4 address and a port. */
+export interface SocketAddress {
+  /** Dotted quad. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A network namespace held open. Close it when its pod is gone. */
+export interface NetworkNamespace {
+  readonly fd: number;
+  close(): void;
+}
+
+const namesOfErrno: Readonly<Record<number, string>> = {
+  1: "EPERM",
+  2: "ENOENT",
+  13: "EACCES",
+  22: "EINVAL",
+  24: "EMFILE",
+  98: "EADDRINUSE",
+  99: "EADDRNOTAVAIL",
+};
+
+function check(result: number, action: string): number {
+  if (result >= 0) return result;
+  const errno = koffi.errno();
+  const code = namesOfErrno[errno] ?? `errno ${errno}`;
+  throw new LinuxError(code, `Cannot ${action}: ${code} ${String(strerror(errno))}`);
+}
+
+/** Opens the namespace behind `path` (a bind-mounted namespace file, or /proc/PID/ns/net). */
+export function openNamespace(path: string): NetworkNamespace {
+  const fd = openSync(path, "r");
+  return { fd, close: () => closeSync(fd) };
+}
+
+let own: NetworkNamespace | undefined;
+
+/** Runs `action` with the calling thread in `namespace`; undefined stays where we are. */
+export function inNamespace<T>(namespace: NetworkNamespace | undefined, action: () => T): T {
+  if (namespace === undefined) return action();
+  own ??= openNamespace("/proc/thread-self/ns/net");
+  check(setns(namespace.fd, CLONE_NEWNET) as number, "enter network namespace");
+  try {
+    return action();
+  } finally {
+    if ((setns(own.fd, CLONE_NEWNET) as number) !== 0) process.abort();
+  }
+}
+
+/** struct sockaddr_in: family in host order, port and address in network order. */
+function encodeAddress({ address, port }: SocketAddress): Uint8Array {
+  const bytes = new Uint8Array(16);
+  new DataView(bytes.buffer).setUint16(0, AF_INET, true);
+  new DataView(bytes.buffer).setUint16(2, port);
+  bytes.set(address.split(".").map(Number), 4);
+  return bytes;
+}
+
+function decodeAddress(bytes: Uint8Array): SocketAddress {
+  return { address: bytes.subarray(4, 8).join("."), port: (bytes[2] ?? 0) * 256 + (bytes[3] ?? 0) };
+}
+
+function setOption(fd: number, level: number, option: number, value: number): void {
+  const bytes = new Uint8Array(new Int32Array([value]).buffer);
+  check(setsockopt(fd, level, option, bytes, 4) as number, `set socket option ${level}/${option}`);
+}
+
+/** Runs `configure` on a new socket in `namespace`; closes it when that throws. */
+function makeSocket(
+  namespace: NetworkNamespace | undefined,
+  type: number,
+  action: string,
+  configure: (fd: number) => void,
+): number {
+  return inNamespace(namespace, () => {
+    const fd = check(socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) as number, action);
+    try {
+      configure(fd);
+      return fd;
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  });
+}
+
+export interface ListenOptions extends SocketAddress {
+  readonly namespace?: NetworkNamespace;
+  /** Connections that may wait for accept. Default 1024. */
+  readonly backlog?: number;
+}
+
+/** A listening TCP socket in a namespace, as a file descriptor. Port 0 lets the kernel choose. */
+export function listenTCP({ namespace, backlog, ...at }: ListenOptions): number {
+  return makeSocket(namespace, SOCK_STREAM, `listen on ${at.address}:${at.port}`, (fd) => {
+    setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    check(bind(fd, encodeAddress(at), 16) as number, `bind ${at.address}:${at.port}`);
+    check(listen(fd, backlog ?? 1024) as number, `listen on ${at.address}:${at.port}`);
+  });
+}
+
+/** A bound UDP socket in a namespace, as a file descriptor. The address may be one that is not up yet. */
+export function bindUDP({ namespace, ...at }: Omit<ListenOptions, "backlog">): number {
+  return makeSocket(namespace, SOCK_DGRAM, `bind ${at.address}:${at.port}`, (fd) => {
+    setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    setOption(fd, SOL_IP, IP_FREEBIND, 1);
+    check(bind(fd, encodeAddress(at), 16) as number, `bind ${at.address}:${at.port}`);
+  });
+}
+
+export interface DialOptions extends SocketAddress {
+  readonly namespace?: NetworkNamespace;
+  /** Firewall mark: a pod's interception rules let marked connections pass. Needs CAP_NET_ADMIN. */
+  readonly mark?: number;
+}
+
+/** Starts a TCP connection from inside a namespace. The socket behaves as from `net.connect`. */
+export function connectTCP({ namespace, mark, address, port }: DialOptions): Socket {
+  const fd = makeSocket(namespace, SOCK_STREAM, `connect to ${address}:${port}`, (made) => {
+    if (mark !== undefined) setOption(made, SOL_SOCKET, SO_MARK, mark);
+  });
+  const connection = new Socket({ fd, allowHalfOpen: true });
+  connection.connect({ host: address, port });
+  return connection;
+}
+
+/** The address that an intercepted connection was made to, before nftables redirected it; undefined when it was not. */
+export function originalDestination(fd: number): SocketAddress | undefined {
+  const bytes = new Uint8Array(16);
+  if ((getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, bytes, [16]) as number) !== 0) return undefined;
+  return decodeAddress(bytes);
+}
+
+/** The address that a socket is bound to. */
+export function localAddress(fd: number): SocketAddress {
+  const bytes = new Uint8Array(16);
+  check(getsockname(fd, bytes, [16]) as number, "read the socket address");
+  return decodeAddress(bytes);
+}
+
+/**
+ * Duplicates descriptor `fd` of process `pid` into this process (pidfd_getfd, Linux 5.6). Works on descendants in user
+ * namespaces that we own. The duplicate is close-on-exec.
+ */
+export function takeDescriptor(pid: number, fd: number): number {
+  const pidfd = check(syscall(SYS_pidfd_open, pid, 0, 0) as number, `open process ${pid}`);
+  try {
+    return check(syscall(SYS_pidfd_getfd, pidfd, fd, 0) as number, `take descriptor ${fd} of process ${pid}`);
+  } finally {
+    closeSync(pidfd);
+  }
+}
