@@ -1,8 +1,9 @@
 /** `wherry down`: stops a cluster. Idempotent: one that does not run is well. */
 import { rmSync } from "node:fs";
 import { realClock } from "#lib/clock.ts";
+import { signalProcess, startTicksOf } from "#lib/process.ts";
 import { CliError } from "./errors.ts";
-import { checkClusterName, readRecord, removeRecord, startTicksOf, stateDirOf } from "./launcher/state-dir.ts";
+import { checkClusterName, readRecord, removeRecord, stateDirOf } from "./launcher/state-dir.ts";
 
 /** Time for the launcher to end by itself, in ms; then it is killed, which ends the cluster all the same. */
 const patienceMs = 900;
@@ -12,21 +13,13 @@ export async function down({ name, purge }: { name: string; purge?: boolean }): 
   const record = readRecord(dir);
   if (record !== undefined) {
     const runs = (): boolean => startTicksOf(record.pid) === record.startTicks;
-    signal(record.pid, "SIGTERM");
+    signalProcess(record.pid, "SIGTERM");
     for (let waitedMs = 0; runs() && waitedMs < patienceMs; waitedMs += 10) await realClock.sleep(10);
-    if (runs()) signal(record.pid, "SIGKILL");
+    if (runs()) signalProcess(record.pid, "SIGKILL");
     for (let waitedMs = 0; runs() && waitedMs < patienceMs; waitedMs += 10) await realClock.sleep(10);
     if (runs()) throw new CliError("Failed", `Cannot stop cluster ${name}: launcher ${record.pid} does not end`);
     removeRecord(dir);
   }
   if (purge === true) rmSync(dir, { recursive: true, force: true });
   process.stdout.write(record === undefined ? `Cluster ${name} is not running\n` : `Cluster ${name} is down\n`);
-}
-
-function signal(pid: number, name: NodeJS.Signals): void {
-  try {
-    process.kill(pid, name);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
 }

@@ -5,6 +5,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { openSync } from "node:fs";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { splitLines } from "#api/client/lines.ts";
+import { assert } from "#lib/assert.ts";
 import { CliError } from "./errors.ts";
 import { loadImageMaps } from "./images.ts";
 import type { PublishedPort } from "./ipc.ts";
@@ -22,10 +25,19 @@ export interface UpOptions {
   readonly output: "text" | "json";
 }
 
-/** What the launcher process says to the command that started it. */
+/** What the launcher process is told, as one line on its standard input. */
+export interface LauncherStart {
+  readonly config: LauncherConfig;
+  /** True: it outlives the command that started it. */
+  readonly detach: boolean;
+}
+
+/** What the launcher process says, as one line on standard output, to the command that started it. */
 export type LauncherReport =
   | { readonly kind: "up"; readonly record: LauncherRecord }
   | { readonly kind: "failed"; readonly message: string };
+
+const reportBytesMax = 64 * 1024;
 
 export interface RunningCluster {
   readonly record: LauncherRecord;
@@ -67,29 +79,35 @@ async function startLauncher(
   detach: boolean,
 ): Promise<{ child: ChildProcess; record: LauncherRecord }> {
   const logFd = openSync(join(config.stateDir, "logs", "launcher.log"), "a", 0o600);
-  const script = join(import.meta.dirname, "launcher", "main.ts");
+  const script = join(import.meta.dirname, "launcher", "guardian.ts");
   const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", script], {
     detached: detach,
     cwd: "/",
     env: { ...process.env, WHERRY_CLUSTER: config.cluster },
-    stdio: ["ignore", logFd, logFd, "ipc"],
+    stdio: ["pipe", "pipe", logFd],
   });
-  child.send({ config, detach });
-  const outcome = await new Promise<LauncherReport>((resolve) => {
-    child.once("message", (message) => resolve(message as LauncherReport));
-    child.once("exit", () =>
-      resolve({
-        kind: "failed",
-        message: `Cannot start cluster ${config.cluster}: the launcher ended (see: ${config.stateDir}/logs)`,
-      }),
-    );
-  });
+  const { stdin, stdout } = child;
+  assert(stdin !== null && stdout !== null, "the launcher's standard input and output are pipes");
+  // Attached, the open pipe is our life line: the launcher ends when it closes.
+  stdin.on("error", () => undefined); // A launcher that is gone is reported by its silence below.
+  stdin.write(`${JSON.stringify({ config, detach } satisfies LauncherStart)}\n`);
+  const outcome = await readReport(stdout, config);
   if (outcome.kind === "failed") throw new CliError("Failed", outcome.message);
   if (detach) {
-    child.disconnect();
+    stdin.end();
     child.unref();
   }
   return { child, record: outcome.record };
+}
+
+/** The launcher's one line, or that it ended without it. */
+async function readReport(pipe: Readable, { cluster, stateDir }: LauncherConfig): Promise<LauncherReport> {
+  for await (const line of splitLines(pipe, reportBytesMax)) {
+    pipe.destroy();
+    return JSON.parse(line) as LauncherReport;
+  }
+  const message = `Cannot start cluster ${cluster}: the launcher ended (see: ${stateDir}/logs/launcher.log)`;
+  return { kind: "failed", message };
 }
 
 function report({ record, stateDir, wasRunning }: RunningCluster, { name, output }: UpOptions): void {

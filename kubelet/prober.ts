@@ -130,7 +130,10 @@ function probeHttp(
     const timer = clock.after(timeoutMs, () =>
       done({ ok: false, detail: `GET ${path}: no answer in ${timeoutMs} ms` }),
     );
-    request.once("error", (error) => done({ ok: false, detail: `GET ${path}: ${error.message}` }));
+    const failed = (error: Error): void => done({ ok: false, detail: `GET ${path}: ${error.message}` });
+    // A refused connection can fail before the request has taken the socket over.
+    socket.on("error", failed);
+    request.once("error", failed);
     request.once("response", ({ statusCode = 0 }) =>
       done({ ok: statusCode >= 200 && statusCode < 400, detail: `GET ${path}: status ${statusCode}` }),
     );

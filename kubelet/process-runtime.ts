@@ -6,10 +6,11 @@
  * The outer shell is detached and writes the exit code to a file, so neither the container nor its end is lost when this
  * process dies. The pid namespace is the only sure kill without cgroups: when pid 1 goes, all go.
  */
-import { type FSWatcher, closeSync, mkdirSync, openSync, readFileSync, rmSync, watch, writeFileSync } from "node:fs";
+import { type FSWatcher, closeSync, mkdirSync, openSync, rmSync, watch, writeFileSync } from "node:fs";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Clock, Timer } from "#lib/clock.ts";
+import { signalProcess, startTicksOf } from "#lib/process.ts";
 import { KubeletError } from "./errors.ts";
 import { type PodDirs, readOptional, writeWhole } from "./pod-dirs.ts";
 import { dropPrivileges, planRootFileSystem, quote } from "./root-file-system.ts";
@@ -120,9 +121,9 @@ export class ProcessRuntime implements Runtime {
     const record = this.#record(container.podUid, container.name);
     if (record === undefined || !isAlive(record)) return;
     const init = containerInit(record.pid);
-    if (init !== undefined) kill(init, signal);
+    if (init !== undefined) signalProcess(init, signal);
     // Not up yet: nothing of the program's has run, so the whole start is ended.
-    else kill(-record.pid, "SIGKILL");
+    else signalProcess(-record.pid, "SIGKILL");
   }
 
   async exec(container: RunningContainer, command: readonly string[], timeoutMs: number): Promise<ExecResult> {
@@ -192,24 +193,4 @@ function firstChild(pid: number): number | undefined {
 
 function isAlive({ pid, startTicks }: ContainerRecord): boolean {
   return startTicksOf(pid) === startTicks;
-}
-
-/** Field 22 of /proc/PID/stat; undefined for no process and for one that only waits to be reaped. */
-function startTicksOf(pid: number): string | undefined {
-  let stat: string;
-  try {
-    stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  } catch {
-    return undefined; // No such process.
-  }
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields[0] === "Z" ? undefined : fields[19];
-}
-
-function kill(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
 }

@@ -9,6 +9,7 @@ import { mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "#lib/clock.ts";
 import type { Logger } from "#lib/log.ts";
+import { startTicksOf } from "#lib/process.ts";
 import type { ImageMapEntry } from "#api/wire/image.ts";
 import { CliError } from "../errors.ts";
 import type { AgentConfig, ControlConfig, PublishedPort, SidecarHostConfig, ToLauncher } from "../ipc.ts";
@@ -16,7 +17,7 @@ import { planFabric } from "./fabric.ts";
 import { type Namespaces, createNamespaces, enterCommand, runInside } from "./namespaces.ts";
 import { bindHost, formatListening, publishedSocketName } from "./publish.ts";
 import { SidecarRelay } from "./sidecar-relay.ts";
-import { type LauncherRecord, removeRecord, startTicksOf, writeRecord } from "./state-dir.ts";
+import { type LauncherRecord, removeRecord, writeRecord } from "./state-dir.ts";
 import { Supervisor } from "./supervisor.ts";
 
 export interface LauncherConfig {

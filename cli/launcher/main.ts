@@ -1,21 +1,30 @@
 /**
- * The launcher process: takes its configuration over IPC, starts the cluster, reports, and ends it on a signal.
- * Attached, it also ends when the command that started it goes.
+ * The launcher process: takes its configuration on standard input, starts the cluster, reports on standard output, and ends it on a signal.
+ * Attached, it also ends when standard input does: the command that started it is gone.
  */
+import { writeSync } from "node:fs";
+import { splitLines } from "#api/client/lines.ts";
 import { messageOf } from "#lib/errors.ts";
 import { realClock } from "#lib/clock.ts";
 import { createLogger } from "#lib/log.ts";
-import type { LauncherReport } from "../up.ts";
-import { Launcher, type LauncherConfig } from "./launcher.ts";
+import type { LauncherReport, LauncherStart } from "../up.ts";
+import { Launcher } from "./launcher.ts";
 
 const log = createLogger("launcher");
 
-process.once("message", (message) => {
-  const { config, detach } = message as { config: LauncherConfig; detach: boolean };
-  void run(config, detach);
-});
+const startBytesMax = 4 * 1024 * 1024;
 
-async function run(config: LauncherConfig, detach: boolean): Promise<void> {
+const lines = splitLines(process.stdin, startBytesMax);
+const first = await lines.next();
+if (first.done === true) process.exit(1);
+const start = JSON.parse(first.value) as LauncherStart;
+void run(start);
+if (!start.detach) {
+  await lines.next();
+  process.kill(process.pid, "SIGTERM");
+}
+
+async function run({ config }: LauncherStart): Promise<void> {
   const launcher = new Launcher(config, realClock, log);
   let stopping = false;
   const stop = async (status: number): Promise<void> => {
@@ -25,7 +34,6 @@ async function run(config: LauncherConfig, detach: boolean): Promise<void> {
     process.exit(status);
   };
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => void stop(0));
-  if (!detach) process.once("disconnect", () => void stop(0));
   try {
     const record = await launcher.start();
     report({ kind: "up", record });
@@ -41,5 +49,5 @@ async function run(config: LauncherConfig, detach: boolean): Promise<void> {
 }
 
 function report(message: LauncherReport): void {
-  if (process.connected) process.send?.(message);
+  writeSync(process.stdout.fd, `${JSON.stringify(message)}\n`);
 }

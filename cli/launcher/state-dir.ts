@@ -8,6 +8,7 @@
 import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { startTicksOf } from "#lib/process.ts";
 import { CliError } from "../errors.ts";
 import type { PublishedPort } from "../ipc.ts";
 
@@ -81,17 +82,6 @@ export function readRecord(dir: string): LauncherRecord | undefined {
     return undefined; // Absent, or left half-written by a crash of an older version: either way nothing runs by it.
   }
   return startTicksOf(record.pid) === record.startTicks ? record : undefined;
-}
-
-/** Start time of a process, field 22 of /proc/PID/stat; undefined when there is none. */
-export function startTicksOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The command name may hold spaces and parentheses: fields count from the last ")".
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-  } catch {
-    return undefined; // No such process.
-  }
 }
 
 /** The record of a cluster that must be running. */

@@ -1,0 +1,54 @@
+/**
+ * The inside of a process that the launcher runs: its first message, what comes later, what it has to say.
+ */
+import type { Server } from "node:net";
+import { type SocketAddress, listenTCP } from "#lib/linux.ts";
+import type { FromLauncher, SidecarMessage, SidecarTable, ToLauncher } from "./ipc.ts";
+
+export interface Child<Config> {
+  readonly config: Config;
+  /** Kept sockets by name: descriptors that this process inherited. */
+  readonly sockets: ReadonlyMap<string, number>;
+  /** Called for every later message, those that came while starting first. */
+  onMessage(handler: (message: SidecarMessage | SidecarTable) => void): void;
+  send(message: ToLauncher): void;
+}
+
+/**
+ * Makes `server` accept on the socket that is kept under `name`, or on a new one that is kept from now on, so that
+ * connections wait in the kernel while this process is restarted.
+ */
+export function listenKept(child: Child<unknown>, server: Server, name: string, at: SocketAddress): Promise<void> {
+  let fd = child.sockets.get(name);
+  if (fd === undefined) {
+    fd = listenTCP(at);
+    child.send({ kind: "keep", name, fd });
+  }
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ fd }, resolve);
+  });
+}
+
+/** Resolves with the launcher's first message. The process ends when the launcher's channel does. */
+export function startChild<Config>(): Promise<Child<Config>> {
+  const waiting: (SidecarMessage | SidecarTable)[] = [];
+  let handle: (message: SidecarMessage | SidecarTable) => void = (message) => void waiting.push(message);
+  const send = (message: ToLauncher): void => void process.send?.(message);
+  process.once("disconnect", () => process.exit(0));
+  return new Promise((resolve) => {
+    process.on("message", (received) => {
+      const message = received as FromLauncher<Config>;
+      if (message.kind !== "start") return handle(message);
+      resolve({
+        config: message.config,
+        sockets: new Map(Object.entries(message.sockets)),
+        onMessage(handler) {
+          handle = handler;
+          for (const before of waiting.splice(0)) handler(before);
+        },
+        send,
+      });
+    });
+  });
+}

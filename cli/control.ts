@@ -1,0 +1,82 @@
+/**
+ * The control process: store, API server, controllers, scheduler, push, identity.
+ *
+ *   pki ─▶ store ─▶ API server ─▶ bootstrap ─▶ controllers, scheduler, push ─▶ "ready"
+ */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { bootstrap } from "../control/apiserver/bootstrap.ts";
+import { clientCertificates } from "../control/apiserver/authn.ts";
+import { createKubeletClient } from "../control/apiserver/kubelet-client.ts";
+import { type ApiServer, createApiServer } from "../control/apiserver/server.ts";
+import { type PKI, openPKI } from "../control/identity/pki.ts";
+import { openSqliteStore } from "../control/store/sqlite.ts";
+import { StoreError } from "../control/store/store.ts";
+import { realClock as clock } from "#lib/clock.ts";
+import { messageOf } from "#lib/errors.ts";
+import { createLogger } from "#lib/log.ts";
+import { systemRandom as random } from "#lib/random.ts";
+import { createServer } from "node:net";
+import { listenKept, startChild } from "./child.ts";
+import { type ControlConfig, addresses } from "./ipc.ts";
+import { formatKubeconfig } from "./kubeconfig-file.ts";
+
+const log = createLogger("control");
+const child = await startChild<ControlConfig>();
+const { cluster, stateDir, apiAddress, nodes } = child.config;
+
+try {
+  const pki = await openPKI(join(stateDir, "pki"), clock, random);
+  const server = await startApiServer(pki);
+  await issueCertificates(pki);
+  child.send({ kind: "ready" });
+  log.info("Control plane is ready", { api: apiAddress, heap: process.memoryUsage.rss() });
+  void server;
+} catch (error) {
+  log.error("Cannot start", { error: messageOf(error) });
+  // Wrong files do not mend themselves: say so instead of starting again and again.
+  if (error instanceof StoreError) child.send({ kind: "fatal", message: messageOf(error) });
+  process.exit(1);
+}
+
+async function startApiServer(pki: PKI): Promise<ApiServer> {
+  const names = ["127.0.0.1", addresses.kubernetesService, addresses.control, "localhost"];
+  const service = [
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+  ];
+  const subject = { user: "kube-apiserver", names: [...names, ...service] };
+  const { cert, key } = await pki.issue("apiserver", subject);
+  const kubelet = await pki.issue("apiserver-kubelet-client", { user: "kube-apiserver-kubelet-client" });
+  const store = openSqliteStore({ path: join(stateDir, "wherry.db") });
+  const api = createApiServer({
+    store,
+    clock,
+    random,
+    log: log.with({ part: "apiserver" }),
+    tls: { cert, key, ca: pki.ca },
+    authenticators: [clientCertificates],
+    kubelet: createKubeletClient({ tls: { ca: pki.ca, ...kubelet } }),
+  });
+  await api.start();
+  // One API on two sockets: the host's, which the launcher published, and the cluster's own.
+  for (const name of ["api-host", "api-cluster"]) {
+    const front = createServer((socket) => api.server.emit("connection", socket));
+    await listenKept(child, front, name, { address: addresses.control, port: addresses.apiPort });
+  }
+  await bootstrap(api.client, { apiAddress: { address: addresses.control, port: addresses.apiPort } });
+  return api;
+}
+
+/** The certificates that people and node agents use. */
+async function issueCertificates(pki: PKI): Promise<void> {
+  const admin = await pki.issue("admin", { user: "kubernetes-admin", groups: ["system:masters"] });
+  const kubeconfig = formatKubeconfig({ cluster, server: `https://${apiAddress}`, ca: pki.ca, ...admin });
+  writeFileSync(join(stateDir, "kubeconfig"), kubeconfig, { mode: 0o600 });
+  for (let index = 1; index <= nodes; index += 1) {
+    const names = [`node${index}`, addresses.node(index)];
+    await pki.issue(`node${index}`, { user: `system:node:node${index}`, groups: ["system:nodes"], names });
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * The launcher's parent: a shell that reaps what the launcher leaves behind when it is killed.
+ *
+ * Orphans go to pid 1, and not every pid 1 reaps: a container's may never, and what is not reaped holds the cluster's
+ * namespaces. So this process becomes the reaper of orphans and turns into a shell of a megabyte.
+ */
+import { join } from "node:path";
+import { assert } from "#lib/assert.ts";
+import { becomeSubreaper } from "#lib/process.ts";
+
+/** Runs the launcher to its end, then stays for as long as its orphans may take to end. `sleep` makes the shell reap. */
+const script = '"$@"; r=$?; for i in 1 2 3 4 5; do sleep 0.1; done; exit $r';
+
+const launcher = [process.execPath, "--disable-warning=ExperimentalWarning", join(import.meta.dirname, "main.ts")];
+assert(process.execve !== undefined, "the pinned Node can replace itself by another program");
+becomeSubreaper();
+// Only the three standard descriptors pass: Node marks all others close-on-exec.
+process.execve("/bin/dash", ["dash", "-c", script, "wherry-guardian", ...launcher]);

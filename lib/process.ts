@@ -1,0 +1,42 @@
+/**
+ * Processes by pid: whether the one that was meant still runs, and making this process the reaper of orphans.
+ */
+import { readFileSync } from "node:fs";
+import koffi from "koffi";
+import { LinuxError } from "./linux.ts";
+
+const PR_SET_CHILD_SUBREAPER = 36;
+
+/**
+ * Start time of a process in clock ticks since boot (proc_pid_stat(5), field 22): tells it from a later process of the
+ * same number. Undefined for no process, and for one that has ended and only waits to be reaped.
+ */
+export function startTicksOf(pid: number): string | undefined {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  } catch {
+    return undefined; // No such process.
+  }
+  // The command name may hold spaces and parentheses: fields count from the last ")".
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
+}
+
+/** Orphans below this process become its children (prctl(2)). Outlives exec, is not inherited by children. */
+export function becomeSubreaper(): void {
+  const prctl = koffi
+    .load(null)
+    .func("int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)");
+  if ((prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) as number) === 0) return;
+  throw new LinuxError("EINVAL", "Cannot become the reaper of orphans: prctl failed");
+}
+
+/** Sends a signal; a process that is gone already is well. Negative pids are groups. */
+export function signalProcess(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
