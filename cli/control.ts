@@ -9,6 +9,14 @@ import { bootstrap } from "../control/apiserver/bootstrap.ts";
 import { clientCertificates } from "../control/apiserver/authn.ts";
 import { createKubeletClient } from "../control/apiserver/kubelet-client.ts";
 import { type ApiServer, createApiServer } from "../control/apiserver/server.ts";
+import type { LocalClient } from "../control/apiserver/local-client.ts";
+import type { Informers } from "../control/controllers/context.ts";
+import { startControllers } from "../control/controllers/run.ts";
+import { createPushServer } from "../control/push/server.ts";
+import { Snapshot, snapshotKinds } from "../control/snapshot/index.ts";
+import { Compactor } from "../control/store/compactor.ts";
+import type { Informer } from "#api/client/informer.ts";
+import type { KubeObject } from "#api/meta.ts";
 import { type PKI, openPKI } from "../control/identity/pki.ts";
 import { openSqliteStore } from "../control/store/sqlite.ts";
 import { StoreError } from "../control/store/store.ts";
@@ -27,11 +35,11 @@ const { cluster, stateDir, apiAddress, nodes } = child.config;
 
 try {
   const pki = await openPKI(join(stateDir, "pki"), clock, random);
-  const server = await startApiServer(pki);
+  const { client } = await startApiServer(pki);
   await issueCertificates(pki);
+  await startControllersAndPush(client);
   child.send({ kind: "ready" });
-  log.info("Control plane is ready", { api: apiAddress, heap: process.memoryUsage.rss() });
-  void server;
+  log.info("Control plane is ready", { api: apiAddress });
 } catch (error) {
   log.error("Cannot start", { error: messageOf(error) });
   // Wrong files do not mend themselves: say so instead of starting again and again.
@@ -61,6 +69,7 @@ async function startApiServer(pki: PKI): Promise<ApiServer> {
     kubelet: createKubeletClient({ tls: { ca: pki.ca, ...kubelet } }),
   });
   await api.start();
+  new Compactor(store, clock, log).start();
   // One API on two sockets: the host's, which the launcher published, and the cluster's own.
   for (const name of ["api-host", "api-cluster"]) {
     const front = createServer((socket) => api.server.emit("connection", socket));
@@ -68,6 +77,37 @@ async function startApiServer(pki: PKI): Promise<ApiServer> {
   }
   await bootstrap(api.client, { apiAddress: { address: addresses.control, port: addresses.apiPort } });
   return api;
+}
+
+/** One set of caches feeds the controllers and the snapshot that is pushed. */
+async function startControllersAndPush(client: LocalClient): Promise<void> {
+  const snapshot = new Snapshot();
+  const push = createPushServer({ index: snapshot, clock, log: log.with({ part: "push" }) });
+  await startControllers(
+    {
+      client,
+      clock,
+      random,
+      log: log.with({ part: "controllers" }),
+      finalize: (namespace, finalizers) => client.finalize(namespace, finalizers),
+      bind: (pod, nodeName) => client.bind(pod, nodeName),
+      objects: snapshot.objects,
+      observe: (informers) => feedSnapshot(snapshot, informers),
+    },
+    new AbortController().signal,
+  );
+  for (const kind of snapshotKinds) snapshot.synced(kind);
+  await push.listen(`${addresses.control}:${addresses.adsPort}`);
+}
+
+function feedSnapshot(snapshot: Snapshot, informers: Informers): void {
+  for (const informer of Object.values(informers) as Informer<KubeObject>[]) {
+    informer.addHandler({
+      added: (object) => snapshot.onEvent(informer.kind, "ADDED", object),
+      updated: (object) => snapshot.onEvent(informer.kind, "MODIFIED", object),
+      deleted: (object) => snapshot.onEvent(informer.kind, "DELETED", object),
+    });
+  }
 }
 
 /** The certificates that people and node agents use. */

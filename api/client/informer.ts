@@ -45,6 +45,7 @@ export class Informer<T extends KubeObject> {
   readonly #handlers: Handler<T>[] = [];
   #markSynced: () => void = () => {};
   #revision: string | undefined;
+  #lastRevision = "0";
 
   constructor(kind: KindRef<T>, options: InformerOptions) {
     this.kind = kind;
@@ -54,6 +55,11 @@ export class Informer<T extends KubeObject> {
 
   get(key: ObjectKey): T | undefined {
     return this.#objects.get(formatKey(key));
+  }
+
+  /** The revision that the cache has reached; 0 before the first list. To wait for one's own writes. */
+  get revision(): number {
+    return Number(this.#revision ?? this.#lastRevision);
   }
 
   /** Everything in the cache, in no particular order. */
@@ -78,6 +84,7 @@ export class Informer<T extends KubeObject> {
       } catch (error) {
         if (signal.aborted) return;
         // Whatever went wrong, a fresh list is right; only a clean end of a watch resumes.
+        this.#lastRevision = this.#revision ?? this.#lastRevision;
         this.#revision = undefined;
         const delayMs = backoffMs(failures++, backoff, random);
         log.debug("Watch ended", { kind: this.kind.kind, error: messageOf(error), delayMs: Math.round(delayMs) });

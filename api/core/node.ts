@@ -1,6 +1,7 @@
 /** Node: a machine that runs pods. Registered and kept ready by its kubelet. */
-import type { KindRef } from "../kind.ts";
 import type { Condition, KubeObject } from "../meta.ts";
+import { conditionsSchema, type Kind, resourceListSchema } from "../schema/kind.ts";
+import { bool, free, int, list, map, object, oneOf, string, time } from "../schema/schema.ts";
 
 export interface Taint {
   readonly key: string;
@@ -26,7 +27,7 @@ export interface Node extends KubeObject {
   };
 }
 
-export const nodes: KindRef<Node> = {
+export const nodes: Kind<Node> = {
   group: "",
   version: "v1",
   kind: "Node",
@@ -34,4 +35,44 @@ export const nodes: KindRef<Node> = {
   singular: "node",
   shortNames: ["no"],
   namespaced: false,
+  nameFormat: "dnsSubdomain",
+  schema: object({
+    spec: object(
+      {
+        podCIDR: string(),
+        podCIDRs: list(string()),
+        providerID: string(),
+        unschedulable: bool(),
+        taints: list(
+          object({
+            key: string({ required: true, format: "qualifiedName" }),
+            value: string({ format: "labelValue" }),
+            effect: oneOf(["NoSchedule", "PreferNoSchedule", "NoExecute"], { required: true }),
+            timeAdded: time(),
+          }),
+          { keys: ["key", "effect"] },
+        ),
+        configSource: free(),
+        externalID: string(),
+      },
+      { default: {} },
+    ),
+    status: object({
+      capacity: resourceListSchema,
+      allocatable: resourceListSchema,
+      phase: string(),
+      conditions: conditionsSchema,
+      addresses: list(object({ type: string({ required: true }), address: string({ required: true }) })),
+      daemonEndpoints: object({ kubeletEndpoint: object({ Port: int({ required: true, min: 0, max: 65_535 }) }) }),
+      nodeInfo: map(free()),
+      images: free(),
+      volumesInUse: free(),
+      volumesAttached: free(),
+      config: free(),
+      runtimeHandlers: free(),
+      features: free(),
+      declaredFeatures: free(),
+    }),
+  }),
+  fieldSelectors: { "spec.unschedulable": (node) => String(node.spec?.unschedulable ?? false) },
 };

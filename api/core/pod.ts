@@ -1,6 +1,9 @@
 /** Pod: containers that share a network namespace, on one node. */
-import type { KindRef } from "../kind.ts";
 import type { Condition, IntOrString, KubeObject, ObjectMeta } from "../meta.ts";
+import type { Kind } from "../schema/kind.ts";
+import { object } from "../schema/schema.ts";
+import { defaultPodSpec, podSpecErrors, podUpdateErrors } from "./pod-rules.ts";
+import { podSpecSchema, podStatusSchema } from "./pod-schema.ts";
 
 export interface ContainerPort {
   readonly name?: string;
@@ -167,7 +170,14 @@ export interface Pod extends KubeObject {
   readonly status?: PodStatus;
 }
 
-export const pods: KindRef<Pod> = {
+/** Annotation of a pod that has a sidecar; its value is `sidecarInjected`. Set by the API server when the pod is created. */
+export const sidecarStatusAnnotation = "sidecar.wherry.dev/status";
+export const sidecarInjected = "injected";
+
+/** Label or annotation of a pod that asks for a sidecar ("true") or refuses one ("false"). */
+export const sidecarInjectLabel = "sidecar.istio.io/inject";
+
+export const pods: Kind<Pod> = {
   group: "",
   version: "v1",
   kind: "Pod",
@@ -175,6 +185,24 @@ export const pods: KindRef<Pod> = {
   singular: "pod",
   shortNames: ["po"],
   namespaced: true,
+  categories: ["all"],
+  nameFormat: "dnsSubdomain",
+  schema: object({ spec: podSpecSchema, status: podStatusSchema }),
+  fieldSelectors: {
+    "spec.nodeName": ({ spec }) => spec.nodeName ?? "",
+    "spec.restartPolicy": ({ spec }) => spec.restartPolicy ?? "",
+    "spec.schedulerName": ({ spec }) => spec.schedulerName ?? "",
+    "spec.serviceAccountName": ({ spec }) => spec.serviceAccountName ?? "",
+    "spec.hostNetwork": ({ spec }) => String((spec as { readonly hostNetwork?: boolean }).hostNetwork ?? false),
+    "status.phase": ({ status }) => status?.phase ?? "",
+    "status.podIP": ({ status }) => status?.podIP ?? "",
+    "status.podIPs": ({ status }) => status?.podIP ?? "",
+    "status.nominatedNodeName": ({ status }) =>
+      (status as { readonly nominatedNodeName?: string } | undefined)?.nominatedNodeName ?? "",
+  },
+  default: (pod) => (pod.spec === undefined ? pod : { ...pod, spec: defaultPodSpec(pod.spec) }),
+  validate: (pod) => podSpecErrors(pod.spec, "spec"),
+  validateUpdate: podUpdateErrors,
 };
 
 /** Whether the pod's Ready condition is True. */

@@ -1,12 +1,13 @@
 /** ServiceAccount: the identity of pods. */
-import type { KindRef } from "../kind.ts";
 import type { KubeObject } from "../meta.ts";
+import type { Kind } from "../schema/kind.ts";
+import { bool, free, list, object, string } from "../schema/schema.ts";
 
 export interface ServiceAccount extends KubeObject {
   readonly automountServiceAccountToken?: boolean;
 }
 
-export const serviceAccounts: KindRef<ServiceAccount> = {
+export const serviceAccounts: Kind<ServiceAccount> = {
   group: "",
   version: "v1",
   kind: "ServiceAccount",
@@ -14,4 +15,11 @@ export const serviceAccounts: KindRef<ServiceAccount> = {
   singular: "serviceaccount",
   shortNames: ["sa"],
   namespaced: true,
+  nameFormat: "dnsSubdomain",
+  schema: object({
+    automountServiceAccountToken: bool(),
+    // Long replaced by bound tokens in Kubernetes itself; kept for manifests that still name them.
+    secrets: free(),
+    imagePullSecrets: list(object({ name: string() })),
+  }),
 };

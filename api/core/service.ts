@@ -1,6 +1,8 @@
 /** Service: a name and a virtual address for a set of pods. */
-import type { KindRef } from "../kind.ts";
 import type { IntOrString, KubeObject } from "../meta.ts";
+import { conditionsSchema, type Kind } from "../schema/kind.ts";
+import { bool, free, int, intOrString, list, map, object, oneOf, port, string, unsupported } from "../schema/schema.ts";
+import { defaultService, serviceErrors } from "./service-rules.ts";
 
 export interface ServicePort {
   readonly name?: string;
@@ -30,7 +32,7 @@ export interface Service extends KubeObject {
   readonly status?: { readonly loadBalancer?: Readonly<Record<string, unknown>> };
 }
 
-export const services: KindRef<Service> = {
+export const services: Kind<Service> = {
   group: "",
   version: "v1",
   kind: "Service",
@@ -38,6 +40,52 @@ export const services: KindRef<Service> = {
   singular: "service",
   shortNames: ["svc"],
   namespaced: true,
+  categories: ["all"],
+  nameFormat: "dns1035Label",
+  schema: object({
+    spec: object(
+      {
+        type: oneOf(["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"], { default: "ClusterIP" }),
+        selector: map(string({ format: "labelValue" }), { keyFormat: "qualifiedName", flat: true }),
+        ports: list(
+          object({
+            name: string({ format: "dnsLabel" }),
+            protocol: oneOf(["TCP", "UDP", "SCTP"], { default: "TCP" }),
+            appProtocol: string({ format: "qualifiedName" }),
+            port: port({ required: true }),
+            targetPort: intOrString(),
+            nodePort: int({ min: 0, max: 65_535 }),
+          }),
+          { keys: ["port", "protocol"] },
+        ),
+        clusterIP: string(),
+        clusterIPs: list(string()),
+        ipFamilies: list(oneOf(["IPv4", "IPv6"]), { keys: [] }),
+        ipFamilyPolicy: oneOf(["SingleStack", "PreferDualStack", "RequireDualStack"]),
+        externalName: string(),
+        externalIPs: unsupported(),
+        publishNotReadyAddresses: bool(),
+        sessionAffinity: oneOf(["None", "ClientIP"], { default: "None" }),
+        sessionAffinityConfig: object({ clientIP: object({ timeoutSeconds: int({ min: 1, max: 86_400 }) }) }),
+        internalTrafficPolicy: oneOf(["Cluster", "Local"]),
+        externalTrafficPolicy: oneOf(["Cluster", "Local"]),
+        trafficDistribution: string({ unsupported: true }),
+        allocateLoadBalancerNodePorts: bool({ unsupported: true }),
+        healthCheckNodePort: int({ min: 0, max: 65_535, unsupported: true }),
+        loadBalancerClass: string({ unsupported: true }),
+        loadBalancerIP: string({ unsupported: true }),
+        loadBalancerSourceRanges: unsupported(),
+      },
+      { required: true },
+    ),
+    status: object({ loadBalancer: free({ default: {} }), conditions: conditionsSchema }, { default: {} }),
+  }),
+  fieldSelectors: {
+    "spec.clusterIP": ({ spec }) => spec.clusterIP ?? "",
+    "spec.type": ({ spec }) => spec.type ?? "",
+  },
+  default: defaultService,
+  validate: serviceErrors,
 };
 
 /** Whether the Service has no virtual address: its name stands for its endpoints. */

@@ -1,6 +1,9 @@
 /** EndpointSlice: up to 100 endpoints of one Service and address family. */
-import type { KindRef } from "../kind.ts";
 import type { KubeObject } from "../meta.ts";
+import { type FieldError, invalidValue } from "../schema/field-error.ts";
+import { formatError } from "../schema/format.ts";
+import type { Kind } from "../schema/kind.ts";
+import { bool, free, list, map, object, oneOf, port, string } from "../schema/schema.ts";
 
 export interface Endpoint {
   readonly addresses: readonly string[];
@@ -34,7 +37,7 @@ export interface EndpointSlice extends KubeObject {
   readonly ports?: readonly EndpointPort[];
 }
 
-export const endpointSlices: KindRef<EndpointSlice> = {
+export const endpointSlices: Kind<EndpointSlice> = {
   group: "discovery.k8s.io",
   version: "v1",
   kind: "EndpointSlice",
@@ -42,7 +45,53 @@ export const endpointSlices: KindRef<EndpointSlice> = {
   singular: "endpointslice",
   shortNames: [],
   namespaced: true,
+  nameFormat: "dnsSubdomain",
+  schema: object({
+    addressType: oneOf(["IPv4", "IPv6", "FQDN"], { required: true }),
+    endpoints: list(
+      object({
+        addresses: list(string(), { required: true, itemsMax: 100 }),
+        conditions: object({ ready: bool(), serving: bool(), terminating: bool() }),
+        hostname: string({ format: "dnsLabel" }),
+        nodeName: string({ format: "dnsSubdomain" }),
+        zone: string({ format: "labelValue" }),
+        targetRef: object({
+          kind: string(),
+          namespace: string(),
+          name: string(),
+          uid: string(),
+          apiVersion: string(),
+          resourceVersion: string(),
+          fieldPath: string(),
+        }),
+        deprecatedTopology: map(string()),
+        hints: free(),
+      }),
+      { itemsMax: 1000, default: [] },
+    ),
+    ports: list(
+      object({
+        name: string({ lengthMax: 63 }),
+        protocol: oneOf(["TCP", "UDP", "SCTP"], { default: "TCP" }),
+        port: port(),
+        appProtocol: string({ format: "qualifiedName" }),
+      }),
+      { keys: ["name"], itemsMax: 20_000 },
+    ),
+  }),
+  immutable: [["addressType"]],
+  validate: addressErrors,
 };
+
+function addressErrors(slice: EndpointSlice): FieldError[] {
+  if (slice.addressType !== "IPv4") return [];
+  return slice.endpoints.flatMap(({ addresses }, index) =>
+    addresses.flatMap((address, at) => {
+      const error = formatError("ipv4", address);
+      return error === undefined ? [] : [invalidValue(`endpoints[${index}].addresses[${at}]`, address, error)];
+    }),
+  );
+}
 
 /** The label that names the Service of a slice. */
 export const serviceNameLabel = "kubernetes.io/service-name";

@@ -45,11 +45,25 @@ export interface Listener {
   /** False: no socket of its own, reached through `use_original_dst`. Default true. */
   readonly bind_to_port?: boolean;
   readonly traffic_direction?: "UNSPECIFIED" | "INBOUND" | "OUTBOUND";
-  readonly listener_filters?: readonly { readonly name: string; readonly typed_config: { readonly "@type": string } }[];
+  readonly listener_filters?: readonly ListenerFilter[];
   readonly listener_filters_timeout?: string;
   readonly continue_on_listener_filters_timeout?: boolean;
   readonly filter_chains?: readonly FilterChain[];
   readonly default_filter_chain?: FilterChain;
+}
+
+/** envoy.config.listener.v3.ListenerFilter */
+export interface ListenerFilter {
+  readonly name: string;
+  readonly typed_config: { readonly "@type": string };
+  /** The filter passes over connections that match. */
+  readonly filter_disabled?: ListenerFilterMatch;
+}
+
+/** envoy.config.listener.v3.ListenerFilterChainMatchPredicate: one of the two; `end` is exclusive, or_match has two rules or more. */
+export interface ListenerFilterMatch {
+  readonly or_match?: { readonly rules: readonly ListenerFilterMatch[] };
+  readonly destination_port_range?: { readonly start: number; readonly end: number };
 }
 
 /** envoy.config.listener.v3.FilterChain with exactly one network filter. */
@@ -88,6 +102,8 @@ export interface TcpProxy {
 /** envoy.config.route.v3.RouteConfiguration */
 export interface RouteConfiguration {
   readonly name: string;
+  /** Match domains with the Host without its port. Default false. */
+  readonly ignore_port_in_host_matching?: boolean;
   readonly virtual_hosts: readonly VirtualHost[];
 }
 
@@ -145,6 +161,8 @@ export interface RouteAction {
   /** Whole request, retries included. "0s" disables. Default "15s". */
   readonly timeout?: string;
   readonly retry_policy?: RetryPolicy;
+  /** The answer when the picked cluster is not known. Default SERVICE_UNAVAILABLE (503). */
+  readonly cluster_not_found_response_code?: "SERVICE_UNAVAILABLE" | "NOT_FOUND" | "INTERNAL_SERVER_ERROR";
 }
 
 /** envoy.config.route.v3.RetryPolicy */

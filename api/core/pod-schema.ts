@@ -1,0 +1,287 @@
+/**
+ * The fields of a pod, as Kubernetes 1.35 has them, so that published manifests are accepted as they are.
+ *
+ *   pod.ts, apps/deployment.ts, apps/replicaset.ts ─▶ podSpecSchema
+ *
+ * `unsupported` fields change what a pod does and are not honoured here: their use is answered with a warning.
+ * Fields that only restrict (security contexts) or have one possible meaning here (image pulls) are accepted in silence.
+ */
+import { conditionsSchema, resourceListSchema, templateMetaSchema } from "../schema/kind.ts";
+import {
+  bool,
+  free,
+  int,
+  intOrString,
+  list,
+  map,
+  object,
+  type ObjectSchema,
+  oneOf,
+  port,
+  type Schema,
+  quantity,
+  string,
+  time,
+  unsupported,
+} from "../schema/schema.ts";
+
+const keySelector = object({ name: string({ required: true }), key: string({ required: true }), optional: bool() });
+
+const envSchema = list(
+  object({
+    name: string({ required: true, format: "envName" }),
+    value: string(),
+    valueFrom: object({
+      configMapKeyRef: keySelector,
+      secretKeyRef: keySelector,
+      fieldRef: object({ fieldPath: string({ required: true }), apiVersion: string({ default: "v1" }) }),
+      resourceFieldRef: object({ resource: string({ required: true }), containerName: string(), divisor: quantity() }),
+      fileKeyRef: unsupported(),
+    }),
+  }),
+);
+
+const envFromSchema = list(
+  object({
+    prefix: string({ format: "envName" }),
+    configMapRef: object({ name: string({ required: true }), optional: bool() }),
+    secretRef: object({ name: string({ required: true }), optional: bool() }),
+  }),
+);
+
+const httpGetSchema = object({
+  path: string({ default: "/" }),
+  port: intOrString({ required: true }),
+  host: string(),
+  scheme: oneOf(["HTTP", "HTTPS"], { default: "HTTP" }),
+  httpHeaders: list(object({ name: string({ required: true }), value: string() })),
+});
+
+const tcpSocketSchema = object({ port: intOrString({ required: true }), host: string() });
+const execSchema = object({ command: list(string()) });
+
+/** Handlers of a probe, and its times in seconds. */
+const probeSchema = object({
+  httpGet: httpGetSchema,
+  tcpSocket: tcpSocketSchema,
+  exec: execSchema,
+  grpc: object({ port: port({ required: true }), service: string() }, { unsupported: true }),
+  initialDelaySeconds: int({ min: 0 }),
+  timeoutSeconds: int({ min: 1, default: 1 }),
+  periodSeconds: int({ min: 1, default: 10 }),
+  successThreshold: int({ min: 1, default: 1 }),
+  failureThreshold: int({ min: 1, default: 3 }),
+  terminationGracePeriodSeconds: int({ min: 1, unsupported: true }),
+});
+
+const containerFields: Readonly<Record<string, Schema>> = {
+  name: string({ required: true, format: "dnsLabel" }),
+  image: string({ required: true }),
+  command: list(string()),
+  args: list(string()),
+  workingDir: string(),
+  ports: list(
+    object({
+      name: string({ format: "portName" }),
+      containerPort: port({ required: true }),
+      protocol: oneOf(["TCP", "UDP", "SCTP"], { default: "TCP" }),
+      hostPort: port({ unsupported: true }),
+      hostIP: string({ unsupported: true }),
+    }),
+  ),
+  env: envSchema,
+  envFrom: envFromSchema,
+  resources: object(
+    { requests: resourceListSchema, limits: resourceListSchema, claims: unsupported() },
+    { default: {} },
+  ),
+  resizePolicy: free(),
+  restartPolicy: string({ unsupported: true }),
+  restartPolicyRules: unsupported(),
+  volumeMounts: list(
+    object({
+      name: string({ required: true }),
+      mountPath: string({ required: true }),
+      subPath: string(),
+      readOnly: bool(),
+      mountPropagation: string({ unsupported: true }),
+      subPathExpr: string({ unsupported: true }),
+      recursiveReadOnly: string(),
+    }),
+    { keys: ["mountPath"] },
+  ),
+  volumeDevices: unsupported(),
+  livenessProbe: probeSchema,
+  readinessProbe: probeSchema,
+  startupProbe: { ...probeSchema, unsupported: true },
+  lifecycle: unsupported(),
+  terminationMessagePath: string({ default: "/dev/termination-log" }),
+  terminationMessagePolicy: oneOf(["File", "FallbackToLogsOnError"], { default: "File" }),
+  imagePullPolicy: oneOf(["Always", "IfNotPresent", "Never"]),
+  securityContext: free(),
+  stdin: bool({ unsupported: true }),
+  stdinOnce: bool(),
+  tty: bool({ unsupported: true }),
+};
+
+const keyToPathSchema = list(
+  object({
+    key: string({ required: true }),
+    path: string({ required: true }),
+    mode: int({ min: 0, max: 0o777 }),
+  }),
+);
+
+/** Sources of a volume that Kubernetes knows and no node here can mount. */
+const foreignVolumes = [
+  "awsElasticBlockStore azureDisk azureFile cephfs cinder csi downwardAPI ephemeral fc flexVolume flocker",
+  "gcePersistentDisk gitRepo glusterfs hostPath image iscsi nfs persistentVolumeClaim photonPersistentDisk",
+  "portworxVolume projected quobyte rbd scaleIO storageos vsphereVolume",
+]
+  .join(" ")
+  .split(" ");
+
+const volumesSchema = list(
+  object({
+    name: string({ required: true, format: "dnsLabel" }),
+    emptyDir: object({ medium: string(), sizeLimit: quantity() }),
+    configMap: object({
+      name: string(),
+      items: keyToPathSchema,
+      optional: bool(),
+      defaultMode: int({ min: 0, max: 0o777, default: 0o644 }),
+    }),
+    secret: object({
+      secretName: string(),
+      items: keyToPathSchema,
+      optional: bool(),
+      defaultMode: int({ min: 0, max: 0o777, default: 0o644 }),
+    }),
+    ...Object.fromEntries(foreignVolumes.map((name) => [name, unsupported()])),
+  }),
+  { keys: ["name"] },
+);
+
+const tolerationsSchema = list(
+  object({
+    key: string({ format: "qualifiedName" }),
+    operator: oneOf(["Exists", "Equal", "Lt", "Gt"]),
+    value: string(),
+    effect: oneOf(["NoSchedule", "PreferNoSchedule", "NoExecute"]),
+    tolerationSeconds: int(),
+  }),
+);
+
+/** `spec` of a pod, and `spec.template.spec` of what makes pods. */
+export const podSpecSchema: ObjectSchema = object(
+  {
+    containers: list(object(containerFields), { required: true, keys: ["name"] }),
+    initContainers: { ...list(object(containerFields), { keys: ["name"] }), unsupported: true },
+    ephemeralContainers: unsupported(),
+    volumes: volumesSchema,
+    nodeName: string({ format: "dnsSubdomain" }),
+    nodeSelector: map(string({ format: "labelValue" }), { keyFormat: "qualifiedName", flat: true }),
+    restartPolicy: oneOf(["Always", "OnFailure", "Never"], { default: "Always" }),
+    terminationGracePeriodSeconds: int({ min: 0, default: 30 }),
+    activeDeadlineSeconds: int({ min: 1, unsupported: true }),
+    dnsPolicy: oneOf(["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"], { default: "ClusterFirst" }),
+    dnsConfig: unsupported(),
+    serviceAccountName: string({ format: "dnsSubdomain" }),
+    serviceAccount: string({ format: "dnsSubdomain" }),
+    automountServiceAccountToken: bool(),
+    hostNetwork: bool({ unsupported: true }),
+    hostPID: bool({ unsupported: true }),
+    hostIPC: bool({ unsupported: true }),
+    hostUsers: bool(),
+    shareProcessNamespace: bool({ unsupported: true }),
+    securityContext: free({ default: {} }),
+    imagePullSecrets: free(),
+    hostname: string({ format: "dnsLabel" }),
+    hostnameOverride: string({ unsupported: true }),
+    subdomain: string({ format: "dnsLabel" }),
+    setHostnameAsFQDN: bool({ unsupported: true }),
+    affinity: unsupported(),
+    topologySpreadConstraints: unsupported(),
+    schedulerName: string({ default: "default-scheduler" }),
+    schedulingGates: unsupported(),
+    tolerations: tolerationsSchema,
+    hostAliases: unsupported(),
+    priorityClassName: string({ unsupported: true }),
+    priority: int(),
+    preemptionPolicy: string(),
+    readinessGates: unsupported(),
+    runtimeClassName: string({ unsupported: true }),
+    enableServiceLinks: bool({ default: true }),
+    overhead: resourceListSchema,
+    os: object({ name: string({ required: true }) }),
+    resourceClaims: unsupported(),
+    resources: unsupported(),
+    workloadRef: unsupported(),
+  },
+  { required: true },
+);
+
+/** A pod template. */
+export const podTemplateSchema: ObjectSchema = object(
+  { metadata: templateMetaSchema, spec: podSpecSchema },
+  { required: true },
+);
+
+const stateSchema = object({
+  waiting: object({ reason: string(), message: string() }),
+  running: object({ startedAt: time() }),
+  terminated: object({
+    exitCode: int({ required: true }),
+    signal: int(),
+    reason: string(),
+    message: string(),
+    startedAt: time(),
+    finishedAt: time(),
+    containerID: string(),
+  }),
+});
+
+const containerStatusesSchema = list(
+  object({
+    name: string({ required: true }),
+    state: stateSchema,
+    lastState: stateSchema,
+    ready: bool(),
+    started: bool(),
+    restartCount: int({ min: 0 }),
+    image: string(),
+    imageID: string(),
+    containerID: string(),
+    allocatedResources: resourceListSchema,
+    resources: free(),
+    volumeMounts: free(),
+    user: free(),
+    allocatedResourcesStatus: free(),
+    stopSignal: string(),
+  }),
+  { keys: ["name"] },
+);
+
+/** `status` of a pod. */
+export const podStatusSchema: ObjectSchema = object({
+  phase: oneOf(["Pending", "Running", "Succeeded", "Failed", "Unknown"]),
+  conditions: conditionsSchema,
+  reason: string(),
+  message: string(),
+  nominatedNodeName: string(),
+  hostIP: string(),
+  hostIPs: list(object({ ip: string() })),
+  podIP: string(),
+  podIPs: list(object({ ip: string() })),
+  startTime: time(),
+  containerStatuses: containerStatusesSchema,
+  initContainerStatuses: containerStatusesSchema,
+  ephemeralContainerStatuses: containerStatusesSchema,
+  observedGeneration: int(),
+  qosClass: oneOf(["Guaranteed", "Burstable", "BestEffort"]),
+  resize: string(),
+  resourceClaimStatuses: free(),
+  extendedResourceClaimStatus: free(),
+  allocatedResources: resourceListSchema,
+  resources: free(),
+});

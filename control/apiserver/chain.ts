@@ -1,0 +1,93 @@
+/**
+ * What happens to every request, in order. The first stage that gives an Answer ends the chain.
+ *
+ * The law: health and version answer anyone, also while the state is not loaded; nothing else is said to a client before it is
+ * known who it is; bodies are read only by verbs, after the resource is known to exist.
+ */
+import { StatusError } from "#api/status.ts";
+import type { Authenticator } from "./authn.ts";
+import { authenticate } from "./authn.ts";
+import { discover, version } from "./discovery.ts";
+import { type Dispatched, dispatch, type DispatchContext } from "./dispatch.ts";
+import { type Answer, type Exchange, json, text } from "./exchange.ts";
+import type { ApiMetrics } from "./metrics.ts";
+import { parseResourcePath } from "./path.ts";
+
+export interface ChainContext extends DispatchContext {
+  readonly authenticators: readonly Authenticator[];
+  readonly metrics: ApiMetrics;
+}
+
+/** What a stage makes of a request: an answer, the verb to run, or the request as the next stage sees it. */
+export type StageResult =
+  | { readonly kind: "answer"; readonly answer: Answer }
+  | { readonly kind: "verb"; readonly dispatched: Dispatched }
+  | { readonly kind: "next"; readonly exchange: Exchange };
+
+type Stage = (context: ChainContext, exchange: Exchange) => StageResult;
+
+const pass = (exchange: Exchange): StageResult => ({ kind: "next", exchange });
+const answer = (answer: Answer): StageResult => ({ kind: "answer", answer });
+
+/** /healthz, /livez: the process runs. /readyz: the state is loaded and followed. /version. */
+const answerHealth: Stage = ({ registry }, exchange) => {
+  const [name] = exchange.segments;
+  if (exchange.method !== "GET" && exchange.method !== "HEAD") return pass(exchange);
+  if (name === "version" && exchange.segments.length === 1) return answer(json(version));
+  if (name === "livez" || name === "healthz") return answer(text(200, "ok"));
+  if (name !== "readyz") return pass(exchange);
+  const { failure } = registry.cache;
+  return answer(failure === undefined ? text(200, "ok") : text(503, `[-]watch cache: ${failure}`));
+};
+
+const authenticateUser: Stage = ({ authenticators }, exchange) =>
+  pass({ ...exchange, user: authenticate(authenticators, exchange.credentials) });
+
+const answerMetrics: Stage = ({ metrics, registry }, exchange) => {
+  if (exchange.segments.length !== 1 || exchange.segments[0] !== "metrics" || exchange.method !== "GET")
+    return pass(exchange);
+  return answer(text(200, metrics.collect(registry.cache), "text/plain; version=0.0.4; charset=utf-8"));
+};
+
+const negotiate: Stage = (_context, exchange) => {
+  const ranges = exchange.accept.split(",").map((range) => range.split(";", 1)[0]?.trim().toLowerCase() ?? "");
+  const isJSON = ["application/json", "application/*", "*/*", ""].some((range) => ranges.includes(range));
+  // Logs are text, and clients ask for them as such.
+  if (isJSON || exchange.segments.at(-1) === "log") return pass(exchange);
+  throw new StatusError(
+    "NotAcceptable",
+    `only application/json is served here, got Accept: ${exchange.accept.slice(0, 200)}`,
+  );
+};
+
+const answerDiscovery: Stage = (_context, exchange) => {
+  const document = exchange.method === "GET" ? discover(exchange.segments) : undefined;
+  return document === undefined ? pass(exchange) : answer(json(document));
+};
+
+const runVerb: Stage = (context, exchange) => {
+  const path = parseResourcePath(exchange.segments);
+  if (path === undefined) throw new StatusError("NotFound", "the server could not find the requested resource");
+  return { kind: "verb", dispatched: dispatch(context, exchange, path) };
+};
+
+/** The stages, in order. Admission is a chain of its own (admission/chain.ts), run inside the writing verbs. */
+export const chain: readonly Stage[] = [
+  answerHealth,
+  authenticateUser,
+  answerMetrics,
+  negotiate,
+  answerDiscovery,
+  runVerb,
+];
+
+/** Runs the stages up to an answer or a verb. Throws StatusError. */
+export function runChain(context: ChainContext, exchange: Exchange): StageResult {
+  let current = exchange;
+  for (const stage of chain) {
+    const result = stage(context, current);
+    if (result.kind !== "next") return result;
+    current = result.exchange;
+  }
+  throw new StatusError("NotFound", "the server could not find the requested resource");
+}

@@ -1,0 +1,79 @@
+/**
+ * What every controller is given: the API, the shared caches, time and chance.
+ *
+ *   API server ─▶ informers (one a kind, shared) ─▶ handlers ─▶ workqueue ─▶ reconcile ─▶ API server
+ */
+import type { KubeClient } from "#api/client/client.ts";
+import { Informer } from "#api/client/informer.ts";
+import { Workqueue } from "#api/client/workqueue.ts";
+import { type Deployment, deployments } from "#api/apps/deployment.ts";
+import { type ReplicaSet, replicaSets } from "#api/apps/replicaset.ts";
+import { type Namespace, namespaces } from "#api/core/namespace.ts";
+import { type Node, nodes } from "#api/core/node.ts";
+import { type Pod, pods } from "#api/core/pod.ts";
+import { type ServiceAccount, serviceAccounts } from "#api/core/service-account.ts";
+import { type Service, services } from "#api/core/service.ts";
+import { type EndpointSlice, endpointSlices } from "#api/discovery/endpointslice.ts";
+import { type Gateway, type GatewayClass, gatewayClasses, gateways } from "#api/gateway/gateway.ts";
+import { type HTTPRoute, httpRoutes } from "#api/gateway/httproute.ts";
+import type { Clock } from "#lib/clock.ts";
+import type { Logger } from "#lib/log.ts";
+import type { Random } from "#lib/random.ts";
+
+export interface Environment {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+/** One cache a kind, shared by all controllers and the scheduler. */
+export interface Informers {
+  readonly deployments: Informer<Deployment>;
+  readonly replicaSets: Informer<ReplicaSet>;
+  readonly pods: Informer<Pod>;
+  readonly nodes: Informer<Node>;
+  readonly namespaces: Informer<Namespace>;
+  readonly serviceAccounts: Informer<ServiceAccount>;
+  readonly services: Informer<Service>;
+  readonly endpointSlices: Informer<EndpointSlice>;
+  readonly gatewayClasses: Informer<GatewayClass>;
+  readonly gateways: Informer<Gateway>;
+  readonly httpRoutes: Informer<HTTPRoute>;
+}
+
+export interface Context extends Environment {
+  readonly informers: Informers;
+}
+
+export function createInformers(environment: Environment): Informers {
+  return {
+    deployments: new Informer(deployments, environment),
+    replicaSets: new Informer(replicaSets, environment),
+    pods: new Informer(pods, environment),
+    nodes: new Informer(nodes, environment),
+    namespaces: new Informer(namespaces, environment),
+    serviceAccounts: new Informer(serviceAccounts, environment),
+    services: new Informer(services, environment),
+    endpointSlices: new Informer(endpointSlices, environment),
+    gatewayClasses: new Informer(gatewayClasses, environment),
+    gateways: new Informer(gateways, environment),
+    httpRoutes: new Informer(httpRoutes, environment),
+  };
+}
+
+/** A controller is a queue of keys that its handlers fill. Constructed without effects; works from `start` on. */
+export interface Controller {
+  readonly name: string;
+  start(signal: AbortSignal): void;
+}
+
+/** A controller out of a reconcile function. */
+export function createQueue(
+  name: string,
+  { clock, random, log }: Environment,
+  reconcile: (key: string) => Promise<void>,
+  concurrency = 4,
+): Workqueue {
+  return new Workqueue({ name, reconcile, clock, random, log: log.with({ controller: name }), concurrency });
+}

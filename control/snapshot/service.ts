@@ -1,0 +1,83 @@
+/**
+ * Service + EndpointSlices → `wherry.v1.Service`, for node proxies and DNS. Pure.
+ *
+ * Invariant: an address appears once, whatever number of slices names it; endpoints are sorted by address.
+ */
+import { isHeadless, type Service } from "#api/core/service.ts";
+import type { Endpoint, EndpointSlice } from "#api/discovery/endpointslice.ts";
+import type { ServiceResource, ServiceResourceEndpoint } from "#api/wire/service.ts";
+
+/** The resource of a Service. */
+export function serviceResourceOf(service: Service, slices: readonly EndpointSlice[]): ServiceResource {
+  const { spec } = service;
+  const isExternal = spec.type === "ExternalName";
+  return {
+    namespace: service.metadata.namespace ?? "",
+    name: service.metadata.name,
+    clusterIPs: isExternal ? [] : clusterIPsOf(service),
+    headless: isHeadless(service),
+    externalName: isExternal ? (spec.externalName ?? "") : "",
+    ports: (spec.ports ?? []).map((port) => ({
+      name: port.name ?? "",
+      protocol: port.protocol ?? "TCP",
+      port: port.port,
+      nodePort: port.nodePort ?? 0,
+      appProtocol: port.appProtocol ?? "",
+    })),
+    endpoints: endpointsOf(slices),
+    publishNotReadyAddresses: spec.publishNotReadyAddresses ?? false,
+  };
+}
+
+/** The virtual addresses of a Service; none when it is headless. */
+export function clusterIPsOf({ spec }: Service): readonly string[] {
+  const all = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
+  return all.filter((address) => address !== "" && address !== "None");
+}
+
+/** The endpoints of all slices, joined by address. FQDN slices have no addresses to connect to. */
+export function endpointsOf(slices: readonly EndpointSlice[]): readonly ServiceResourceEndpoint[] {
+  const byAddress = new Map<string, ServiceResourceEndpoint>();
+  for (const slice of slices) {
+    if (slice.addressType === "FQDN") continue;
+    const ports = portsOf(slice);
+    for (const endpoint of slice.endpoints) {
+      const address = endpoint.addresses[0];
+      if (address === undefined) continue;
+      const made = endpointOf(address, endpoint, ports);
+      byAddress.set(address, join(byAddress.get(address), made));
+    }
+  }
+  return [...byAddress.values()].sort((a, b) => (a.address < b.address ? -1 : 1));
+}
+
+function portsOf(slice: EndpointSlice): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    (slice.ports ?? []).flatMap(({ name, port }) => (port === undefined ? [] : [[name ?? "", port]])),
+  );
+}
+
+function endpointOf(
+  address: string,
+  endpoint: Endpoint,
+  ports: Readonly<Record<string, number>>,
+): ServiceResourceEndpoint {
+  const { conditions, targetRef } = endpoint;
+  const ready = conditions?.ready ?? true;
+  return {
+    address,
+    ports,
+    ready,
+    serving: conditions?.serving ?? ready,
+    terminating: conditions?.terminating ?? false,
+    hostname: endpoint.hostname ?? "",
+    nodeName: endpoint.nodeName ?? "",
+    zone: endpoint.zone ?? "",
+    podName: targetRef?.kind === "Pod" ? targetRef.name : "",
+  };
+}
+
+/** Slices may name an address twice for a moment, or split its ports; the later slice wins, the ports are those of both. */
+function join(before: ServiceResourceEndpoint | undefined, later: ServiceResourceEndpoint): ServiceResourceEndpoint {
+  return before === undefined ? later : { ...later, ports: { ...before.ports, ...later.ports } };
+}

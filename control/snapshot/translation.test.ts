@@ -1,0 +1,154 @@
+/** Small translators, by table: protocols, endpoints, Services, inbound ports. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseNode, toNode, type NodeId } from "#api/xds/node-id.ts";
+import { loadAssignmentsOf } from "./cluster.ts";
+import { pod, service, slice } from "./fixture.ts";
+import { inboundOf } from "./inbound.ts";
+import { outboundListenersOf } from "./outbound.ts";
+import { protocolOf, type PortProtocol } from "./protocol.ts";
+import { endpointsOf, serviceResourceOf } from "./service.ts";
+
+test("protocolOf() takes appProtocol, then the name's prefix, then leaves it to the connection", () => {
+  const forms: readonly [name: string, appProtocol: string, port: number, PortProtocol][] = [
+    ["http", "", 80, "http"],
+    ["http-web", "", 80, "http"],
+    ["HTTP", "", 80, "http"],
+    ["httpx", "", 80, "auto"],
+    ["grpc", "", 80, "tcp"],
+    ["grpc-web", "", 80, "http"],
+    ["http2", "", 80, "tcp"],
+    ["tcp-db", "", 80, "tcp"],
+    ["http", "kubernetes.io/h2c", 80, "tcp"],
+    ["tcp", "http", 80, "http"],
+    ["http", "example.com/mine", 80, "tcp"],
+    ["", "", 80, "auto"],
+    ["", "", 3306, "tcp"],
+    ["http", "", 9300, "http"],
+  ];
+  for (const [name, appProtocol, port, wanted] of forms)
+    assert.equal(protocolOf({ name, appProtocol, port }), wanted, `${name} ${appProtocol} ${port}`);
+});
+
+test("loadAssignmentsOf() chooses ready endpoints, else those that serve while they terminate", () => {
+  const [, made] = service("a", "10.96.0.1", [{ name: "http", port: 80 }]);
+  const choose = (conditions: readonly object[]): (string | undefined)[] => {
+    const [, one] = slice(
+      "a",
+      8080,
+      conditions.map((condition, index) => ({ addresses: [`10.0.0.${index}`], conditions: condition })),
+    );
+    const [assignment] = loadAssignmentsOf(made, endpointsOf([one]), () => undefined);
+    return (assignment?.endpoints ?? []).flatMap(({ lb_endpoints }) =>
+      lb_endpoints.map(({ endpoint }) => endpoint.address.socket_address.address),
+    );
+  };
+  const ready = { ready: true, serving: true, terminating: false };
+  const leaving = { ready: false, serving: true, terminating: true };
+  const starting = { ready: false, serving: false, terminating: false };
+  assert.deepEqual(choose([ready, leaving, starting, {}]), ["10.0.0.0", "10.0.0.3"]);
+  assert.deepEqual(choose([leaving, starting]), ["10.0.0.0"]);
+  assert.deepEqual(choose([starting]), []);
+});
+
+test("loadAssignmentsOf() groups endpoints by zone", () => {
+  const [, made] = service("a", "10.96.0.1", [{ name: "http", port: 80 }]);
+  const [, one] = slice("a", 8080, [
+    { addresses: ["10.0.0.1"], zone: "b" },
+    { addresses: ["10.0.0.2"], zone: "a" },
+  ]);
+  const [assignment] = loadAssignmentsOf(made, endpointsOf([one]), () => undefined);
+  assert.deepEqual(
+    assignment?.endpoints.map(({ locality, load_balancing_weight }) => [locality, load_balancing_weight]),
+    [
+      [{ zone: "a" }, 1],
+      [{ zone: "b" }, 1],
+    ],
+  );
+});
+
+test("serviceResourceOf() joins slices by address and sorts them", () => {
+  const [, made] = service("a", "None", [{ name: "http", port: 80 }]);
+  const [, first] = slice("a", 8080, [{ addresses: ["10.0.0.2"] }, { addresses: ["10.0.0.1"] }]);
+  const [, second] = slice("a", 8443, [{ addresses: ["10.0.0.2"], conditions: { ready: false } }], {
+    portName: "https",
+    suffix: "2",
+  });
+  const resource = serviceResourceOf(made, [first, second]);
+  assert.deepEqual(resource.clusterIPs, []);
+  assert.ok(resource.headless);
+  assert.deepEqual(
+    resource.endpoints.map(({ address, ports, ready }) => [address, ports, ready]),
+    [
+      ["10.0.0.1", { http: 8080 }, true],
+      ["10.0.0.2", { http: 8080, https: 8443 }, false],
+    ],
+  );
+});
+
+test("outboundListenersOf() looks into connections only where the protocol is not declared", () => {
+  const [, made] = service("a", "10.96.0.1", [
+    { name: "http", port: 80 },
+    { name: "tcp", port: 81 },
+    { name: "x", port: 82 },
+    { name: "dns", port: 53, protocol: "UDP" },
+  ]);
+  assert.deepEqual(
+    outboundListenersOf(made).map(({ name, listener_filters, filter_chains }) => [
+      name,
+      listener_filters?.length ?? 0,
+      filter_chains?.length,
+    ]),
+    [
+      ["10.96.0.1_80", 0, 1],
+      ["10.96.0.1_81", 0, 1],
+      ["10.96.0.1_82", 1, 2],
+    ],
+  );
+});
+
+test("inboundOf() resolves named target ports and declared container ports", () => {
+  const [, made] = pod("a", "10.0.0.1", { app: "a" }, { port: 7070 });
+  const named = {
+    ...made,
+    spec: {
+      containers: [
+        {
+          name: "c",
+          ports: [
+            { name: "web", containerPort: 7070 },
+            { name: "tcp-x", containerPort: 7071 },
+          ],
+        },
+      ],
+    },
+  };
+  const [, one] = service("a", "10.96.0.1", [
+    { name: "http", port: 80, targetPort: "web" },
+    { name: "tcp", port: 81, targetPort: "none" },
+  ]);
+  const { listener, clusters } = inboundOf("10.0.0.1", named, [one]);
+  assert.deepEqual(
+    clusters.map(({ name }) => name),
+    ["inbound|7070||", "inbound|7071||"],
+  );
+  assert.deepEqual(listener.listener_filters?.[1]?.filter_disabled?.or_match?.rules.length, 2);
+});
+
+test("parseNode() inverts toNode() and refuses anything else", () => {
+  const ids: readonly NodeId[] = [
+    { kind: "sidecar", podIP: "fd00::1", namespace: "default", podName: "a.b-c" },
+    { kind: "router", podIP: "10.0.0.1", namespace: "x", podName: "gw-1", gateway: "x/gw" },
+    { kind: "node", nodeName: "node1" },
+  ];
+  for (const id of ids) assert.deepEqual(parseNode(toNode(id)), id);
+  for (const id of [
+    "",
+    "node~",
+    "sidecar~1.2.3.4~pod~d",
+    "waypoint~1.2.3.4~a.b~d",
+    "router~1.2.3.4~a.b~d",
+    "sidecar~~a.b~d",
+  ])
+    assert.throws(() => parseNode({ id }), /Cannot serve node/, id);
+});
