@@ -46,13 +46,13 @@ export function filterChainsOf(protocol: PortProtocol, to: Destination): readonl
 }
 
 /**
- * What a listener with `auto` ports needs beside its filter chains. On `declared` ports the inspector is passed over: it would
+ * What a listener with `auto` ports needs beside its filter chains. On `tcpPorts` the inspector is passed over: it would
  * wait for a client that waits for the server.
  */
 export function inspectorsFor(
-  declared: readonly number[] = [],
+  tcpPorts: readonly number[] = [],
 ): Required<Pick<Listener, "listener_filters" | "listener_filters_timeout" | "continue_on_listener_filters_timeout">> {
-  const rules = declared.map((port) => ({ destination_port_range: { start: port, end: port + 1 } }));
+  const rules = tcpPorts.map((port) => ({ destination_port_range: { start: port, end: port + 1 } }));
   const [first, second] = rules;
   const disabled = first === undefined ? undefined : second === undefined ? first : { or_match: { rules } };
   return {

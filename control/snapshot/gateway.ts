@@ -87,16 +87,19 @@ export function gatewayResourcesOf(
   const served = gateway.spec.listeners.filter((listener) => problemOfListener(listener, gateway) === undefined);
   const attachments = attachmentsOf(gateway, objects);
   const ports = [...new Set(served.map(({ port }) => port))].sort((a, b) => a - b);
-  const routes = ports.map((port) => ({
-    name: gatewayRouteName(port),
-    // Browsers and curl name the port in Host when it is published under another number.
-    ignore_port_in_host_matching: true,
-    virtual_hosts: virtualHostsOf(
+  const routes = ports.map((port): RouteConfiguration => {
+    const hosts = virtualHostsOf(
       served.filter((listener) => listener.port === port),
       attachments,
       objects,
-    ),
-  }));
+    );
+    return {
+      name: gatewayRouteName(port),
+      // Browsers and curl name the port in Host when it is published under another number.
+      ...(hosts.every(({ name }) => name === "*") ? {} : { ignore_port_in_host_matching: true }),
+      virtual_hosts: hosts,
+    };
+  });
   return { listeners: ports.map(gatewayListener), routes, clusters: clustersIn(routes) };
 }
 

@@ -74,7 +74,7 @@ function targetPortOf({ port, targetPort = port }: ServicePort, pod: Pod): numbe
 }
 
 function inboundListener(ports: readonly InboundPort[]): Listener {
-  const inspectors = inspectorsFor(ports.flatMap(({ port, protocol }) => (protocol === "auto" ? [] : [port])));
+  const inspectors = inspectorsFor(ports.flatMap(({ port, protocol }) => (protocol === "tcp" ? [port] : [])));
   return {
     name: "virtualInbound",
     address: { socket_address: { address: "0.0.0.0", port_value: inboundPort } },

@@ -132,7 +132,9 @@ test("inboundOf() resolves named target ports and declared container ports", () 
     clusters.map(({ name }) => name),
     ["inbound|7070||", "inbound|7071||"],
   );
-  assert.deepEqual(listener.listener_filters?.[1]?.filter_disabled?.or_match?.rules.length, 2);
+  assert.deepEqual(listener.listener_filters?.[1]?.filter_disabled, {
+    destination_port_range: { start: 7071, end: 7072 },
+  });
 });
 
 test("parseNode() inverts toNode() and refuses anything else", () => {
