@@ -2,7 +2,7 @@
  * The inside of a process that the launcher runs: its first message, what comes later, what it has to say.
  */
 import type { Server } from "node:net";
-import { type SocketAddress, listenTCP } from "#lib/linux.ts";
+import { type ListenOptions, listenTCP } from "#lib/linux.ts";
 import type { FromLauncher, SidecarMessage, SidecarTable, ToLauncher } from "./ipc.ts";
 
 export interface Child<Config> {
@@ -18,7 +18,7 @@ export interface Child<Config> {
  * Makes `server` accept on the socket that is kept under `name`, or on a new one that is kept from now on, so that
  * connections wait in the kernel while this process is restarted.
  */
-export function listenKept(child: Child<unknown>, server: Server, name: string, at: SocketAddress): Promise<void> {
+export function listenKept(child: Child<unknown>, server: Server, name: string, at: ListenOptions): Promise<void> {
   let fd = child.sockets.get(name);
   if (fd === undefined) {
     fd = listenTCP(at);

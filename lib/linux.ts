@@ -170,6 +170,12 @@ export function connectTCP({ namespace, mark, address, port }: DialOptions): Soc
   return connection;
 }
 
+/** The descriptor of an open socket; undefined when it has been closed. The only use of node:net's undocumented `_handle`. */
+export function descriptorOf(connection: Socket): number | undefined {
+  const { _handle } = connection as unknown as { readonly _handle: { readonly fd: number } | null };
+  return _handle === null || _handle.fd < 0 ? undefined : _handle.fd;
+}
+
 /** The address that an intercepted connection was made to, before nftables redirected it; undefined when it was not. */
 export function originalDestination(fd: number): SocketAddress | undefined {
   const bytes = new Uint8Array(16);

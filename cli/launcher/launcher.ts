@@ -9,6 +9,7 @@ import { mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "#lib/clock.ts";
 import type { Logger } from "#lib/log.ts";
+import { localAddress } from "#lib/linux.ts";
 import { startTicksOf } from "#lib/process.ts";
 import type { ImageMapEntry } from "#api/wire/image.ts";
 import { CliError } from "../errors.ts";
@@ -40,6 +41,8 @@ export class Launcher {
   readonly #log: Logger;
   #namespaces: Namespaces | undefined;
   #control: Supervisor<ControlConfig> | undefined;
+  /** With the ports that the system chose. */
+  #published: readonly PublishedPort[] = [];
   readonly #nodes: NodeProcesses[] = [];
 
   constructor(config: LauncherConfig, clock: Clock, log: Logger) {
@@ -53,7 +56,11 @@ export class Launcher {
     const { published, nodes, stateDir } = this.#config;
     // Ports first: when one is taken, nothing else was made.
     const apiFd = bindHost("127.0.0.1", 0);
-    const sockets = published.map((port) => ({ port, fd: bindHost(port.hostAddress, port.hostPort) }));
+    const sockets = published.map((port) => {
+      const fd = bindHost(port.hostAddress, port.hostPort);
+      return { port: { ...port, hostPort: localAddress(fd).port }, fd };
+    });
+    this.#published = sockets.map(({ port }) => port);
     const namespaces = await createNamespaces(this.#env());
     this.#namespaces = namespaces;
     runInside(namespaces.initPid, planFabric(nodes));
@@ -89,7 +96,8 @@ export class Launcher {
   }
 
   #record(initPid: number, apiAddress: string): LauncherRecord {
-    const { nodes, published } = this.#config;
+    const { nodes } = this.#config;
+    const published = this.#published;
     const startTicks = startTicksOf(process.pid) ?? "";
     return { pid: process.pid, startTicks, initPid, nodes, apiAddress, published };
   }
@@ -110,7 +118,8 @@ export class Launcher {
   }
 
   async #startNode(index: number, sockets: readonly { port: PublishedPort; fd: number }[]): Promise<void> {
-    const { cluster, stateDir, published, images } = this.#config;
+    const { cluster, stateDir, images } = this.#config;
+    const published = this.#published;
     const nodeName = `node${index}`;
     const ready = this.#gate(`agent of ${nodeName}`);
     const relay = new SidecarRelay(this.#log);

@@ -15,10 +15,10 @@ export function parsePublished(text: string): PublishedPort {
   const match = /^(?:([0-9.]+):)?([0-9]+)=(svc|gateway)\/(?:([^/:]+)\/)?([^/:]+):([0-9]+)$/.exec(text);
   if (match === null) throw new CliError("Usage", `Cannot publish ${JSON.stringify(text)}: ${grammar}`);
   const [, address = "127.0.0.1", hostPort = "", kind, namespace = "default", name = "", port = ""] = match;
-  for (const number of [hostPort, port]) {
-    if (Number(number) < 1 || Number(number) > 65_535) {
-      throw new CliError("Usage", `Cannot publish ${JSON.stringify(text)}: port ${number}, wanted 1 to 65535`);
-    }
+  const outside = [hostPort, port].find((number) => Number(number) > 65_535) ?? (Number(port) === 0 ? port : undefined);
+  if (outside !== undefined) {
+    const wanted = "wanted 1 to 65535, or 0 on this host for one that the system chooses";
+    throw new CliError("Usage", `Cannot publish ${JSON.stringify(text)}: port ${outside}, ${wanted}`);
   }
   if (!/^(\d{1,3}\.){3}\d{1,3}$/.test(address) || address.split(".").some((part) => Number(part) > 255)) {
     throw new CliError("Usage", `Cannot publish ${JSON.stringify(text)}: address ${address}, wanted an IPv4 address`);
