@@ -6,6 +6,14 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { HttpKubeClient } from "#api/client/http.ts";
+import { type ServiceResource, serviceTypeUrl } from "#api/wire/service.ts";
+import { AdsClient } from "#api/xds/client.ts";
+import { toNode } from "#api/xds/node-id.ts";
+import { bindUDP, listenTCP } from "#lib/linux.ts";
+import { createDNS } from "../dns/state.ts";
+import { systemExec } from "../proxy/l4/exec.ts";
+import { createNodeProxy } from "../proxy/state.ts";
+import { ServiceRelays } from "./service-relays.ts";
 import { realClock as clock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
 import { createLogger } from "#lib/log.ts";
@@ -20,7 +28,7 @@ import { RelayedSidecars } from "./relayed-sidecars.ts";
 const kubeletPort = 10_250;
 const log = createLogger("agent");
 const child = await startChild<AgentConfig>();
-const { nodeName, nodeIndex, stateDir, images } = child.config;
+const { nodeName, nodeIndex, stateDir, images, published } = child.config;
 const stopped = new AbortController();
 
 try {
@@ -47,10 +55,43 @@ try {
   const api = createKubeletServer({ kubelet, clock, tls });
   const front = createServer((socket) => api.emit("connection", socket));
   await listenKept(child, front, "kubelet", { address: addresses.node(nodeIndex), port: kubeletPort });
-  await kubelet.start(stopped.signal);
+  await Promise.all([kubelet.start(stopped.signal), startNetworking()]);
   child.send({ kind: "ready" });
   log.info("Node is ready", { node: nodeName });
 } catch (error) {
   log.error("Cannot start", { node: nodeName, error: messageOf(error) });
   process.exit(1);
+}
+
+/** The node proxy and DNS, fed by one ADS stream. Resolves when both know every Service. */
+async function startNetworking(): Promise<void> {
+  const proxy = createNodeProxy({ exec: systemExec(clock), clock, random, log: log.with({ part: "proxy" }) });
+  const dns = createDNS({ clock, log: log.with({ part: "dns" }) });
+  const relays = new ServiceRelays(published, (message) => child.send(message));
+  const target = `${addresses.control}:${addresses.adsPort}`;
+  const ads = new AdsClient({ target, node: toNode({ kind: "node", nodeName }), log, clock, random });
+  ads.subscribe<ServiceResource>(serviceTypeUrl, "*", {
+    apply(updated, removed) {
+      for (const consumer of [proxy, dns, relays]) consumer.apply(updated, removed);
+    },
+  });
+  await dns.listen(keptDNSSockets());
+  void ads.run(stopped.signal);
+  await ads.whenSynced(stopped.signal);
+  dns.markSynced();
+  proxy.markSynced();
+  await proxy.programmed();
+}
+
+/** DNS sockets outlive this process, so that queries wait instead of being lost while it is restarted. */
+function keptDNSSockets(): { udpFd: number; tcpFd: number } {
+  const at = { address: addresses.dns, port: 53 };
+  const keep = (name: string, make: () => number): number => {
+    const kept = child.sockets.get(name);
+    if (kept !== undefined) return kept;
+    const fd = make();
+    child.send({ kind: "keep", name, fd });
+    return fd;
+  };
+  return { udpFd: keep("dns-udp", () => bindUDP(at)), tcpFd: keep("dns-tcp", () => listenTCP(at)) };
 }

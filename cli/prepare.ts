@@ -20,6 +20,7 @@ for (const entry of entries) {
 }
 const verbs = readdirSync(import.meta.dirname).filter((file) => /^[a-z-]+\.ts$/.test(file));
 for (const verb of verbs) {
-  if (!entries.includes(verb) && verb !== "main.ts" && verb !== "prepare.ts") await import(join(import.meta.dirname, verb));
+  if (!entries.includes(verb) && verb !== "main.ts" && verb !== "prepare.ts")
+    await import(join(import.meta.dirname, verb));
 }
 spawnSync(join(root, "wherry"), ["--help"], { env: { ...process.env, NODE_COMPILE_CACHE: cache }, stdio: "ignore" });
