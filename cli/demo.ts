@@ -3,18 +3,23 @@
  */
 import { request } from "node:http";
 import { join } from "node:path";
+import { deployments } from "#api/apps/deployment.ts";
+import type { HttpKubeClient } from "#api/client/http.ts";
+import { gatewayNameLabel } from "#api/gateway/gateway.ts";
 import { realClock } from "#lib/clock.ts";
 import { applyManifests } from "./apply.ts";
 import { connect } from "./connect.ts";
 import { CliError } from "./errors.ts";
 import { parsePublished } from "./launcher/publish.ts";
-import { readManifests } from "./manifests.ts";
+import { type Manifest, readManifests } from "./manifests.ts";
 import { type UpOptions, startCluster } from "./up.ts";
 
 const folder = join(import.meta.dirname, "..", "examples", "bookinfo");
-const files = ["namespace.yaml", "bookinfo.yaml", "gateway.yaml", "load.yaml"].map((file) => join(folder, file));
+const manifests = (...files: string[]): Manifest[] => readManifests(files.map((file) => join(folder, file)));
 const gateway = "gateway/default/bookinfo-gateway:80";
 const serveMaxMs = 60_000;
+const stepMs = 50;
+const settleMs = 300;
 
 export async function demo(options: UpOptions): Promise<void> {
   const say = (line: string): void => void (options.output === "text" && process.stderr.write(`${line}\n`));
@@ -30,27 +35,51 @@ export async function demo(options: UpOptions): Promise<void> {
       `Cannot run the demo in cluster ${options.name}: it runs without a port for ${gateway} (stop it first: wherry down --name ${options.name})`,
     );
   }
-  say("Applying Bookinfo …");
+  const url = `http://${port.hostAddress}:${port.hostPort}/productpage`;
   const client = connect(options.name);
   try {
-    await applyManifests(client, readManifests(files), "default", () => undefined);
+    say("Applying Bookinfo …");
+    await applyManifests(
+      client,
+      manifests("namespace.yaml", "bookinfo.yaml", "gateway.yaml"),
+      "default",
+      () => undefined,
+    );
+    say("Waiting for its pods …");
+    await waitUntilAvailable(client);
+    say(`Waiting for ${url} …`);
+    await waitUntilServing(url);
+    // Only now: load on what is not there yet would count as failed requests.
+    await applyManifests(client, manifests("load.yaml"), "default", () => undefined);
   } finally {
     await client.close();
   }
-  const url = `http://${port.hostAddress}:${port.hostPort}/productpage`;
-  say(`Waiting for ${url} …`);
-  await waitUntilServing(url);
   report(options, url, cluster.stateDir, realClock.monotonicMs() - startMs);
   if (options.detach !== true && !cluster.wasRunning) process.exitCode = await cluster.ended;
+}
+
+/** Every Deployment has its replicas, and a moment more: so long a new endpoint may take to reach every sidecar. */
+async function waitUntilAvailable(client: HttpKubeClient): Promise<void> {
+  for (let waitedMs = 0; waitedMs < serveMaxMs; waitedMs += stepMs) {
+    const { items } = await client.list(deployments, { namespace: "default" });
+    const available = items.every(({ spec, status }) => (status?.availableReplicas ?? 0) >= (spec.replicas ?? 1));
+    const hasGateway = items.some(({ metadata }) => metadata.labels?.[gatewayNameLabel] !== undefined);
+    if (available && hasGateway) return realClock.sleep(settleMs);
+    await realClock.sleep(stepMs);
+  }
+  throw new CliError(
+    "Failed",
+    `Cannot start Bookinfo: not every pod is ready within ${serveMaxMs / 1000} s (see: wherry get pods, wherry check)`,
+  );
 }
 
 /** Three whole pages in a row: every version of reviews has had its turn. */
 async function waitUntilServing(url: string): Promise<void> {
   let whole = 0;
-  for (let waitedMs = 0; waitedMs < serveMaxMs; waitedMs += 100) {
+  for (let waitedMs = 0; waitedMs < serveMaxMs; waitedMs += stepMs) {
     whole = (await isWhole(url)) ? whole + 1 : 0;
     if (whole === 3) return;
-    if (whole === 0) await realClock.sleep(100);
+    if (whole === 0) await realClock.sleep(stepMs);
   }
   throw new CliError(
     "Failed",

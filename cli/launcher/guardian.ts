@@ -8,8 +8,11 @@ import { join } from "node:path";
 import { assert } from "#lib/assert.ts";
 import { becomeSubreaper } from "#lib/process.ts";
 
-/** Runs the launcher to its end, then stays for as long as its orphans may take to end. `sleep` makes the shell reap. */
-const script = '"$@"; r=$?; for i in 1 2 3 4 5; do sleep 0.1; done; exit $r';
+/**
+ * Runs the launcher to its end. One that was killed (status above 128) leaves orphans: the shell then stays for as long as
+ * they may take to end, and reaps them while it waits for `sleep`.
+ */
+const script = '"$@"; r=$?; [ $r -gt 128 ] || exit $r; for i in 1 2 3 4 5; do sleep 0.1; done; exit $r';
 
 const launcher = [process.execPath, "--disable-warning=ExperimentalWarning", join(import.meta.dirname, "main.ts")];
 assert(process.execve !== undefined, "the pinned Node can replace itself by another program");

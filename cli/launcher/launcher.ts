@@ -81,12 +81,14 @@ export class Launcher {
   /** Ends every process of the cluster at once; the kernel takes the namespaces with them. */
   async stop(): Promise<void> {
     removeRecord(this.#config.stateDir);
-    for (const process of this.#all()) process.stop();
+    const ended = this.#all().map((process) => process.stop());
     this.#namespaces?.stop();
     await this.#namespaces?.ended;
+    // What is not reaped would hold the namespaces until somebody else reaps it.
+    await Promise.all(ended);
   }
 
-  #all(): { stop(): void }[] {
+  #all(): { stop(): Promise<void> }[] {
     const nodes = this.#nodes.flatMap(({ agent, sidecarHost }) => [agent, sidecarHost]);
     return this.#control === undefined ? nodes : [this.#control, ...nodes];
   }

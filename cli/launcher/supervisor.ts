@@ -89,9 +89,12 @@ export class Supervisor<Config> {
     });
   }
 
-  /** Ends the supervision; the process itself ends with the cluster's namespaces. */
-  stop(): void {
+  /** Ends the supervision. Resolves when the process, which ends with the cluster's namespaces, has been reaped. */
+  stop(): Promise<void> {
     this.#stopped = true;
+    const child = this.#child;
+    if (child === undefined || !isRunning(child)) return Promise.resolve();
+    return new Promise((resolve) => child.once("exit", () => resolve()));
   }
 
   #receive(message: ToLauncher): void {

@@ -1,11 +1,11 @@
 /**
- * What a cluster must leave alone: the host's namespaces, interfaces, mounts and firewall.
+ * What a cluster must leave alone: the host's interfaces, mounts and firewall.
  */
 import { execFileSync } from "node:child_process";
-import { isDeepStrictEqual } from "node:util";
+import { readlinkSync } from "node:fs";
+import { clusterProcesses } from "./processes.ts";
 
 export interface HostState {
-  readonly namespaces: readonly string[];
   readonly links: string;
   readonly mounts: string;
   /** Empty where this user may not list it. */
@@ -18,23 +18,37 @@ function run(program: string, ...args: string[]): string {
   return execFileSync(program, args, { encoding: "utf8", env: { ...process.env, PATH: path } });
 }
 
-/** Namespaces of init's user apart, for other programs come and go. */
 export function readHost(): HostState {
-  const namespaces = run("lsns", "-n", "-o", "NS,TYPE")
-    .trim()
-    .split("\n")
-    .map((line) => line.trim())
-    .sort();
   const rules = process.getuid?.() === 0 ? run("nft", "list", "ruleset") : "";
-  return { namespaces, links: run("ip", "-o", "link"), mounts: run("findmnt", "-rn"), rules };
+  return { links: run("ip", "-o", "link"), mounts: run("findmnt", "-rn"), rules };
 }
 
-/** Waits until the host is as `before`, at most `ms`; the last state seen. */
-export async function settleHost(before: HostState, ms: number): Promise<HostState> {
+/** The namespaces that hold a cluster's processes and are not our own, as `type:[inode]`. */
+export function clusterNamespaces(cluster: string): Set<string> {
+  const kinds = ["user", "net", "mnt", "pid", "uts"];
+  const own = new Set(kinds.map((kind) => readlinkSync(`/proc/self/ns/${kind}`)));
+  const found = new Set<string>();
+  for (const { pid } of clusterProcesses(cluster)) {
+    for (const kind of kinds) {
+      try {
+        const namespace = readlinkSync(`/proc/${pid}/ns/${kind}`);
+        if (!own.has(namespace)) found.add(namespace);
+      } catch {
+        continue; // Ended meanwhile.
+      }
+    }
+  }
+  return found;
+}
+
+/** Those of `namespaces` that are still there after at most `ms`. */
+export async function remainingNamespaces(namespaces: ReadonlySet<string>, ms: number): Promise<string[]> {
   const untilMs = performance.now() + ms;
   for (;;) {
-    const now = readHost();
-    if (isDeepStrictEqual(now, before) || performance.now() > untilMs) return now;
+    const lines = run("lsns", "-n", "-o", "NS,TYPE").trim().split("\n");
+    const now = new Set(lines.map((line) => line.trim().replace(/^(\d+)\s+(\w+)$/, "$2:[$1]")));
+    const left = [...namespaces].filter((namespace) => now.has(namespace));
+    if (left.length === 0 || performance.now() > untilMs) return left;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

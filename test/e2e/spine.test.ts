@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type TestCluster, createTestCluster } from "./cluster.ts";
-import { type HostState, readHost, settleHost } from "./host.ts";
+import { type HostState, clusterNamespaces, readHost, remainingNamespaces } from "./host.ts";
 import { type LoadResult, fetchPages, startLoad } from "./load.ts";
 import { clusterProcesses, findNode } from "./processes.ts";
 
@@ -260,20 +260,26 @@ describe("the demo", () => {
   });
 
   it("leaves nothing after down", async () => {
+    const namespaces = clusterNamespaces(cluster.name);
+    assert.ok(namespaces.size > 10);
     await cluster.run("down");
-    const now = await settleHost(host, 1000);
-    assert.deepEqual(clusterProcesses(cluster.name), []);
-    assert.deepEqual(now, host);
+    assert.deepEqual(await remainingNamespaces(namespaces, 1000), []);
+    assert.deepEqual(commandsLeft(), []);
+    assert.deepEqual(readHost(), host);
   });
 
   it("comes up again with its state, and leaves nothing when the launcher is killed", async () => {
     await cluster.run("up", "--detach");
     const deployments = await cluster.run("get", "deploy", "-o", "name");
     assert.match(deployments, /reviews-v3/);
+    const namespaces = clusterNamespaces(cluster.name);
     const launcher = findNode(cluster.name, "cli/launcher/main.ts");
     assert.ok(launcher !== undefined);
     process.kill(launcher.pid, "SIGKILL");
-    await waitFor(() => clusterProcesses(cluster.name).length === 0, "every process to end");
-    assert.deepEqual(await settleHost(host, 1000), host);
+    assert.deepEqual(await remainingNamespaces(namespaces, 1000), []);
+    await waitFor(() => commandsLeft().length === 0, "every process to end");
+    assert.deepEqual(readHost(), host);
   });
+
+  const commandsLeft = (): string[] => clusterProcesses(cluster.name).map(({ command }) => command.join(" "));
 });
