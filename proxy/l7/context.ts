@@ -1,0 +1,69 @@
+/**
+ * What an HTTP filter chain gives its connections, and what is told when a request or a TCP connection is done.
+ *
+ *   listener.ts (makes it) ─▶ downstream.ts, exchange.ts ─▶ observer (sidecar/metrics.ts)
+ */
+import type { Cluster } from "./cluster.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { RequestHeaderSource } from "./http1/write.ts";
+import type { RouteTable } from "./route/table.ts";
+import type { EngineDeps, ResponseFlag, SocketAddress } from "./types.ts";
+
+export type Direction = "inbound" | "outbound";
+
+/** One downstream connection, as observers know it: the same object for all its requests. */
+export interface ConnectionInfo {
+  readonly direction: Direction;
+  /** The peer's address; empty when it was gone before it was asked. */
+  readonly remoteAddress: string;
+  /** Where the connection was going before it was intercepted. */
+  readonly destination: SocketAddress | undefined;
+}
+
+/** One request that is done. */
+export interface ExchangeRecord {
+  readonly connection: ConnectionInfo;
+  readonly cluster: Cluster | undefined;
+  /** Of the last try. */
+  readonly endpoint: Endpoint | undefined;
+  /** 0 when the downstream left before there was one. */
+  readonly status: number;
+  readonly flag: ResponseFlag;
+  /** Bytes of the bodies, without framing. */
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  readonly durationMs: number;
+}
+
+/** One TCP connection. The byte counts grow until it is closed; everything else is fixed when it is open. */
+export interface TCPRecord {
+  readonly connection: ConnectionInfo;
+  readonly cluster: Cluster | undefined;
+  readonly endpoint: Endpoint | undefined;
+  readonly flag: ResponseFlag;
+  /** From the downstream to the upstream. */
+  readonly receivedBytes: number;
+  /** From the upstream to the downstream. */
+  readonly sentBytes: number;
+}
+
+/** Called synchronously on the hot path; must not throw. */
+export interface Observer {
+  onExchange(record: ExchangeRecord): void;
+  /** The endpoint is connected, or none took the connection: then onTCPClose follows at once. */
+  onTCPOpen(record: TCPRecord): void;
+  onTCPClose(record: TCPRecord): void;
+}
+
+export interface HTTPContext {
+  readonly deps: EngineDeps;
+  readonly observer: Observer;
+  readonly requestHeaders: RequestHeaderSource | undefined;
+  /** Time without a byte in either direction inside a request, in ms; 0 is none. */
+  readonly streamIdleMs: number;
+  /** The routes now: asked for each request, so that a new table takes effect at once. */
+  routes(): RouteTable | undefined;
+  cluster(name: string): Cluster | undefined;
+  /** No keep-alive from now on. */
+  isDraining(): boolean;
+}

@@ -1,0 +1,100 @@
+/**
+ * The header block of an HTTP/1 head: text → parallel arrays of names, lower-case keys and values, in order, as
+ * received.
+ *
+ *   request.ts, response.ts ─▶ parseHeaders() ─▶ Headers ─▶ framing.ts, route/match.ts, write.ts
+ *
+ * Input is the scanner's text: CRLF line ends only, no control bytes. Bytes from 0x80 in values are kept as they are
+ * (RFC 9110 §5.5 obs-text): applications send UTF-8 there, and nothing here acts on it.
+ * Source: RFC 9112 §5. Names are looked up in a bounded cache, so that a known name costs no checks and no new text.
+ */
+import { HTAB, SP, isAll, tokenBytes } from "./bytes.ts";
+import { HTTP1Error } from "./errors.ts";
+
+/** Most header lines in one head: Envoy's default. */
+export const headersMax = 100;
+const nameCacheMax = 1024;
+
+export interface Headers {
+  /** As received: forwarded with the same capitals. */
+  readonly names: readonly string[];
+  /** Lower case, for comparison. */
+  readonly keys: readonly string[];
+  /** Without the white space around them. */
+  readonly values: readonly string[];
+}
+
+const keyOfName = new Map<string, string>();
+
+/** Headers of `text` from offset `from` (behind the start line) to the empty line that ends it. */
+export function parseHeaders(text: string, from: number): Headers {
+  const names: string[] = [];
+  const keys: string[] = [];
+  const values: string[] = [];
+  const end = text.length - 2;
+  let at = from;
+  while (at < end) {
+    const lineEnd = text.indexOf("\r\n", at);
+    const colon = text.indexOf(":", at);
+    if (colon < 0 || colon > lineEnd) throw badLine(text, at);
+    if (names.length === headersMax)
+      throw new HTTP1Error("TOO_MANY_HEADERS", 431, `Cannot parse headers: there are more than ${headersMax}`);
+    const name = text.slice(at, colon);
+    keys.push(keyOfName.get(name) ?? keyOf(name));
+    names.push(name);
+    values.push(trimmed(text, colon + 1, lineEnd));
+    at = lineEnd + 2;
+  }
+  return { names, keys, values };
+}
+
+/** The first value of `key` (lower case), or undefined. */
+export function headerValue(headers: Headers, key: string): string | undefined {
+  const index = headers.keys.indexOf(key);
+  return index < 0 ? undefined : headers.values[index];
+}
+
+/** All values of `key` joined with a comma, as RFC 9110 §5.2 has it, or undefined. */
+export function joinedHeaderValue(headers: Headers, key: string): string | undefined {
+  const first = headers.keys.indexOf(key);
+  if (first < 0) return undefined;
+  let joined = headers.values[first]!;
+  for (let at = headers.keys.indexOf(key, first + 1); at >= 0; at = headers.keys.indexOf(key, at + 1))
+    joined += `,${headers.values[at]!}`;
+  return joined;
+}
+
+function keyOf(name: string): string {
+  if (!isAll(name, tokenBytes)) throw badName(name);
+  const key = name.toLowerCase();
+  // The copy keeps the whole head's text from staying alive for a name of a few bytes.
+  if (keyOfName.size < nameCacheMax && name.length <= 64) keyOfName.set(Buffer.from(name).toString(), key);
+  return key;
+}
+
+function trimmed(text: string, from: number, to: number): string {
+  let start = from;
+  let end = to;
+  while (start < end && isBlank(text.charCodeAt(start))) start++;
+  while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+function isBlank(code: number): boolean {
+  return code === SP || code === HTAB;
+}
+
+function badLine(text: string, at: number): HTTP1Error {
+  if (isBlank(text.charCodeAt(at))) return obsFold();
+  return new HTTP1Error("BAD_HEADER", 400, "Cannot parse headers: a line has no colon");
+}
+
+function badName(name: string): HTTP1Error {
+  if (name.length === 0) return new HTTP1Error("BAD_HEADER", 400, "Cannot parse headers: a name is empty");
+  if (isBlank(name.charCodeAt(0))) return obsFold();
+  return new HTTP1Error("BAD_HEADER", 400, "Cannot parse headers: a name has a byte that is not allowed");
+}
+
+function obsFold(): HTTP1Error {
+  return new HTTP1Error("OBS_FOLD", 400, "Cannot parse headers: a line starts with white space (folding is obsolete)");
+}

@@ -1,0 +1,143 @@
+/**
+ * A request head: the scanner's text → RequestHead. Pure.
+ *
+ *   scanner.ts ─▶ parseRequestHead() ─▶ RequestHead ─▶ route/, write.ts
+ *
+ * Invariant: a head that comes out can be written by write.ts and read by any HTTP/1 parser in one way only.
+ * Source: RFC 9112 §3, RFC 9110 §7.2; refusals follow the strict profile of the design reference (section 3d).
+ */
+import { authorityBytes, isAll, targetBytes } from "./bytes.ts";
+import { HTTP1Error } from "./errors.ts";
+import { type Framing, type Hop, hopOf, requestFraming } from "./framing.ts";
+import { type Headers, parseHeaders } from "./headers.ts";
+
+export interface RequestHead {
+  readonly method: string;
+  /** Origin form ("/path?query") or "*", whatever form was received. */
+  readonly target: string;
+  /** The target without its query. */
+  readonly path: string;
+  /** Behind the "?", without it; empty when there is none. */
+  readonly query: string;
+  /** The value of Host, lower case, with its port if it has one. Empty in HTTP/1.0 without Host. */
+  readonly host: string;
+  /** 0 or 1. */
+  readonly minor: number;
+  readonly headers: Headers;
+  readonly hop: Hop;
+  readonly framing: Framing;
+}
+
+/** Methods of the IANA registry that llhttp reads too; CONNECT and PRI have their own refusals. */
+const methods: ReadonlySet<string> = new Set(
+  (
+    "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE ACL BIND CHECKOUT COPY LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL " +
+    "MOVE NOTIFY PROPFIND PROPPATCH PURGE QUERY REBIND REPORT SEARCH SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE"
+  ).split(" "),
+);
+
+/** Parses a whole head, its empty line included. Throws HTTP1Error. */
+export function parseRequestHead(text: string): RequestHead {
+  const lineEnd = text.indexOf("\r\n");
+  const firstSpace = text.indexOf(" ");
+  if (firstSpace <= 0 || firstSpace > lineEnd) throw startLineError("wanted method, target and version");
+  const lastSpace = text.lastIndexOf(" ", lineEnd - 1);
+  const method = text.slice(0, firstSpace);
+  checkMethod(method);
+  if (lastSpace === firstSpace)
+    throw new HTTP1Error("BAD_VERSION", 505, "Cannot parse request line: no version (HTTP/0.9 is not supported)");
+  const minor = parseVersion(text.slice(lastSpace + 1, lineEnd));
+  const received = text.slice(firstSpace + 1, lastSpace);
+  if (!isAll(received, targetBytes)) throw targetError("it has a byte that is not allowed");
+  const headers = parseHeaders(text, lineEnd + 2);
+  const host = hostOf(headers, minor);
+  const target = received.charCodeAt(0) === 47 ? received : originForm(received, method, host);
+  const hop = hopOf(headers, minor);
+  const mark = target.indexOf("?");
+  return {
+    method,
+    target,
+    path: mark < 0 ? target : target.slice(0, mark),
+    query: mark < 0 ? "" : target.slice(mark + 1),
+    host,
+    minor,
+    headers,
+    hop,
+    framing: requestFraming(hop),
+  };
+}
+
+function checkMethod(method: string): void {
+  if (methods.has(method)) return;
+  if (method === "CONNECT")
+    throw new HTTP1Error("CONNECT_UNSUPPORTED", 501, "Cannot serve CONNECT: tunnels by request are not supported");
+  if (method === "PRI")
+    throw new HTTP1Error("BAD_VERSION", 505, "Cannot serve HTTP/2: this listener speaks HTTP/1.1 (use HTTP/1.1)");
+  throw new HTTP1Error("BAD_METHOD", 400, "Cannot parse request line: the method is not a registered one");
+}
+
+function parseVersion(version: string): number {
+  if (version === "HTTP/1.1") return 1;
+  if (version === "HTTP/1.0") return 0;
+  const isHTTP = version.length === 8 && version.startsWith("HTTP/") && version.charCodeAt(6) === 46;
+  if (!isHTTP) throw startLineError("the version is not HTTP/x.y");
+  if (version.charCodeAt(5) !== 49)
+    throw new HTTP1Error("BAD_VERSION", 505, "Cannot serve request: only HTTP/1.0 and HTTP/1.1 are supported");
+  throw startLineError("the minor version is unknown");
+}
+
+function hostOf(headers: Headers, minor: number): string {
+  const at = headers.keys.indexOf("host");
+  if (at < 0) {
+    if (minor === 0) return "";
+    throw new HTTP1Error("MISSING_HOST", 400, "Cannot parse head: HTTP/1.1 without Host");
+  }
+  if (headers.keys.indexOf("host", at + 1) >= 0)
+    throw new HTTP1Error("DUPLICATE_HOST", 400, "Cannot parse head: Host is there twice");
+  const host = headers.values[at]!;
+  if (!isAll(host, authorityBytes) || !hasGoodPort(host))
+    throw new HTTP1Error("BAD_HOST", 400, "Cannot parse Host: it is not host or host:port");
+  return host.toLowerCase();
+}
+
+/** At most one colon outside brackets, and digits alone behind it. */
+function hasGoodPort(authority: string): boolean {
+  const bracket = authority.lastIndexOf("]");
+  if (bracket >= 0 && !authority.startsWith("[")) return false;
+  const colon = authority.indexOf(":", bracket + 1);
+  if (bracket >= 0 && bracket !== authority.length - 1 && colon !== bracket + 1) return false;
+  if (colon < 0) return true;
+  if (colon === 0) return false;
+  for (let at = colon + 1; at < authority.length; at++) {
+    const code = authority.charCodeAt(at);
+    if (code < 48 || code > 57) return false;
+  }
+  return authority.length - colon <= 6;
+}
+
+/** Absolute form → origin form; its authority must be Host's, else two parsers could route the request differently. */
+function originForm(received: string, method: string, host: string): string {
+  if (received === "*") {
+    if (method === "OPTIONS") return received;
+    throw targetError("* goes with OPTIONS only");
+  }
+  const scheme = received.slice(0, 8).toLowerCase();
+  const from = scheme.startsWith("http://") ? 7 : scheme === "https://" ? 8 : 0;
+  if (from === 0) throw targetError("it is neither a path nor an http URL");
+  const slash = received.indexOf("/", from);
+  const mark = received.indexOf("?", from);
+  const end = slash < 0 ? (mark < 0 ? received.length : mark) : mark < 0 ? slash : Math.min(slash, mark);
+  const authority = received.slice(from, end).toLowerCase();
+  if (authority !== host)
+    throw new HTTP1Error("HOST_MISMATCH", 400, "Cannot parse head: the target's authority is not Host's");
+  const rest = received.slice(end);
+  return rest.startsWith("/") ? rest : `/${rest}`;
+}
+
+function startLineError(why: string): HTTP1Error {
+  return new HTTP1Error("BAD_START_LINE", 400, `Cannot parse request line: ${why}`);
+}
+
+function targetError(why: string): HTTP1Error {
+  return new HTTP1Error("BAD_TARGET", 400, `Cannot parse request target: ${why}`);
+}

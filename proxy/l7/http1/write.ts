@@ -1,0 +1,122 @@
+/**
+ * Heads → text for the next hop. Pure. Framing and connection headers are always ours, whatever was received.
+ *
+ *   RequestHead ─▶ formatRequestHead() ─▶ upstream     ResponseHead ─▶ formatResponseHead() ─▶ downstream
+ *
+ * Invariant: what is written has one reading: at most one of Content-Length and Transfer-Encoding, one Host.
+ * Source: RFC 9110 §7.6.1 (headers for one hop), RFC 9112 §6.
+ */
+import type { Framing } from "./framing.ts";
+import type { RequestHead } from "./request.ts";
+import type { ResponseHead } from "./response.ts";
+
+/** Headers that are for one hop only, whether Connection lists them or not. Each is written anew where it is needed. */
+const hopHeaders: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "content-length",
+  "upgrade",
+  // Belongs to "Upgrade: h2c", which is not forwarded: upgrading behind the proxy's back is a smuggling path.
+  "http2-settings",
+]);
+
+/** Never dropped because Connection lists them: a downstream could otherwise strip what the upstream decides on. */
+const keptWhenListed: ReadonlySet<string> = new Set([
+  "host",
+  "authorization",
+  "cookie",
+  "x-request-id",
+  "x-forwarded-for",
+  "x-forwarded-proto",
+]);
+
+/** Headers that the proxy sets on each request. */
+export interface RequestHeaderSource {
+  /** Lower-case names that are dropped from the request, because `lines` says them anew. */
+  readonly replaces: ReadonlySet<string>;
+  /** Whole header lines, each with its CRLF. */
+  lines(head: RequestHead): string;
+}
+
+/** The head for the upstream. `authority` stands in where HTTP/1.0 came without Host. */
+export function formatRequestHead(
+  head: RequestHead,
+  added: RequestHeaderSource | undefined,
+  authority: string,
+): string {
+  const { names, keys, values } = head.headers;
+  const { listed } = head.hop;
+  let text = `${head.method} ${head.target} HTTP/1.1\r\n`;
+  if (head.host === "") text += `Host: ${authority}\r\n`;
+  for (let at = 0; at < keys.length; at++) {
+    const key = keys[at]!;
+    if (hopHeaders.has(key) || (added !== undefined && added.replaces.has(key))) continue;
+    if (listed.length > 0 && listed.includes(key) && !keptWhenListed.has(key)) continue;
+    text += `${names[at]!}: ${values[at]!}\r\n`;
+  }
+  if (added !== undefined) text += added.lines(head);
+  text += framingLine(head.framing);
+  const upgrade = upgradeOf(head);
+  if (upgrade !== undefined) text += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`;
+  return `${text}\r\n`;
+}
+
+/**
+ * The protocol that the request asks to switch to and that may be forwarded, or undefined. h2c is left out: the request
+ * is then answered in HTTP/1.1, as RFC 9110 §7.8 allows (Java's HttpClient offers it on each first request).
+ */
+export function upgradeOf(head: RequestHead): string | undefined {
+  const { upgrade } = head.hop;
+  if (upgrade === undefined || head.minor === 0) return undefined;
+  return upgrade.toLowerCase().includes("h2c") ? undefined : upgrade;
+}
+
+export interface ResponseOptions {
+  /** Framing towards the downstream. */
+  readonly framing: Framing;
+  /** Keep Content-Length or Transfer-Encoding as received, with no body behind: answers to HEAD, and 304. */
+  readonly isBodiless: boolean;
+  readonly keepsAlive: boolean;
+}
+
+/** The head for the downstream. The status line says HTTP/1.1 always (RFC 9112 §2.3). */
+export function formatResponseHead(head: ResponseHead, options: ResponseOptions): string {
+  const { names, keys, values } = head.headers;
+  const { listed } = head.hop;
+  let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
+  for (let at = 0; at < keys.length; at++) {
+    const key = keys[at]!;
+    if (hopHeaders.has(key)) continue;
+    if (listed.length > 0 && listed.includes(key)) continue;
+    text += `${names[at]!}: ${values[at]!}\r\n`;
+  }
+  if (options.isBodiless && head.status !== 204) {
+    if (head.hop.contentLength !== undefined) text += `Content-Length: ${head.hop.contentLength}\r\n`;
+    else if (head.hop.isChunked) text += "Transfer-Encoding: chunked\r\n";
+  } else if (!options.isBodiless) text += framingLine(options.framing);
+  if (!options.keepsAlive) text += "Connection: close\r\n";
+  return `${text}\r\n`;
+}
+
+/** An interim response (1xx but 101) or the 101 that ends HTTP on this connection. */
+export function formatInterimHead(head: ResponseHead): string {
+  const { names, keys, values } = head.headers;
+  let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
+  for (let at = 0; at < keys.length; at++) if (!hopHeaders.has(keys[at]!)) text += `${names[at]!}: ${values[at]!}\r\n`;
+  if (head.status === 101) text += `Connection: Upgrade\r\nUpgrade: ${head.hop.upgrade ?? ""}\r\n`;
+  return `${text}\r\n`;
+}
+
+/** The line in front of chunk data. */
+export function formatChunkLine(bytes: number): string {
+  return `${bytes.toString(16)}\r\n`;
+}
+
+function framingLine(framing: Framing): string {
+  if (framing.kind === "length") return `Content-Length: ${framing.bytes}\r\n`;
+  return framing.kind === "chunked" ? "Transfer-Encoding: chunked\r\n" : "";
+}

@@ -1,0 +1,107 @@
+/** TCP chains and protocol detection, end to end on loopback. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ManualClock } from "#lib/clock.ts";
+import { detectProtocol } from "./detect.ts";
+import {
+  RawClient,
+  type RigOptions,
+  eventually,
+  raw,
+  refusedPort,
+  routesTo,
+  startAnswering,
+  startRig,
+  startUpstream,
+  staticCluster,
+} from "./fixture.ts";
+
+const tcpChain = { name: "tcp", port: undefined, protocols: [], filter: { kind: "tcp", cluster: "tcp" } } as const;
+const httpChain = {
+  name: "http",
+  port: undefined,
+  protocols: ["http/1.1", "h2c"],
+  filter: { kind: "http", routeName: "routes", inline: undefined, streamIdleMs: 300_000 },
+} as const;
+const tcp: NonNullable<RigOptions["listener"]> = { defaultChain: tcpChain };
+const detecting: NonNullable<RigOptions["listener"]> = { chains: [httpChain], defaultChain: tcpChain, detects: true };
+
+test("TCPProxy passes bytes and half-closes both ways", async () => {
+  await using upstream = await startUpstream((socket) => {
+    socket.on("end", () => socket.end("after your end"));
+  });
+  await using rig = await startRig({ listener: tcp, clusters: [staticCluster("tcp", [upstream.port])] });
+  const client = new RawClient(rig.port);
+  client.socket.end("hello");
+  assert.equal(await client.over(), "after your end");
+  assert.equal(upstream.received[0], "hello");
+  await eventually(() => rig.tcpRecords.length === 1, "record");
+  assert.deepEqual([rig.tcpRecords[0]!.receivedBytes, rig.tcpRecords[0]!.sentBytes], [5, 14]);
+});
+
+test("TCPProxy tries another endpoint, and resets the downstream when none takes it", async () => {
+  await using upstream = await startUpstream((socket) => socket.end("hi"));
+  const dead = await refusedPort();
+  await using rig = await startRig({ listener: tcp, clusters: [staticCluster("tcp", [dead, upstream.port])] });
+  for (const _ of [1, 2]) assert.equal(await raw(rig.port, ""), "hi");
+  rig.setEndpoints("tcp", [dead]);
+  assert.equal(await raw(rig.port, "x"), "");
+  rig.setEndpoints("tcp", []);
+  assert.equal(await raw(rig.port, "x"), "");
+  assert.deepEqual(
+    rig.tcpRecords.slice(-2).map(({ flag }) => flag),
+    ["UF", "UH"],
+  );
+});
+
+test("ListenerSet sends HTTP to the HTTP chain and the rest to the TCP chain", async () => {
+  await using web = await startAnswering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nweb");
+  await using other = await startUpstream((socket) => socket.once("data", () => socket.end("other")));
+  await using rig = await startRig({
+    listener: detecting,
+    routes: routesTo("web"),
+    clusters: [staticCluster("web", [web.port]), staticCluster("tcp", [other.port])],
+  });
+  assert.match(await raw(rig.port, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), /web$/);
+  for (const bytes of ["\x16\x03\x01\x02\x00", "GET key\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+    assert.equal(await raw(rig.port, bytes), "other");
+  assert.equal(other.received.join("|"), "\x16\x03\x01\x02\x00|GET key\r\n|PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+});
+
+test("ListenerSet lets the server speak first once the downstream was silent for the detection's time", async () => {
+  const clock = new ManualClock();
+  await using mysql = await startUpstream((socket) => socket.write("greeting"));
+  await using rig = await startRig({
+    clock,
+    listener: detecting,
+    routes: routesTo("web"),
+    clusters: [staticCluster("tcp", [mysql.port])],
+  });
+  const client = new RawClient(rig.port);
+  await eventually(() => rig.wheel.size === 1, "detecting");
+  await clock.advance(1200);
+  await client.until("greeting");
+  client.close();
+  assert.equal(rig.counters.detectTimeouts, 1);
+});
+
+test("detectProtocol() knows HTTP by its whole request line, byte by byte", () => {
+  const rows: readonly (readonly [string, ReturnType<typeof detectProtocol>])[] = [
+    ["GET / HTTP/1.1\r\n", "http/1.1"],
+    ["\r\nGET / HTTP/1.1\r\n", "http/1.1"],
+    ["M-SEARCH * HTTP/1.0\n", "http/1.1"],
+    ["GET / HTTP/1.1", undefined],
+    ["GE", undefined],
+    ["PRI * HT", undefined],
+    ["P", undefined],
+    ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "h2c"],
+    ["SET a b\r\n", "other"],
+    ["get / HTTP/1.1\r\n", "other"],
+    ["*1\r\n", "other"],
+    ["\x00", "other"],
+    ["ABCDEFGHIJKLMNOPQRSTUVWXYZ", "other"],
+    [`GET /${"a".repeat(9000)}`, "http/1.1"],
+  ];
+  for (const [text, wanted] of rows)
+    assert.equal(detectProtocol(Buffer.from(text, "latin1")), wanted, JSON.stringify(text));
+});
