@@ -150,7 +150,11 @@ export class ConfigState implements ConfigConsumer {
   #settle(): void {
     const before = this.#live;
     const isWarm = (name: string): boolean => this.#clusters.get(name)?.compiled.isWarm ?? false;
-    const routes = this.#choose(this.#routes, before.routes, (table) => [...table.clusterNames].every(isWarm));
+    const isKnown = (name: string): boolean => this.#clusters.has(name);
+    // Clusters come before the routes that name them, so one that is optional and unknown is missing for good.
+    const routes = this.#choose(this.#routes, before.routes, ({ clusterNames, optionalClusters }) =>
+      [...clusterNames].every((name) => isWarm(name) || (optionalClusters.has(name) && !isKnown(name))),
+    );
     const listeners = this.#choose(
       this.#listeners,
       before.listeners,

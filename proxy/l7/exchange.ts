@@ -110,7 +110,11 @@ export class Exchange implements UpstreamHandler, ExchangeRecord {
     const name = pickCluster(route.target)!;
     this.cluster = this.#context.cluster(name);
     if (this.cluster === undefined)
-      return this.#reply(503, "NC", `Cannot route request: cluster ${name} of its route is unknown`);
+      return this.#reply(
+        route.unknownCluster ?? 503,
+        "NC",
+        `Cannot route request: cluster ${name} of its route is unknown`,
+      );
     const { destination } = this.connection;
     const authority = destination === undefined ? name : `${destination.address}:${destination.port}`;
     this.#requestText = formatRequestHead(head, this.#context.requestHeaders, authority);

@@ -121,7 +121,8 @@ function chainsOf(listener: CompiledListener): readonly CompiledChain[] {
 function readListenerFilters(reader: Reader): ReadonlySet<string> {
   const types = new Set<string>();
   for (const filter of reader.list("listener_filters")) {
-    filter.ignore("name");
+    // Where the inspector is disabled there is one chain, so nothing is inspected anyway.
+    filter.ignore("name", "filter_disabled");
     const config = filter.wantObject("typed_config");
     const type = config.oneOf("@type", [typeUrls.originalDst, typeUrls.httpInspector]);
     config.done();

@@ -25,8 +25,9 @@ export function compileRoutes(resource: unknown, path = "RouteConfiguration"): R
   const name = reader.text("name") ?? "";
   const domains = new Set<string>();
   const hosts = reader.list("virtual_hosts").map((host) => readHost(host, domains));
+  const ignoresPort = reader.flag("ignore_port_in_host_matching") ?? false;
   reader.ignore("validate_clusters").done();
-  return new RouteTable(name, hosts);
+  return new RouteTable(name, hosts, ignoresPort);
 }
 
 function readHost(reader: Reader, seen: Set<string>): CompiledVirtualHost {
@@ -56,15 +57,25 @@ function readRoute(reader: Reader): CompiledRoute {
   reader.ignore("metadata", "decorator").done();
   if ((direct === undefined) === (action === undefined))
     throw reader.bad("route", "wanted exactly one of route and direct_response");
-  if (direct !== undefined) return { name, matches, target: readDirect(direct), timeoutMs: 0, retry: undefined };
+  if (direct !== undefined)
+    return { name, matches, target: readDirect(direct), timeoutMs: 0, retry: undefined, unknownCluster: undefined };
   const route = action!;
   const target = readTarget(route);
   const timeoutMs = route.durationMs("timeout") ?? timeoutMsDefault;
   const policy = route.object("retry_policy");
   const retry = policy === undefined ? undefined : readRetry(policy);
+  const code = route.oneOf("cluster_not_found_response_code", Object.keys(notFoundStatuses));
   route.done();
-  return { name, matches, target, timeoutMs, retry };
+  const unknownCluster = code === undefined ? undefined : notFoundStatuses[code];
+  return { name, matches, target, timeoutMs, retry, unknownCluster };
 }
+
+/** envoy.config.route.v3.RouteAction.ClusterNotFoundResponseCode */
+const notFoundStatuses: Readonly<Record<string, number>> = {
+  SERVICE_UNAVAILABLE: 503,
+  NOT_FOUND: 404,
+  INTERNAL_SERVER_ERROR: 500,
+};
 
 function readDirect(reader: Reader): RouteTarget {
   const status = reader.integer("status", 200) ?? 0;

@@ -32,6 +32,8 @@ export interface CompiledRoute {
   /** Whole request with retries, in ms; 0 is none. */
   readonly timeoutMs: number;
   readonly retry: RetryRule | undefined;
+  /** The status when its cluster does not exist. Undefined: 503, and the route is held back until the cluster comes. */
+  readonly unknownCluster: number | undefined;
 }
 
 export interface CompiledVirtualHost {
@@ -47,14 +49,18 @@ export class RouteTable {
   readonly name: string;
   /** Each cluster that a route names, once. */
   readonly clusterNames: ReadonlySet<string>;
+  /** Those of them that may be missing: their routes say what is then answered. */
+  readonly optionalClusters: ReadonlySet<string>;
+  readonly #ignoresPort: boolean;
   readonly #exact: ReadonlyMap<string, CompiledVirtualHost>;
   readonly #suffixes: Wildcards;
   readonly #prefixes: Wildcards;
   readonly #any: CompiledVirtualHost | undefined;
 
   /** Domains must be unique over all hosts; config/route.ts checks it. */
-  constructor(name: string, hosts: readonly CompiledVirtualHost[]) {
+  constructor(name: string, hosts: readonly CompiledVirtualHost[], ignoresPort = false) {
     this.name = name;
+    this.#ignoresPort = ignoresPort;
     const exact = new Map<string, CompiledVirtualHost>();
     const suffixes = new Map<string, CompiledVirtualHost>();
     const prefixes = new Map<string, CompiledVirtualHost>();
@@ -69,12 +75,16 @@ export class RouteTable {
     this.#suffixes = byLength(suffixes);
     this.#prefixes = byLength(prefixes);
     this.#any = hosts.find((host) => host.domains.includes("*"));
-    this.clusterNames = new Set(hosts.flatMap((host) => host.routes.flatMap((route) => clusterNamesOf(route.target))));
+    const routes = hosts.flatMap((host) => host.routes);
+    const namesOf = (some: readonly CompiledRoute[]): Set<string> =>
+      new Set(some.flatMap((route) => clusterNamesOf(route.target)));
+    this.clusterNames = namesOf(routes);
+    this.optionalClusters = namesOf(routes.filter((route) => route.unknownCluster !== undefined));
   }
 
   /** The first route that matches, or undefined: no virtual host or no route for it. */
   find(head: RequestHead): CompiledRoute | undefined {
-    const routes = this.hostFor(head.host)?.routes;
+    const routes = this.hostFor(this.#ignoresPort ? withoutPort(head.host) : head.host)?.routes;
     if (routes === undefined) return undefined;
     for (const route of routes) if (route.matches(head)) return route;
     return undefined;
@@ -116,4 +126,10 @@ function byLength(hosts: ReadonlyMap<string, CompiledVirtualHost>): Wildcards {
     length,
     hosts: new Map([...hosts].filter(([text]) => text.length === length)),
   }));
+}
+
+/** `host` of `host:port`; an IPv6 address keeps its brackets. */
+function withoutPort(authority: string): string {
+  const colon = authority.lastIndexOf(":");
+  return colon < 0 || authority.endsWith("]") ? authority : authority.slice(0, colon);
 }

@@ -1,0 +1,122 @@
+/**
+ * How long does a start take, how much memory does the demo hold, and what do two sidecars add to a request?
+ *
+ * Start: wall time of the command, from nothing, median of three. Memory: PSS of every process of Wherry's own (not the demo's
+ * programs). Latency: wrk inside the cluster, one connection, from a pod with a sidecar to one with a sidecar, and the same
+ * between pods without, in the same run.
+ */
+import { readFileSync } from "node:fs";
+import { type TestCluster, createTestCluster } from "../test/e2e/cluster.ts";
+import { clusterProcesses } from "../test/e2e/processes.ts";
+import { type Measured, median } from "./measured.ts";
+
+const seconds = 6;
+const gateway = "0=gateway/default/bookinfo-gateway:80";
+
+export async function run(): Promise<readonly Measured[]> {
+  const upMs: number[] = [];
+  for (let time = 0; time < 3; time += 1) {
+    await using cluster = createTestCluster();
+    upMs.push(await timed(() => cluster.run("up", "--detach")));
+  }
+  await using cluster = createTestCluster();
+  const demoMs = await timed(() => cluster.run("demo", "--detach", "-p", gateway));
+  const pss = pssBytes(cluster.name);
+  return [
+    {
+      question: "`wherry up` to a ready API and two ready nodes",
+      measured: `${(median(upMs) / 1000).toFixed(2)} s`,
+      budget: "≤ 2 s",
+    },
+    {
+      question: "`wherry demo` to whole pages through sidecars",
+      measured: `${(demoMs / 1000).toFixed(2)} s`,
+      budget: "≤ 10 s",
+    },
+    {
+      question: "memory of the 2-node demo, sum of Wherry's PSS",
+      measured: `${Math.round(pss / 1e6)} MB`,
+      budget: "≤ 350 MB",
+    },
+    ...(await measureLatency(cluster)),
+  ];
+}
+
+async function timed(action: () => Promise<unknown>): Promise<number> {
+  const startMs = performance.now();
+  await action();
+  return performance.now() - startMs;
+}
+
+/** PSS of Wherry's own processes, guardian and namespaces' init included. */
+function pssBytes(cluster: string): number {
+  const own = clusterProcesses(cluster).filter(
+    ({ command }) => !command.some((word) => /^(productpage|details|ratings|reviews|load)\.ts$/.test(word)),
+  );
+  return own.reduce((sum, { pid }) => sum + pssOf(pid), 0);
+}
+
+function pssOf(pid: number): number {
+  try {
+    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+    return Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0) * 1024;
+  } catch {
+    return 0; // Ended meanwhile.
+  }
+}
+
+interface Latency {
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly rate: number;
+}
+
+async function measureLatency(cluster: TestCluster): Promise<readonly Measured[]> {
+  const pods = JSON.parse(await cluster.run("get", "pods", "-o", "json")) as {
+    items: { metadata: { name: string; labels: Record<string, string> } }[];
+  };
+  const podOf = (app: string): string =>
+    pods.items.find(({ metadata }) => metadata.labels["app"] === app)?.metadata.name ?? "";
+  // The same program on the same node, once behind a sidecar and once by its loopback: wrk runs in the pod's network.
+  const direct = await wrk(cluster, podOf("details"), "http://127.0.0.1:9080/details/0");
+  const meshed = await wrk(cluster, podOf("productpage"), "http://details:9080/details/0");
+  if (direct === undefined || meshed === undefined) {
+    process.stderr.write("SKIP latency: wrk is not installed (run: apt-get install -y wrk)\n");
+    return [];
+  }
+  const added = (of: (latency: Latency) => number): string => `${((of(meshed) - of(direct)) / 1000).toFixed(2)} ms`;
+  return [
+    {
+      question: "added by two sidecars and the network between two nodes, p50",
+      measured: added(({ p50Us }) => p50Us),
+      budget: "",
+    },
+    { question: "the same, p99", measured: added(({ p99Us }) => p99Us), budget: "" },
+  ];
+}
+
+/** One connection, one request at a time; undefined without wrk. */
+async function wrk(cluster: TestCluster, pod: string, url: string): Promise<Latency | undefined> {
+  const { stdout, status } = await cluster.attempt(
+    "sh",
+    "--pod",
+    pod,
+    "--",
+    "wrk",
+    "-t1",
+    "-c1",
+    `-d${seconds}s`,
+    "--latency",
+    url,
+  );
+  if (status === 127) return undefined;
+  const number = (pattern: RegExp): number => {
+    const [, value = "0", unit = ""] = pattern.exec(stdout) ?? [];
+    return Number(value) * ({ us: 1, ms: 1000, s: 1_000_000 }[unit] ?? 1);
+  };
+  return {
+    p50Us: number(/50%\s+([\d.]+)(us|ms|s)/),
+    p99Us: number(/99%\s+([\d.]+)(us|ms|s)/),
+    rate: number(/Requests\/sec:\s+([\d.]+)/),
+  };
+}
