@@ -15,8 +15,8 @@ interface Kubeconfig {
   }[];
 }
 
-export function connect(cluster: string): HttpKubeClient {
-  const { dir } = requireRunning(process.env, cluster);
+export function connect(cluster: string, env: NodeJS.ProcessEnv = process.env): HttpKubeClient {
+  const { dir } = requireRunning(env, cluster);
   const config = parse(readFileSync(join(dir, "kubeconfig"), "utf8")) as Kubeconfig;
   const [entry] = config.clusters;
   const [user] = config.users;

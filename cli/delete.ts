@@ -70,10 +70,13 @@ async function findTargets(
   if (filename.length > 0) {
     const inNamespace = (ref: KindRef, { name, namespace: own }: ObjectKey): ObjectKey =>
       ref.namespaced ? { namespace: own ?? namespace, name } : { name };
-    return readManifests(filename).map(({ kind: ref, object }) => ({
-      kind: ref,
-      key: inNamespace(ref, keyOf(object)),
-    }));
+    // Backwards: what is named last usually depends on what was named first, as a route on its Services.
+    return readManifests(filename)
+      .reverse()
+      .map(({ kind: ref, object }) => ({
+        kind: ref,
+        key: inNamespace(ref, keyOf(object)),
+      }));
   }
   if (kind === undefined) throw new CliError("Usage", "Cannot delete: wanted KIND NAME, KIND -l SELECTOR, or -f FILE");
   const wanted = parseResources(kind, names);

@@ -49,7 +49,8 @@ function parseEntry(entry: unknown, where: string, base: string): ImageMapEntry 
   const fail = (field: string, wanted: string): never => {
     throw new CliError("Failed", `Cannot read image map ${where}.${field}: wanted ${wanted}`);
   };
-  const { image, directory, command, env, ...rest } = entry as Record<string, unknown>;
+  if (!isRecord(entry)) throw new CliError("Failed", `Cannot read image map ${where}: wanted an object`);
+  const { image, directory, command, env, ...rest } = entry;
   const [unknown] = Object.keys(rest);
   if (unknown !== undefined) fail(unknown, "one of image, directory, command, env");
   if (typeof image !== "string") return fail("image", "a name pattern");
@@ -57,11 +58,19 @@ function parseEntry(entry: unknown, where: string, base: string): ImageMapEntry 
     return fail("command", "a list of words");
   }
   if (directory !== undefined && typeof directory !== "string") return fail("directory", "a path");
-  if (env !== undefined && (typeof env !== "object" || env === null)) return fail("env", "names and values");
+  if (env !== undefined && !isEnvironment(env)) return fail("env", "names and values");
   return {
     image,
     command,
     ...(directory === undefined ? {} : { directory: resolve(base, directory) }),
-    ...(env === undefined ? {} : { env: env as Record<string, string> }),
+    ...(env === undefined ? {} : { env }),
   };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function isEnvironment(value: unknown): value is Record<string, string> {
+  return isRecord(value) && Object.values(value).every((text) => typeof text === "string");
 }

@@ -62,7 +62,8 @@ export function parseManifests(text: string, file: string): Manifest[] {
           .replace(/:$/, "")}`,
       );
     }
-    if (document.contents === null) return [];
+    // Nothing between two separators, as templates leave it.
+    if (document.contents === null || document.toJS() === null) return [];
     const where = `${file}:${lines.linePos(document.contents.range?.[0] ?? 0).line}`;
     if (!isMap(document.contents))
       throw new CliError("Failed", `Cannot read ${where}: wanted an object with apiVersion, kind and metadata`);

@@ -7,8 +7,3 @@
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`Broken invariant: ${message}`);
 }
-
-/** For the default branch of an exhaustive switch: fails to compile when a case is missing. */
-export function unreachable(value: never): never {
-  throw new Error(`Broken invariant: no case for ${JSON.stringify(value)}`);
-}

@@ -76,11 +76,6 @@ export function findEnum(name: string): Enum {
   return made;
 }
 
-/** Reads the table now, so that the first message later does not wait for it. */
-export function loadDescriptors(): void {
-  loadTable();
-}
-
 function loadTable(): DescriptorTable {
   if (table !== undefined) return table;
   try {

@@ -5,7 +5,7 @@
  *   kubeconfig     for kubectl (0600)   logs/          one file a process
  *   launcher.json  who runs it now and what it published; absent while it is down
  */
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { startTicksOf } from "#lib/process.ts";
@@ -49,15 +49,6 @@ export function openStateDir(env: NodeJS.ProcessEnv, cluster: string): string {
 
 export function stateDirOf(env: NodeJS.ProcessEnv, cluster: string): string {
   return join(rootDir(env), cluster);
-}
-
-/** Names of the clusters that have a state folder. */
-export function listClusters(env: NodeJS.ProcessEnv): string[] {
-  try {
-    return readdirSync(rootDir(env)).sort();
-  } catch {
-    return []; // No folder, no clusters.
-  }
 }
 
 const recordFile = (dir: string): string => join(dir, "launcher.json");

@@ -44,6 +44,21 @@ export function resolveBackend(
   return { kind: "resolved", cluster: outboundClusterName(hostOfService(service), port ?? 0) };
 }
 
+/**
+ * Whether nobody has said yet which endpoints a backend has: its Service selects pods and has no EndpointSlice, for the
+ * controller makes one for each, even when it is empty. Traffic waits for that moment instead of being refused in it.
+ */
+export function isPending(
+  ref: HTTPBackendRef,
+  route: HTTPRoute,
+  objects: Pick<Objects, "services" | "slicesOf">,
+): boolean {
+  const key = `${ref.namespace ?? route.metadata.namespace ?? ""}/${ref.name}`;
+  const service = objects.services.get(key);
+  const selects = Object.keys(service?.spec.selector ?? {}).length > 0;
+  return selects && service?.spec.type !== "ExternalName" && objects.slicesOf(key).length === 0;
+}
+
 function unresolved(
   reason: "BackendNotFound" | "InvalidKind" | "RefNotPermitted",
   message: string,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Gateway, GatewayListener } from "#api/gateway/gateway.ts";
 import { httpRoutes, type HTTPRoute } from "#api/gateway/httproute.ts";
-import { backend, fill, gateway, gatewayClass, httpRoute, namespace, service, type Fixture } from "./fixture.ts";
+import { backend, fill, gateway, gatewayClass, httpRoute, namespace, service, slice, type Fixture } from "./fixture.ts";
 import { gatewayResourcesOf } from "./gateway.ts";
 import { gatewayWorkloadOf } from "./gateway-deployment.ts";
 import { covers, intersect } from "./hostname.ts";
@@ -22,6 +22,7 @@ function setup(
     namespace("default"),
     gatewayClass,
     service("a", "10.96.0.1", [{ port: 9080 }]),
+    slice("a", 9080, []),
     made,
     ...more,
   ]);

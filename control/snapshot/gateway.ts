@@ -12,7 +12,7 @@ import { formatKey, keyOf, type LabelSelector } from "#api/meta.ts";
 import type { Listener, RouteConfiguration, VirtualHost } from "#api/xds/envoy.ts";
 import { filterChainsOf } from "./filter-chain.ts";
 import { covers, hostRank, intersect } from "./hostname.ts";
-import { problemOf, translateRoutes } from "./http-route.ts";
+import { mustWait, problemOf, translateRoutes } from "./http-route.ts";
 import { gatewayRouteName, listenerName, missingCluster } from "./names.ts";
 import { parentKeyOf, type Objects } from "./objects.ts";
 
@@ -82,7 +82,7 @@ export function attachmentsOf(
 /** The listeners, routes and cluster names of a Gateway whose class is ours. */
 export function gatewayResourcesOf(
   gateway: Gateway,
-  objects: Pick<Objects, "namespaces" | "routesOfParent" | "services">,
+  objects: Pick<Objects, "namespaces" | "routesOfParent" | "services" | "slicesOf">,
 ): GatewayResources {
   const served = gateway.spec.listeners.filter((listener) => problemOfListener(listener, gateway) === undefined);
   const attachments = attachmentsOf(gateway, objects);
@@ -202,12 +202,12 @@ function gatewayListener(port: number): Listener {
 function virtualHostsOf(
   listeners: readonly GatewayListener[],
   attachments: readonly Attachment[],
-  objects: Pick<Objects, "services">,
+  objects: Pick<Objects, "services" | "slicesOf">,
 ): readonly VirtualHost[] {
   const hosts = new Map<string, VirtualHost>();
   for (const listener of listeners) {
     const reached = attachments.flatMap((attachment) =>
-      attachment.kind === "attached"
+      attachment.kind === "attached" && !mustWait(attachment.route, objects)
         ? (attachment.hostnames.get(listener.name) ?? []).map((host) => ({ route: attachment.route, host }))
         : [],
     );

@@ -4,12 +4,19 @@ import { test } from "node:test";
 import * as fc from "fast-check";
 import type { HTTPRoute, HTTPRouteMatch } from "#api/gateway/httproute.ts";
 import { translateDuration } from "./duration.ts";
-import { backend, httpRoute, service } from "./fixture.ts";
-import { problemOf, translateRoutes } from "./http-route.ts";
+import { backend, httpRoute, service, slice } from "./fixture.ts";
+import { mustWait, problemOf, translateRoutes } from "./http-route.ts";
 
 const services = new Map(
   ["a", "b"].map((name) => [`default/${name}`, service(name, "10.96.0.1", [{ port: 9080 }])[1]]),
 );
+
+/** Every Service has a slice, but for those of `pending`. */
+const pending = new Set<string>();
+const objects = {
+  services,
+  slicesOf: (key: string) => (pending.has(key) ? [] : [slice(key.slice("default/".length), 9080, [])[1]]),
+};
 
 function route(name: string, matches: readonly HTTPRouteMatch[], createdAt?: string): HTTPRoute {
   const more = createdAt === undefined ? {} : { createdAt };
@@ -20,7 +27,7 @@ function translate(...routes: readonly HTTPRoute[]): ReturnType<typeof translate
   return translateRoutes(
     routes.map((one) => ({ route: one, hostRank: 0 })),
     "Service",
-    { services },
+    objects,
   );
 }
 
@@ -98,6 +105,20 @@ test("translateRoutes() gives no traffic to weight 0, and 500 where there is no 
   });
   for (const refs of [[], [["a", 0]], [["gone"]], [["a", 1, 1]]] as Parameters<typeof backend>[][])
     assert.ok("status" in (action(...refs) ?? {}), JSON.stringify(refs));
+});
+
+test("translateRoutes() leaves out a backend whose endpoints nobody knows yet; a route of nothing else waits", (t) => {
+  t.after(() => pending.clear());
+  pending.add("default/b");
+  const made = (...refs: Parameters<typeof backend>[]): HTTPRoute =>
+    httpRoute("r", { service: "a" }, [{ backendRefs: refs.map((ref) => backend(...ref)) }])[1];
+  const canary = made(["a", 9], ["b", 1]);
+  assert.equal(translate(canary)[0]?.route?.cluster, "outbound|9080||a.default.svc.cluster.local");
+  assert.equal(mustWait(canary, objects), false);
+  assert.equal(mustWait(made(["b"]), objects), true);
+  pending.clear();
+  assert.equal(translate(canary)[0]?.route?.weighted_clusters?.clusters.length, 2);
+  assert.equal(mustWait(made(["b"]), objects), false);
 });
 
 test("problemOf() refuses what is not supported with a sentence", () => {

@@ -8,7 +8,7 @@
  */
 import type { HTTPRoute, HTTPRouteMatch, HTTPRouteRule } from "#api/gateway/httproute.ts";
 import type { HeaderMatcher, Route, RouteAction, RouteMatch } from "#api/xds/envoy.ts";
-import { resolveBackend } from "./backend.ts";
+import { isPending, resolveBackend } from "./backend.ts";
 import { translateDuration } from "./duration.ts";
 import { retryPolicy } from "./filter-chain.ts";
 import { missingCluster } from "./names.ts";
@@ -25,7 +25,7 @@ export interface Candidate {
 export function translateRoutes(
   candidates: readonly Candidate[],
   via: "Gateway" | "Service",
-  objects: Pick<Objects, "services">,
+  objects: Pick<Objects, "services" | "slicesOf">,
 ): readonly Route[] {
   const matches = candidates.flatMap(matchesOf).sort(byPrecedence);
   return matches.map(({ candidate: { route }, rule, ruleIndex, match }) => ({
@@ -33,6 +33,17 @@ export function translateRoutes(
     match: translateMatch(match),
     ...translateAction(rule, route, via, objects),
   }));
+}
+
+/**
+ * Whether a route must wait: some rule has only backends whose endpoints are not known yet. It then counts as not there,
+ * so that traffic goes on as before instead of being refused for a moment.
+ */
+export function mustWait(route: HTTPRoute, objects: Pick<Objects, "services" | "slicesOf">): boolean {
+  return (route.spec.rules ?? []).some(({ backendRefs = [] }) => {
+    const wanted = backendRefs.filter(({ weight }) => weight !== 0);
+    return wanted.length > 0 && wanted.every((ref) => isPending(ref, route, objects));
+  });
 }
 
 /** Why Wherry cannot do what the route says, as a sentence, or undefined. Such a route is refused as a whole. */
@@ -160,9 +171,11 @@ function translateAction(
   { backendRefs = [], timeouts }: HTTPRouteRule,
   route: HTTPRoute,
   via: "Gateway" | "Service",
-  objects: Pick<Objects, "services">,
+  objects: Pick<Objects, "services" | "slicesOf">,
 ): Pick<Route, "route" | "direct_response"> {
+  // A backend whose endpoints are not known yet gets its share once they are; until then the others take it.
   const shares = backendRefs
+    .filter((ref) => !isPending(ref, route, objects))
     .map((ref) => ({ backend: resolveBackend(ref, route, via, objects), weight: ref.weight ?? 1 }))
     .filter(({ weight }) => weight > 0)
     .map(({ backend, weight }) => ({ name: backend.kind === "resolved" ? backend.cluster : missingCluster, weight }));

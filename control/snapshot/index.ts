@@ -173,7 +173,11 @@ export class Snapshot {
       case "endpointslices":
         for (const slice of [old, now] as readonly (EndpointSlice | undefined)[]) {
           const service = slice === undefined ? undefined : serviceKeyOfSlice(slice);
-          if (service !== undefined) this.#marked.add(`endpoints:${service}`);
+          if (service === undefined) continue;
+          this.#marked.add(`endpoints:${service}`);
+          // The first slice of a Service, or the last: routes wait for it (http-route.ts mustWait).
+          if (old === undefined || now === undefined)
+            for (const route of this.objects.routesOfBackend(service)) this.#markParents(route);
         }
         return;
       case "pods":

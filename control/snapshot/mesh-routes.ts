@@ -11,7 +11,7 @@ import { formatKey, keyOf } from "#api/meta.ts";
 import type { Route, RouteConfiguration } from "#api/xds/envoy.ts";
 import { hostOfService, tcpPortsOf } from "./cluster.ts";
 import { retryPolicy } from "./filter-chain.ts";
-import { problemOf, translateRoutes } from "./http-route.ts";
+import { mustWait, problemOf, translateRoutes } from "./http-route.ts";
 import { outboundClusterName, outboundRouteName } from "./names.ts";
 import { parentKeyOf, type Objects } from "./objects.ts";
 import { protocolOf } from "./protocol.ts";
@@ -25,11 +25,11 @@ export interface MeshRoutes {
 /** All route configurations of a Service's ports. */
 export function meshRoutesOf(
   service: Service,
-  objects: Pick<Objects, "services" | "routesOfParent">,
+  objects: Pick<Objects, "services" | "slicesOf" | "routesOfParent">,
 ): readonly MeshRoutes[] {
   const routes = objects
     .routesOfParent("Service", formatKey(keyOf(service)))
-    .filter((route) => problemOf(route) === undefined);
+    .filter((route) => problemOf(route) === undefined && !mustWait(route, objects));
   return tcpPortsOf(service)
     .filter((port) => protocolOf(port) !== "tcp")
     .flatMap((port) => portRoutes(service, port, routes, objects));
@@ -47,7 +47,7 @@ function portRoutes(
   service: Service,
   port: ServicePort,
   routes: readonly HTTPRoute[],
-  objects: Pick<Objects, "services">,
+  objects: Pick<Objects, "services" | "slicesOf">,
 ): readonly MeshRoutes[] {
   const key = `Service:${formatKey(keyOf(service))}`;
   const attached = routes.filter((route) =>

@@ -5,7 +5,9 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { HttpKubeClient } from "#api/client/http.ts";
 import { CodedError } from "#lib/errors.ts";
+import { connect } from "../../cli/connect.ts";
 
 const wherry = join(import.meta.dirname, "..", "..", "wherry");
 /** Longest time for one command, in ms. */
@@ -26,6 +28,8 @@ export interface TestCluster extends AsyncDisposable {
   run(...args: readonly string[]): Promise<string>;
   /** The same, whatever the exit status. */
   attempt(...args: readonly string[]): Promise<Done>;
+  /** A client of its API. Close it. */
+  connect(): HttpKubeClient;
 }
 
 let sequence = 0;
@@ -41,6 +45,7 @@ export function createTestCluster(): TestCluster {
     name,
     stateHome,
     attempt: (...args) => attempt(args),
+    connect: () => connect(name, env),
     async run(...args) {
       const done = await attempt(args);
       if (done.status === 0) return done.stdout;
