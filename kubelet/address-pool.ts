@@ -39,8 +39,9 @@ export class AddressPool {
 
   /** Takes back the address of a pod that was there before a restart. */
   adopt(podUid: string, address: string): void {
-    const last = Number(address.slice(address.lastIndexOf(".") + 1));
-    this.#free.splice(this.#free.indexOf(last), 1);
+    const at = this.#free.indexOf(Number(address.slice(address.lastIndexOf(".") + 1)));
+    // Not among the free: held already, or not of this node. Nothing else must go in its place.
+    if (at >= 0) this.#free.splice(at, 1);
     this.#held.set(podUid, address);
   }
 

@@ -47,7 +47,8 @@ export type ContainerAction =
   | { readonly kind: "wait"; readonly untilMs: number }
   | { readonly kind: "nothing" };
 
-type RestartPolicy = "Always" | "OnFailure" | "Never";
+/** What becomes of a container that ends. */
+export type RestartPolicy = "Always" | "OnFailure" | "Never";
 
 function mayRestart(policy: RestartPolicy, exitCode: number): boolean {
   return policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
@@ -58,10 +59,22 @@ export function isOver({ state }: ContainerView, policy: RestartPolicy): boolean
   return state.kind === "exited" && !mayRestart(policy, state.exit.exitCode);
 }
 
-/** When the next start is due after `view.failures` restarts: the first is at once. */
-function restartAtMs(view: ContainerView, finishedAtMs: number): number {
-  if (view.failures === 0) return finishedAtMs;
-  return finishedAtMs + Math.min(backoffBaseMs * 2 ** Math.min(view.failures - 1, 10), backoffMaxMs);
+/** Restarts that count: none when the run that has just ended was a long one. */
+function failuresOf({ state, failures }: ContainerView): number {
+  const ranLong = state.kind === "exited" && state.exit.finishedAtMs - state.running.startedAtMs >= steadyMs;
+  return ranLong ? 0 : failures;
+}
+
+/** How long to wait after `failures` restarts in a row: nothing before the first. */
+function restartDelayMs(failures: number): number {
+  return failures === 0 ? 0 : Math.min(backoffBaseMs * 2 ** Math.min(failures - 1, 10), backoffMaxMs);
+}
+
+/** The wait before the next start of a container that has ended, in ms; undefined when there is none, or no next start. */
+export function backoffOf(view: ContainerView, policy: RestartPolicy): number | undefined {
+  if (view.state.kind !== "exited" || isOver(view, policy)) return undefined;
+  const delayMs = restartDelayMs(failuresOf(view));
+  return delayMs === 0 ? undefined : delayMs;
 }
 
 export function nextAction(view: ContainerView, policy: RestartPolicy, nowMs: number): ContainerAction {
@@ -73,7 +86,7 @@ export function nextAction(view: ContainerView, policy: RestartPolicy, nowMs: nu
 
     case "exited": {
       if (!mayRestart(policy, state.exit.exitCode)) return { kind: "nothing" };
-      const untilMs = restartAtMs(view, state.exit.finishedAtMs);
+      const untilMs = state.exit.finishedAtMs + restartDelayMs(failuresOf(view));
       if (untilMs > nowMs) return { kind: "wait", untilMs };
       return { kind: "start", attempt: view.restarts + 1 };
     }
@@ -88,8 +101,7 @@ export function nextAction(view: ContainerView, policy: RestartPolicy, nowMs: nu
 export function toStarting(view: ContainerView): ContainerView {
   const { state } = view;
   const ended = state.kind === "exited" ? { running: state.running, exit: state.exit } : view.last;
-  const ranLong = ended !== undefined && ended.exit.finishedAtMs - ended.running.startedAtMs >= steadyMs;
-  const failures = state.kind !== "exited" ? view.failures : ranLong ? 0 : view.failures + 1;
+  const failures = state.kind === "exited" ? failuresOf(view) + 1 : view.failures;
   return { ...view, state: { kind: "starting" }, last: ended, failures };
 }
 
@@ -100,8 +112,9 @@ export function toRunning(view: ContainerView, running: RunningContainer, ready:
 
 /** Starting => Waiting: the start failed; again after the back-off. */
 export function toFailedStart(view: ContainerView, reason: string, message: string, nowMs: number): ContainerView {
-  const untilMs = restartAtMs({ ...view, failures: view.failures + 1 }, nowMs);
-  return { ...view, state: { kind: "waiting", reason, message, untilMs }, failures: view.failures + 1 };
+  const failures = view.failures + 1;
+  const untilMs = nowMs + restartDelayMs(failures);
+  return { ...view, state: { kind: "waiting", reason, message, untilMs }, failures };
 }
 
 /** Running => Exited. */

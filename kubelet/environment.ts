@@ -47,7 +47,7 @@ export async function resolveEnvironment(
 /** `$(NAME)` becomes the variable's value where there is one; `$$` is a dollar. */
 export function expand(text: string, env: Readonly<Record<string, string>>): string {
   return text.replace(/\$\$|\$\(([^()\s]+)\)/g, (match, name: string | undefined) =>
-    name === undefined ? "$" : (env[name] ?? match),
+    name === undefined ? "$" : Object.hasOwn(env, name) ? (env[name] ?? match) : match,
   );
 }
 
@@ -100,11 +100,13 @@ function fieldOf(pod: Pod, path: string, { podIP, hostIP, nodeName }: PodFacts):
     "spec.nodeName": nodeName,
     "spec.serviceAccountName": pod.spec.serviceAccountName ?? "default",
     "status.hostIP": hostIP,
+    "status.hostIPs": hostIP,
     "status.podIP": podIP,
+    "status.podIPs": podIP,
   };
   const subscript = /^metadata\.(labels|annotations)\['([^']+)'\]$/.exec(path);
   if (subscript !== null) return (subscript[1] === "labels" ? labels : annotations)?.[subscript[2] ?? ""] ?? "";
-  const value = fields[path];
+  const value = Object.hasOwn(fields, path) ? fields[path] : undefined;
   if (value !== undefined) return value;
   throw new KubeletError(
     "CreateContainerConfigError",

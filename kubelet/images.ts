@@ -22,14 +22,17 @@ export function resolveImage(image: string, entries: readonly ImageMapEntry[]): 
 
 function matches(image: string, pattern: string): boolean {
   const name = normalize(image);
-  const wanted = normalize(pattern);
-  return glob(name, wanted) || glob(withoutTag(name), wanted);
+  // A pattern that begins with any text stands for any registry, too.
+  const wanted = pattern.startsWith("*") ? pattern : normalize(pattern);
+  const [withoutDigest = ""] = name.split("@");
+  return [name, withoutDigest, withoutTag(name)].some((text) => glob(text, wanted));
 }
 
 /** With the registry and library that Docker adds. */
 function normalize(image: string): string {
   const [first = "", ...rest] = image.split("/");
   const hasRegistry = rest.length > 0 && (first.includes(".") || first.includes(":") || first === "localhost");
+  if (first === "docker.io" && rest.length === 1) return `docker.io/library/${rest[0]}`;
   if (hasRegistry) return image;
   return rest.length === 0 ? `docker.io/library/${image}` : `docker.io/${image}`;
 }

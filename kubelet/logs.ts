@@ -4,24 +4,39 @@
  * The container appends to the file by itself, so logs go on while the kubelet is down. Bounded: beyond 10 MiB the file is
  * cut back to its second half.
  */
-import { type FileHandle, open, readdir, truncate, writeFile } from "node:fs/promises";
+import { type FileHandle, access, open, readdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "#lib/clock.ts";
 import { CodedError } from "#lib/errors.ts";
 
-export class LogError extends CodedError<"NotFound"> {}
+export class LogError extends CodedError<
+  | "NotFound" // no such pod, container or file
+  | "BadRequest" // a parameter that cannot be read
+> {}
 
 export interface LogOptions {
   /** Go on as it grows, until the signal aborts. */
   readonly follow: boolean;
-  /** Only the last lines; all when undefined. */
+  /** Only the last lines, an integer >= 0; all when undefined. */
   readonly tailLines: number | undefined;
 }
 
 const chunkBytes = 64 * 1024;
 const followMs = 100;
+/** What a reader remembers of what it read, to find its place when the file was cut back. */
+const seenBytes = 4096;
+const notStarted = "Cannot read logs: the container has not started";
 /** Size beyond which a log is cut back. */
 export const logBytesMax: number = 10 * 1024 * 1024;
+
+/** Throws LogError when there is no log file: to answer so before the first byte goes out. */
+export async function requireLog(file: string): Promise<void> {
+  const found = await access(file).then(
+    () => true,
+    () => false,
+  );
+  if (!found) throw new LogError("NotFound", notStarted);
+}
 
 /** The bytes of a log file. Throws LogError when there is none. */
 export async function* streamLog(
@@ -30,15 +45,19 @@ export async function* streamLog(
   { clock, signal }: { clock: Clock; signal: AbortSignal },
 ): AsyncGenerator<Buffer> {
   const handle = await open(file, "r").catch(() => undefined);
-  if (handle === undefined) throw new LogError("NotFound", "Cannot read logs: the container has not started");
+  if (handle === undefined) throw new LogError("NotFound", notStarted);
   try {
     let position = tailLines === undefined ? 0 : await tailStart(handle, tailLines);
+    let seen = Buffer.alloc(0);
     while (!signal.aborted) {
       const { size } = await handle.stat();
-      if (size < position) position = 0; // It was cut back.
+      // Cut back, and what is kept was put back: go on after what was read. Empty: it is about to be put back.
+      if (size < position && size > 0) position = await findEnd(handle, seen, size);
       const { bytesRead, buffer } = await handle.read(Buffer.alloc(chunkBytes), 0, chunkBytes, position);
       position += bytesRead;
-      if (bytesRead > 0) yield buffer.subarray(0, bytesRead);
+      const chunk = buffer.subarray(0, bytesRead);
+      seen = Buffer.concat([seen, chunk]).subarray(-seenBytes);
+      if (bytesRead > 0) yield chunk;
       else if (!follow) return;
       else await clock.sleep(followMs, signal).catch(() => undefined); // Aborted: the loop's condition sees it.
     }
@@ -47,9 +66,18 @@ export async function* streamLog(
   }
 }
 
+/** Where in the first `size` bytes those that were read last end; 0 when they are not there any more. */
+async function findEnd(handle: FileHandle, seen: Buffer, size: number): Promise<number> {
+  if (seen.length === 0) return 0;
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(size), 0, size, 0);
+  const at = buffer.subarray(0, bytesRead).lastIndexOf(seen);
+  return at < 0 ? 0 : at + seen.length;
+}
+
 /** Where the last `lines` lines begin. */
 async function tailStart(handle: FileHandle, lines: number): Promise<number> {
   const { size } = await handle.stat();
+  if (lines === 0) return size;
   let position = size;
   let found = 0;
   while (position > 0) {

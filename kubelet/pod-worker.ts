@@ -1,17 +1,11 @@
 /**
  * Brings one pod from its object to running processes, and ends it.
  *
- *   Starting (network, sidecar, volumes) => Running (containers, probes, restarts)
- *     => Draining (deleted: not ready, still serving) => Stopping (TERM, then KILL) => Removing => Gone
- *
- * Invariant: `step` is the only place that decides; every effect ends in a new `step`. Containers of a pod with a sidecar
- * start after it listens and end before it goes.
+ *   Pod object, exits, probes, time ─▶ step ─▶ effects: sandbox, containers, signals ─▶ step …      phases: pod-phase.ts
+ * Invariant: only `step` decides; every effect ends in a new `step`. Containers of a pod with a sidecar start after it
+ * listens and end before it goes.
  */
-import type { Container, Pod } from "#api/core/pod.ts";
-import { sidecarStatusAnnotation } from "#api/core/pod.ts";
-import { gatewayNameLabel } from "#api/gateway/gateway.ts";
-import { controllerOf } from "#api/meta.ts";
-import type { SidecarSpec } from "#api/wire/sidecar.ts";
+import type { Pod } from "#api/core/pod.ts";
 import type { Timer } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
 import {
@@ -23,35 +17,24 @@ import {
   toRunning,
   toStarting,
 } from "./container-state.ts";
-import { resolveEnvironment } from "./environment.ts";
 import { KubeletError } from "./errors.ts";
-import { resolveImage } from "./images.ts";
+import type { PodPhase } from "./pod-phase.ts";
 import type { PodRecord } from "./pod-dirs.ts";
-import { netnsPath, planPodNetwork, removePodNetwork } from "./pod-network.ts";
+import { netnsPath } from "./pod-network.ts";
 import { ProbeLoop } from "./probe-loop.ts";
 import type { ContainerExit, RunningContainer } from "./runtime.ts";
+import { containerSpec, furnish, makeNetwork, removeSandbox } from "./sandbox.ts";
 import type { PodView } from "./status.ts";
-import { makeVolumes, planMounts } from "./volumes.ts";
 import type { WorkerDependencies } from "./worker-dependencies.ts";
 
-type Phase =
-  | { readonly kind: "starting"; readonly busy: boolean; readonly notBeforeMs: number; readonly failures: number }
-  | { readonly kind: "running" }
-  | { readonly kind: "draining"; readonly untilMs: number }
-  | { readonly kind: "stopping"; readonly killAtMs: number; readonly killed: boolean }
-  | { readonly kind: "removing" }
-  | { readonly kind: "gone" };
-
-/** How long a pod that was ready keeps serving after its deletion, so that it leaves every proxy first, in ms. */
+/** How long a pod that was ready serves on after its deletion, so that it leaves every proxy first, in ms. */
 const drainMs = 1500;
-/** How long its sidecar may take for what is in flight once the containers have ended, in ms. */
-const sidecarDrainMs = 1000;
 
 export class PodWorker {
   #pod: Pod;
   readonly #uid: string;
   readonly #deps: WorkerDependencies;
-  #phase: Phase = { kind: "starting", busy: false, notBeforeMs: 0, failures: 0 };
+  #phase: PodPhase = { kind: "starting", busy: false, notBeforeMs: 0, failures: 0 };
   readonly #containers = new Map<string, ContainerView>();
   readonly #probes = new Map<string, ProbeLoop>();
   readonly #startedAtMs: number;
@@ -95,8 +78,8 @@ export class PodWorker {
     this.#podIP = record.podIP;
     this.#phase = { kind: "running" };
     for (const { container, exit } of this.#deps.runtime.adopt(this.#uid)) {
-      const view = this.#containers.get(container.name);
-      if (view === undefined) continue;
+      // Without an object there is no list of containers: what runs must be ended all the same.
+      const view = this.#containers.get(container.name) ?? createdContainer(container.name);
       const before = this.#pod.status?.containerStatuses?.find(({ name }) => name === container.name);
       // Ready before, ready now: the probe speaks up within its period if that has changed.
       if (exit === undefined) this.#running(view, container, before?.ready === true);
@@ -112,7 +95,7 @@ export class PodWorker {
       hostIP: this.#deps.hostIP,
       startedAtMs: this.#startedAtMs,
       sandboxReady: kind === "running" || kind === "draining" || kind === "stopping",
-      terminating: this.#deleted,
+      terminating: kind === "stopping" || kind === "removing" || kind === "gone",
       containers: [...this.#containers.values()],
     };
   }
@@ -128,7 +111,7 @@ export class PodWorker {
         if (phase.busy) break;
         if (this.#deleted) return this.#remove();
         if (phase.notBeforeMs > nowMs) this.#stepAt(phase.notBeforeMs);
-        else void this.#makeSandbox(phase.failures);
+        else void this.#start(phase.failures);
         break;
 
       case "running":
@@ -141,7 +124,7 @@ export class PodWorker {
         break;
 
       case "stopping":
-        if (this.#runningContainers().length === 0 && !this.#isStartingAny()) return this.#remove();
+        if (![...this.#containers.values()].some(isUp)) return this.#remove();
         if (phase.killAtMs > nowMs) this.#stepAt(phase.killAtMs);
         else if (!phase.killed) this.#kill();
         break;
@@ -162,19 +145,12 @@ export class PodWorker {
   }
 
   // Starting => (Running | Starting later): the network, the sidecar, the volumes.
-  async #makeSandbox(failures: number): Promise<void> {
-    const { addresses, dirs, sidecars, references, runScript, clock, log } = this.#deps;
+  async #start(failures: number): Promise<void> {
+    const { clock, log } = this.#deps;
     this.#phase = { kind: "starting", busy: true, notBeforeMs: 0, failures };
     try {
-      const podIP = addresses.allocate(this.#uid);
-      const spec = this.#sidecarSpec(podIP);
-      const { namespace = "default", name } = this.#pod.metadata;
-      dirs.write({ namespace, name, uid: this.#uid, podIP, hasSidecar: spec !== undefined });
-      const injected = spec !== undefined && spec.gateway === undefined;
-      await runScript(planPodNetwork({ podUid: this.#uid, podIP, gatewayIP: addresses.gatewayIP, injected }));
-      this.#podIP = podIP;
-      if (spec !== undefined) await sidecars.add(spec);
-      await makeVolumes(this.#pod, dirs, references);
+      this.#podIP = await makeNetwork(this.#pod, this.#deps);
+      await furnish(this.#pod, this.#podIP, this.#deps);
       this.#phase = { kind: "running" };
     } catch (error) {
       const delayMs = Math.min(500 * 2 ** failures, 30_000);
@@ -188,28 +164,11 @@ export class PodWorker {
 
   #explainAll(error: unknown): void {
     const reason = error instanceof KubeletError ? error.code : "FailedCreatePodSandBox";
+    const message = messageOf(error);
     for (const [name, view] of this.#containers) {
-      if (view.state.kind !== "waiting") continue;
-      this.#containers.set(name, { ...view, state: { ...view.state, reason, message: messageOf(error) } });
+      if (view.state.kind === "waiting")
+        this.#containers.set(name, { ...view, state: { ...view.state, reason, message } });
     }
-  }
-
-  /** The sidecar that this pod is to have; undefined when none. */
-  #sidecarSpec(podIP: string): SidecarSpec | undefined {
-    const { namespace = "default", name, labels = {}, annotations = {} } = this.#pod.metadata;
-    const gateway = labels[gatewayNameLabel];
-    if (gateway === undefined && annotations[sidecarStatusAnnotation] === undefined) return undefined;
-    return {
-      podUid: this.#uid,
-      namespace,
-      podName: name,
-      podIP,
-      netnsPath: netnsPath(this.#uid),
-      serviceAccount: this.#pod.spec.serviceAccountName ?? "default",
-      labels,
-      workloadName: workloadName(this.#pod),
-      ...(gateway === undefined ? {} : { gateway: `${namespace}/${gateway}` }),
-    };
   }
 
   #stepContainer(view: ContainerView, nowMs: number): void {
@@ -227,49 +186,18 @@ export class PodWorker {
     const view = this.#containers.get(name);
     if (container === undefined || view === undefined) return;
     try {
-      const running = await this.#deps.runtime.start(await this.#containerSpec(container, attempt));
+      const spec = await containerSpec(this.#pod, container, { podIP: this.#podIP ?? "", attempt }, this.#deps);
+      const running = await this.#deps.runtime.start(spec);
       this.#running(view, running, container.readinessProbe === undefined);
       this.#deps.log.info("Container started", { pod: this.#pod.metadata.name, container: name, attempt });
       if (this.#phase.kind === "stopping") this.#deps.runtime.signal(running, "SIGKILL");
     } catch (error) {
       const reason = error instanceof KubeletError ? error.code : "CreateContainerError";
       this.#containers.set(name, toFailedStart(view, reason, messageOf(error), this.#deps.clock.nowMs()));
-      this.#deps.log.warn("Container cannot start", {
-        pod: this.#pod.metadata.name,
-        container: name,
-        error: messageOf(error),
-      });
+      const { name: pod } = this.#pod.metadata;
+      this.#deps.log.warn("Container cannot start", { pod, container: name, error: messageOf(error) });
     }
     this.step();
-  }
-
-  async #containerSpec(
-    container: Container,
-    attempt: number,
-  ): Promise<Parameters<WorkerDependencies["runtime"]["start"]>[0]> {
-    const { images, references, dirs, nodeName, hostIP, nameserver, nodeBinary } = this.#deps;
-    const podIP = this.#podIP ?? "";
-    const image = resolveImage(container.image ?? "", images);
-    const facts = { podIP, hostIP, nodeName };
-    const { env, command } = await resolveEnvironment(this.#pod, container, image, { references, facts });
-    return {
-      podUid: this.#uid,
-      name: container.name,
-      attempt,
-      command,
-      env,
-      netnsPath: netnsPath(this.#uid),
-      root: {
-        hostname: this.#pod.spec.hostname ?? this.#pod.metadata.name.slice(0, 63),
-        podIP,
-        namespace: this.#pod.metadata.namespace ?? "default",
-        nameserver,
-        nodeBinary,
-        imageDirectory: image.directory,
-        mounts: planMounts(this.#pod, container, dirs),
-        workingDir: container.workingDir ?? (image.directory === undefined ? "/" : "/app"),
-      },
-    };
   }
 
   #running(view: ContainerView, running: RunningContainer, ready: boolean): void {
@@ -277,8 +205,8 @@ export class PodWorker {
     this.#deps.runtime.onExit(running, (exit) => this.#exited(running, exit));
     const container = this.#pod.spec.containers.find(({ name }) => name === view.name);
     if (container === undefined) return;
-    const target = { container, running, podIP: this.#podIP ?? "", netnsPath: netnsPath(this.#uid) };
-    const loop = new ProbeLoop(target, this.#deps, {
+    const where = { podIP: this.#podIP ?? "", netnsPath: netnsPath(this.#uid) };
+    const loop = new ProbeLoop({ container, running, ...where }, this.#deps, {
       ready: (isReady) => this.#setReady(view.name, isReady),
       dead: (detail) => this.#restart(view.name, detail),
     });
@@ -315,8 +243,7 @@ export class PodWorker {
     this.#probes.delete(running.name);
     if (view === undefined) return;
     this.#containers.set(running.name, toExited(view, running, exit));
-    const { name } = this.#pod.metadata;
-    this.#deps.log.info("Container ended", { pod: name, container: running.name, exitCode: exit.exitCode });
+    this.#deps.log.info("Container ended", { pod: this.#pod.metadata.name, container: running.name, ...exit });
     // First say that it is not ready, then see to the restart: endpoints must not wait for it.
     this.#deps.changed(this);
     this.step();
@@ -326,23 +253,19 @@ export class PodWorker {
     return [...this.#containers.values()].flatMap(({ state }) => (state.kind === "running" ? [state.running] : []));
   }
 
-  #isStartingAny(): boolean {
-    return [...this.#containers.values()].some(({ state }) => state.kind === "starting");
-  }
-
-  // (Starting | Running) => Draining. A later, shorter grace period shortens what is left.
+  // (Starting | Running | Draining) => Draining. A later, shorter grace period shortens what is left.
   #end(graceMs: number): void {
     this.#graceMs = Math.min(this.#graceMs ?? Infinity, graceMs);
     if (this.#phase.kind === "stopping") {
       const killAtMs = Math.min(this.#phase.killAtMs, this.#deps.clock.nowMs() + graceMs);
       this.#phase = { ...this.#phase, killAtMs };
     }
-    const served = [...this.#containers.values()].some(({ state }) => state.kind === "running" && state.ready);
     this.#deleted = true;
-    if (this.#phase.kind === "running") {
-      const waitMs = served && graceMs > 0 ? Math.min(drainMs, graceMs) : 0;
-      this.#phase = { kind: "draining", untilMs: this.#deps.clock.nowMs() + waitMs };
-    }
+    const served = [...this.#containers.values()].some(({ state }) => state.kind === "running" && state.ready);
+    const drainedAtMs = this.#deps.clock.nowMs() + (served ? Math.min(drainMs, graceMs) : 0);
+    if (this.#phase.kind === "running") this.#phase = { kind: "draining", untilMs: drainedAtMs };
+    else if (this.#phase.kind === "draining")
+      this.#phase = { kind: "draining", untilMs: Math.min(this.#phase.untilMs, drainedAtMs) };
     this.step();
   }
 
@@ -367,29 +290,11 @@ export class PodWorker {
   }
 
   async #tearDown(): Promise<void> {
-    const { sidecars, runScript, dirs, runtime, addresses, log, gone } = this.#deps;
-    try {
-      const record = dirs.records().find(({ uid }) => uid === this.#uid);
-      if (record?.hasSidecar === true) await sidecars.remove(this.#uid, sidecarDrainMs);
-      if (record !== undefined) await runScript(removePodNetwork({ podUid: this.#uid, podIP: record.podIP }));
-    } catch (error) {
-      log.warn("Pod's network cannot be removed", { pod: this.#pod.metadata.name, error: messageOf(error) });
-    }
-    runtime.remove(this.#uid);
-    dirs.remove(this.#uid);
-    addresses.release(this.#uid);
+    await removeSandbox(this.#pod, this.#deps);
     this.#phase = { kind: "gone" };
-    gone(this, this.#pod);
+    this.#deps.gone(this, this.#pod);
   }
 }
 
-/** The owning Deployment's name, else the controller's, else the pod's. */
-export function workloadName(pod: Pod): string {
-  const owner = controllerOf(pod);
-  if (owner === undefined) return pod.metadata.name;
-  const hash = pod.metadata.labels?.["pod-template-hash"];
-  const suffix = `-${hash ?? ""}`;
-  return owner.kind === "ReplicaSet" && hash !== undefined && owner.name.endsWith(suffix)
-    ? owner.name.slice(0, -suffix.length)
-    : owner.name;
-}
+/** Whether there is, or is about to be, something of a container that must be ended. */
+const isUp = ({ state }: ContainerView): boolean => state.kind === "running" || state.kind === "starting";

@@ -133,7 +133,7 @@ function probeHttp(
     const failed = (error: Error): void => done({ ok: false, detail: `GET ${path}: ${error.message}` });
     // A refused connection can fail before the request has taken the socket over.
     socket.on("error", failed);
-    request.once("error", failed);
+    request.on("error", failed);
     request.once("response", ({ statusCode = 0 }) =>
       done({ ok: statusCode >= 200 && statusCode < 400, detail: `GET ${path}: status ${statusCode}` }),
     );

@@ -1,7 +1,8 @@
 /**
  * Containers as processes in namespaces of their own.
  *
- *   dash (keeps the exit code) ─▶ unshare (mount, pid, uts; in the pod's network) ─▶ dash, pid 1 inside ─▶ the program
+ *   dash (keeps the exit code) ─▶ dash (in the pod's network, a new mount, pid and uts namespace) ─▶ dash, pid 1 inside
+ *     ─▶ the program
  *
  * The outer shell is detached and writes the exit code to a file, so neither the container nor its end is lost when this
  * process dies. The pid namespace is the only sure kill without cgroups: when pid 1 goes, all go.
@@ -23,11 +24,25 @@ interface ContainerRecord extends RunningContainer {
   readonly startTicks: string;
 }
 
-/** Pid 1 of a container: starts the program, passes TERM on, reaps, and ends with the program's status. */
-const init = `"$@" & c=$!; trap "kill -TERM $c 2>/dev/null" TERM; while :; do wait $c; r=$?; kill -0 $c 2>/dev/null || exit $r; done`;
+/**
+ * Pid 1 of a container: starts the program, passes TERM on, reaps, and ends with the program's status. The trap comes
+ * first: a TERM between the start and the trap would be lost, for pid 1 ignores what it has no handler for.
+ */
+const init = [
+  `trap 't=1; [ -z "$c" ] || kill -TERM $c 2>/dev/null' TERM`,
+  `"$@" & c=$!; [ -z "$t" ] || kill -TERM $c`,
+  `while :; do wait $c; r=$?; kill -0 $c 2>/dev/null || exit $r; done`,
+].join("\n");
 
 /** Keeps the exit code of what follows in the file $0. */
 const keepExit = `"$@"; r=$?; echo "$r $(date +%s%3N)" >"$0.new"; mv "$0.new" "$0"`;
+
+/**
+ * Starts what follows as pid 1 of the namespaces just made, and ends with its status. Instead of `unshare --fork`, which
+ * reports a KILL as exit code 1. The shell's own word on that goes nowhere, for standard error is the container's log:
+ * pid 1 takes it back from descriptor 3.
+ */
+const firstChildInside = `exec 3>&2 2>/dev/null; "$@"; exit $?`;
 
 const outputBytesMax = 64 * 1024;
 /** How often ends are looked for in case a file notification was missed, in ms. */
@@ -63,8 +78,9 @@ export class ProcessRuntime implements Runtime {
     mkdirSync(join(this.#logRoot, spec.podUid), { recursive: true, mode: 0o700 });
     const logFd = openSync(log, "a", 0o600);
     try {
-      const namespaces = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child"];
-      const inside = ["nsenter", `--net=${spec.netnsPath}`, ...namespaces, "dash", "-e", join(dir, "start.sh")];
+      const namespaces = ["unshare", "--mount", "--uts", "--pid", "dash", "-c", firstChildInside, "dash"];
+      const pidOne = ["setpriv", "--pdeathsig", "KILL", "dash", "-e", join(dir, "start.sh")];
+      const inside = ["nsenter", `--net=${spec.netnsPath}`, ...namespaces, ...pidOne];
       const child = spawn("/bin/dash", ["-c", keepExit, join(dir, "exit"), ...inside], {
         detached: true,
         cwd: "/",
@@ -121,7 +137,7 @@ export class ProcessRuntime implements Runtime {
     const record = this.#record(container.podUid, container.name);
     if (record === undefined || !isAlive(record)) return;
     const init = containerInit(record.pid);
-    if (init !== undefined) signalProcess(init, signal);
+    if (init !== undefined && (signal === "SIGKILL" || catchesTerm(init))) signalProcess(init, signal);
     // Not up yet: nothing of the program's has run, so the whole start is ended.
     else signalProcess(-record.pid, "SIGKILL");
   }
@@ -130,15 +146,20 @@ export class ProcessRuntime implements Runtime {
     const record = this.#record(container.podUid, container.name);
     const init = record === undefined ? undefined : containerInit(record.pid);
     if (init === undefined) return { exitCode: 126, output: "container is not running" };
-    const enter = ["-t", String(init), "--mount", "--uts", "--pid", "--net", "--root", "--wd=/", "--"];
-    const child = spawn("nsenter", [...enter, ...dropPrivileges, ...command], { stdio: ["ignore", "pipe", "pipe"] });
+    // The working folder is that of pid 1: a path given here would be opened outside and lead out of the root.
+    const enter = ["-t", String(init), "--mount", "--uts", "--pid", "--net", "--root", "--wd", "--"];
+    // A process group of its own: nsenter forks, and what it started must go with it when the time is up.
+    const child = spawn("nsenter", [...enter, ...dropPrivileges, ...command], {
+      detached: true,
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     return new Promise((resolve) => {
       let output = "";
       const take = (chunk: Buffer): void => void (output = (output + chunk.toString()).slice(0, outputBytesMax));
       child.stdout.on("data", take);
       child.stderr.on("data", take);
       const timer = this.#clock.after(timeoutMs, () => {
-        child.kill("SIGKILL");
+        if (child.pid !== undefined) signalProcess(-child.pid, "SIGKILL");
         resolve({ exitCode: undefined, output });
       });
       child.once("error", (error) => (timer.cancel(), resolve({ exitCode: 126, output: error.message })));
@@ -177,18 +198,25 @@ function lost(clock: Clock): ContainerExit {
 
 function startScript({ root, command }: ContainerSpec): string {
   const run = [...dropPrivileges, "/bin/dash", "-c", init, "init", ...command].map(quote).join(" ");
-  return `set -e\n${planRootFileSystem(root)}\nset +e\nexec ${run}\n`;
+  return `exec 2>&3 3>&-\nset -e\n${planRootFileSystem(root)}\nset +e\nexec ${run}\n`;
 }
 
-/** Outer shell → unshare → pid 1 of the container; undefined while it is not up. */
+/** Outer shell → the shell in the namespaces → pid 1 of the container; undefined while it is not up. */
 function containerInit(outer: number): number | undefined {
-  const unshare = firstChild(outer);
-  return unshare === undefined ? undefined : firstChild(unshare);
+  const inner = firstChild(outer);
+  return inner === undefined ? undefined : firstChild(inner);
 }
 
 function firstChild(pid: number): number | undefined {
   const text = readOptional(`/proc/${pid}/task/${pid}/children`)?.trim() ?? "";
   return text === "" ? undefined : Number(text.split(" ")[0]);
+}
+
+/** Whether a process has a handler for TERM. Pid 1 of a container has one before its program starts, not earlier. */
+function catchesTerm(pid: number): boolean {
+  const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readOptional(`/proc/${pid}/status`) ?? "")?.[1] ?? "0";
+  const term = 15n;
+  return ((BigInt(`0x${caught}`) >> (term - 1n)) & 1n) === 1n;
 }
 
 function isAlive({ pid, startTicks }: ContainerRecord): boolean {

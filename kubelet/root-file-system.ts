@@ -6,6 +6,7 @@
  *
  * Overlay mounts over / are refused without privileges; this is not.
  */
+import { join } from "node:path";
 
 export interface Mount {
   /** Absolute path outside; a file or a folder. */
@@ -81,7 +82,8 @@ function etcLines({ hostname, podIP, namespace, nameserver }: RootFileSystem): s
 
 /** The script that ends in the container's root, working folder and host name. Needs `set -e` and own namespaces. */
 export function planRootFileSystem(root: RootFileSystem): string {
-  const { hostname, nodeBinary, imageDirectory, mounts, workingDir } = root;
+  const { hostname, nodeBinary, imageDirectory, mounts } = root;
+  const workingDir = join("/", root.workingDir);
   const image = imageDirectory === undefined ? [] : [{ source: imageDirectory, target: "/app", readOnly: true }];
   return [
     "mkdir -p /run/wherry/root",

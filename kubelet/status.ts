@@ -4,7 +4,7 @@
  */
 import type { ContainerStatus, ContainerState as APIContainerState, Pod, PodStatus } from "#api/core/pod.ts";
 import { type Condition, formatTime } from "#api/meta.ts";
-import { type ContainerView, isOver } from "./container-state.ts";
+import { type ContainerView, type RestartPolicy, backoffOf, isOver } from "./container-state.ts";
 import type { ContainerExit, RunningContainer } from "./runtime.ts";
 
 export interface PodView {
@@ -13,14 +13,19 @@ export interface PodView {
   readonly startedAtMs: number;
   /** Network and sidecar are there. */
   readonly sandboxReady: boolean;
-  /** It is being ended: never ready again. */
+  /**
+   * Its containers were told to end: never ready again. While it drains it may still be ready: it serves, and its
+   * endpoints say `serving` beside `terminating` (KEP-1669).
+   */
   readonly terminating: boolean;
   readonly containers: readonly ContainerView[];
 }
 
 export function podStatus(pod: Pod, view: PodView, nowMs: number): PodStatus {
   const policy = pod.spec.restartPolicy ?? "Always";
-  const containers = view.containers.map((container) => containerStatus(pod, container));
+  const containers = view.containers.map((container) =>
+    containerStatus(pod, view.terminating ? container : inBackoff(pod, container, policy)),
+  );
   const allReady = containers.length > 0 && containers.every(({ ready }) => ready) && !view.terminating;
   const over = view.containers.every((container) => isOver(container, policy));
   const notReady = { reason: "ContainersNotReady", message: notReadyMessage(containers) };
@@ -48,7 +53,7 @@ export function podStatus(pod: Pod, view: PodView, nowMs: number): PodStatus {
   };
 }
 
-function phaseOf({ containers }: PodView, policy: "Always" | "OnFailure" | "Never"): NonNullable<PodStatus["phase"]> {
+function phaseOf({ containers }: PodView, policy: RestartPolicy): NonNullable<PodStatus["phase"]> {
   if (containers.every((container) => isOver(container, policy))) {
     const clean = containers.every(({ state }) => state.kind === "exited" && state.exit.exitCode === 0);
     return clean ? "Succeeded" : "Failed";
@@ -69,6 +74,17 @@ function withTransition(condition: Omit<Condition, "lastTransitionTime">, pod: P
   const before = pod.status?.conditions?.find(({ type }) => type === condition.type);
   const kept = before?.status === condition.status ? before.lastTransitionTime : undefined;
   return { ...condition, lastTransitionTime: kept ?? formatTime(nowMs) };
+}
+
+/** A container that waits for its next start says so, and how it ended moves to its last state, as users know it. */
+function inBackoff(pod: Pod, container: ContainerView, policy: RestartPolicy): ContainerView {
+  const delayMs = backoffOf(container, policy);
+  if (delayMs === undefined || container.state.kind !== "exited") return container;
+  const { running, exit } = container.state;
+  const { namespace = "default", name } = pod.metadata;
+  const message = `back-off ${delayMs / 1000}s restarting failed container=${container.name} pod=${name}_${namespace}`;
+  const state = { kind: "waiting", reason: "CrashLoopBackOff", message, untilMs: 0 } as const;
+  return { ...container, state, last: { running, exit } };
 }
 
 function containerStatus(pod: Pod, { name, state, restarts, last }: ContainerView): ContainerStatus {
@@ -94,7 +110,7 @@ function apiState({ state, last }: ContainerView): APIContainerState {
     case "starting":
       return last === undefined
         ? { waiting: { reason: "ContainerCreating" } }
-        : { waiting: { reason: "CrashLoopBackOff", message: "restarting failed container" } };
+        : { waiting: { reason: "ContainerCreating", message: "restarting ended container" } };
     case "running":
       return { running: { startedAt: formatTime(state.running.startedAtMs) } };
     case "exited":

@@ -4,7 +4,7 @@
  * Files of ConfigMaps and Secrets are written when the pod starts; later changes of the object do not reach them.
  * Every folder is on the cluster's tmpfs, so secrets never touch a disk.
  */
-import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import type { Container, KeyToPath, Pod, Volume } from "#api/core/pod.ts";
 import { KubeletError } from "./errors.ts";
@@ -22,6 +22,7 @@ export async function makeVolumes(pod: Pod, dirs: PodDirs, references: Reference
     for (const { path, bytes, mode } of projected) {
       mkdirSync(dirname(join(dir, path)), { recursive: true });
       writeFileSync(join(dir, path), bytes, { mode });
+      chmodSync(join(dir, path), mode); // Exactly, whatever the umask.
     }
   }
 }
@@ -87,9 +88,29 @@ export function planMounts(pod: Pod, container: Container, dirs: PodDirs): Mount
       throw new KubeletError("CreateContainerConfigError", `Cannot mount "${mount.name}": the pod has no such volume`);
     }
     const dir = dirs.volumeDir(pod.metadata.uid ?? "", mount.name);
-    const source = mount.subPath === undefined ? dir : join(dir, inside(mount.subPath, `volume "${mount.name}"`));
+    const source = mount.subPath === undefined ? dir : subPath(dir, mount.subPath, volume);
     const readOnly = mount.readOnly === true || volume.configMap !== undefined || volume.secret !== undefined;
-    if (mount.subPath !== undefined && volume.emptyDir !== undefined) mkdirSync(source, { recursive: true });
-    return { source, target: normalize(mount.mountPath), readOnly };
+    // Always absolute and without "..": a relative one counts from the root, as with other runtimes.
+    return { source, target: join("/", mount.mountPath), readOnly };
   });
+}
+
+/**
+ * A file or folder of a volume; made where it is a folder of an emptyDir that is not there.
+ * A container can put links into an emptyDir: none is followed, for it would lead out of the volume (CVE-2017-1002101).
+ */
+function subPath(dir: string, path: string, volume: Volume): string {
+  let at = dir;
+  for (const segment of inside(path, `volume "${volume.name}"`).split("/")) {
+    at = join(at, segment);
+    const found = lstatSync(at, { throwIfNoEntry: false });
+    if (found?.isSymbolicLink() === true) {
+      throw new KubeletError(
+        "CreateContainerConfigError",
+        `Cannot use path ${JSON.stringify(path)} of volume "${volume.name}": ${segment} is a link`,
+      );
+    }
+    if (found === undefined && volume.emptyDir !== undefined) mkdirSync(at);
+  }
+  return at;
 }

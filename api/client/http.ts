@@ -180,7 +180,8 @@ async function readFailure(response: Dispatcher.ResponseData, action: string): P
 }
 
 function toStatusError(status: Status): StatusError {
-  const reason = status.reason !== undefined && status.reason in statusCodes ? status.reason : "InternalError";
+  const reason =
+    status.reason !== undefined && Object.hasOwn(statusCodes, status.reason) ? status.reason : "InternalError";
   return new StatusError(reason, status.message ?? `code ${status.code}`, status.details);
 }
 

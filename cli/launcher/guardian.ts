@@ -9,10 +9,16 @@ import { assert } from "#lib/assert.ts";
 import { becomeSubreaper } from "#lib/process.ts";
 
 /**
- * Runs the launcher to its end. One that was killed (status above 128) leaves orphans: the shell then stays for as long as
- * they may take to end, and reaps them while it waits for `sleep`.
+ * Runs the launcher to its end. One that was killed (status above 128) leaves orphans: the shell then stays until the last
+ * of them has ended, at most 10 s, and reaps them while it waits for `sleep`.
  */
-const script = '"$@"; r=$?; [ $r -gt 128 ] || exit $r; for i in 1 2 3 4 5; do sleep 0.1; done; exit $r';
+const script = [
+  '"$@"',
+  "r=$?",
+  "[ $r -gt 128 ] || exit $r",
+  'for i in $(seq 200); do sleep 0.05; c=; read -r c </proc/$$/task/$$/children; [ -n "$c" ] || break; done',
+  "exit $r",
+].join("\n");
 
 const launcher = [process.execPath, "--disable-warning=ExperimentalWarning", join(import.meta.dirname, "main.ts")];
 assert(process.execve !== undefined, "the pinned Node can replace itself by another program");

@@ -16,6 +16,7 @@ import { isEqual } from "#api/schema/read.ts";
 import { isAlreadyExists, isNotFound } from "#api/status.ts";
 import { type Context, type Controller, createQueue } from "./context.ts";
 import { OwnedIndex, lagMs } from "./owned.ts";
+import type { CountedStatus } from "./replicaset.ts";
 
 const hashLabel = "pod-template-hash";
 const revisionAnnotation = "deployment.kubernetes.io/revision";
@@ -83,6 +84,12 @@ export function planDeployment(deployment: Deployment, owned: readonly ReplicaSe
   return { create: undefined, scale, remove: superfluous(deployment, old), status };
 }
 
+/** Whether a ReplicaSet that is to have no pods has none: not even one that still ends, or one that it has not counted. */
+function isEmpty({ metadata, status }: ReplicaSet): boolean {
+  const { replicas = 0, terminatingReplicas = 0, observedGeneration = 0 } = (status ?? {}) as CountedStatus;
+  return replicas === 0 && terminatingReplicas === 0 && observedGeneration >= (metadata.generation ?? 0);
+}
+
 function firstReplicas(deployment: Deployment, old: readonly ReplicaSet[]): number {
   const replicas = deployment.spec.replicas ?? 1;
   return Math.max(0, Math.min(replicas, replicas + bounds(deployment).surge - sum(old, wantedOf)));
@@ -94,7 +101,7 @@ function recreate(deployment: Deployment, current: ReplicaSet, old: readonly Rep
   const down = old.filter((set) => wantedOf(set) > 0).map((replicaSet) => ({ replicaSet, replicas: 0 }));
   if (down.length > 0) return down;
   const replicas = deployment.spec.replicas ?? 1;
-  return sum(old, existingOf) > 0 || wantedOf(current) === replicas ? [] : [{ replicaSet: current, replicas }];
+  return !old.every(isEmpty) || wantedOf(current) === replicas ? [] : [{ replicaSet: current, replicas }];
 }
 
 function roll(deployment: Deployment, current: ReplicaSet, old: readonly ReplicaSet[]): Scale {
@@ -106,19 +113,32 @@ function roll(deployment: Deployment, current: ReplicaSet, old: readonly Replica
   const up = Math.min(replicas - wantedOf(current), Math.max(0, room));
   const grow = up > 0 ? [{ replicaSet: current, replicas: wantedOf(current) + up }] : [];
   if (oldWanted === 0) return grow;
+  return [...grow, ...shrink(current, old, replicas - unavailable)];
+}
+
+/**
+ * Old ReplicaSets with fewer pods, so that at least `floor` stay available: pods that are not available first, of every
+ * set, then available ones as far as the floor allows.
+ */
+function shrink(current: ReplicaSet, old: readonly ReplicaSet[], floor: number): Scale {
+  const wanted = new Map(old.map((set) => [set, wantedOf(set)]));
+  const idle = (set: ReplicaSet): number => Math.max(0, wantedOf(set) - availableOf(set));
   // Pods of the new template that are not available yet must not be paid for with old ones that are.
-  const newUnavailable = wantedOf(current) - availableOf(current);
-  let removable = oldWanted + wantedOf(current) - (replicas - unavailable) - newUnavailable;
-  const shrink: { replicaSet: ReplicaSet; replicas: number }[] = [];
-  const idle = (set: ReplicaSet): number => wantedOf(set) - availableOf(set);
-  for (const replicaSet of [...old].sort((a, b) => idle(b) - idle(a) || revisionOf(a) - revisionOf(b))) {
-    if (removable <= 0) break;
-    const down = Math.min(wantedOf(replicaSet), removable);
-    if (down === 0) continue;
+  let removable = sum(old, wantedOf) + Math.min(availableOf(current), wantedOf(current)) - floor;
+  const take = (set: ReplicaSet, count: number): void => {
+    const down = Math.max(0, Math.min(count, removable));
+    wanted.set(set, (wanted.get(set) ?? 0) - down);
     removable -= down;
-    shrink.push({ replicaSet, replicas: wantedOf(replicaSet) - down });
-  }
-  return [...grow, ...shrink];
+  };
+  const oldestFirst = [...old].sort((a, b) => revisionOf(a) - revisionOf(b));
+  for (const set of oldestFirst) take(set, idle(set));
+  const available = sum(old, (set) => wantedOf(set) - idle(set)) + Math.min(availableOf(current), wantedOf(current));
+  removable = Math.min(removable, available - floor);
+  for (const set of oldestFirst) take(set, wanted.get(set) ?? 0);
+  return oldestFirst.flatMap((replicaSet) => {
+    const replicas = wanted.get(replicaSet) ?? 0;
+    return replicas === wantedOf(replicaSet) ? [] : [{ replicaSet, replicas }];
+  });
 }
 
 /** Empty ReplicaSets beyond the history limit, the oldest first. */

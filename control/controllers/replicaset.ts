@@ -15,11 +15,14 @@ import { isNotFound } from "#api/status.ts";
 import { type Context, type Controller, createQueue } from "./context.ts";
 import { OwnedIndex, lagMs } from "./owned.ts";
 
+/** The status that this controller writes; `terminatingReplicas` says what a Recreate rollout waits for (KEP-3973). */
+export type CountedStatus = NonNullable<ReplicaSet["status"]> & { readonly terminatingReplicas?: number };
+
 export interface ReplicaSetPlan {
   /** Pods to create. */
   readonly create: number;
   readonly remove: readonly Pod[];
-  readonly status: NonNullable<ReplicaSet["status"]>;
+  readonly status: CountedStatus;
 }
 
 /** Pods created at a time; more when these have worked. A template that is refused then costs one request, not thousands. */
@@ -27,6 +30,7 @@ const createMax = 50;
 
 export function planReplicaSet(replicaSet: ReplicaSet, owned: readonly Pod[]): ReplicaSetPlan {
   const live = owned.filter((pod) => !isPodFinished(pod) && pod.metadata.deletionTimestamp === undefined);
+  const terminating = owned.filter((pod) => !isPodFinished(pod) && pod.metadata.deletionTimestamp !== undefined);
   const wanted = replicaSet.metadata.deletionTimestamp === undefined ? (replicaSet.spec.replicas ?? 1) : live.length;
   const ready = live.filter(isPodReady).length;
   return {
@@ -37,6 +41,7 @@ export function planReplicaSet(replicaSet: ReplicaSet, owned: readonly Pod[]): R
       fullyLabeledReplicas: live.length,
       readyReplicas: ready,
       availableReplicas: ready,
+      terminatingReplicas: terminating.length,
       observedGeneration: replicaSet.metadata.generation ?? 0,
     },
   };

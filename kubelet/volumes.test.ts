@@ -1,0 +1,140 @@
+/** Volumes as folders, and where they are mounted. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import type { Container, Pod, Volume } from "#api/core/pod.ts";
+import { PodDirs } from "./pod-dirs.ts";
+import type { References } from "./references.ts";
+import { makeVolumes, planMounts } from "./volumes.ts";
+
+const root = mkdtempSync(join(tmpdir(), "wherry-volumes-"));
+after(() => rmSync(root, { recursive: true, force: true }));
+const dirs = new PodDirs(root);
+const bytes = Buffer.from("text");
+const references: References = {
+  configMap: async (_, name) =>
+    name === "settings"
+      ? new Map([
+          ["a", bytes],
+          ["b", bytes],
+        ])
+      : undefined,
+  secret: async (_, name) => (name === "token" ? new Map([["key", Buffer.from([0, 255])]]) : undefined),
+};
+
+let pods = 0;
+function podWith(volumes: readonly Volume[]): Pod {
+  pods += 1;
+  const metadata = { name: "web", namespace: "shop", uid: `u${pods}` };
+  return { apiVersion: "v1", kind: "Pod", metadata, spec: { containers: [], volumes } };
+}
+const dirOf = (pod: Pod, volume: string): string => dirs.volumeDir(pod.metadata.uid ?? "", volume);
+const mounting = (...volumeMounts: NonNullable<Container["volumeMounts"]>): Container => ({
+  name: "web",
+  volumeMounts,
+});
+
+describe("makeVolumes()", () => {
+  it("makes an emptyDir that every user may write", async () => {
+    const pod = podWith([{ name: "data", emptyDir: {} }]);
+    await makeVolumes(pod, dirs, references);
+    assert.equal(statSync(dirOf(pod, "data")).mode & 0o777, 0o777);
+  });
+
+  it("writes every key of a ConfigMap, or the items asked for", async () => {
+    const items = [{ key: "a", path: "deep/er/a.txt", mode: 0o666 }];
+    const pod = podWith([
+      { name: "all", configMap: { name: "settings", defaultMode: 0o440 } },
+      { name: "some", configMap: { name: "settings", items } },
+    ]);
+    await makeVolumes(pod, dirs, references);
+    assert.deepEqual(readdirSync(dirOf(pod, "all")).sort(), ["a", "b"]);
+    assert.equal(statSync(join(dirOf(pod, "all"), "a")).mode & 0o777, 0o440);
+    const file = join(dirOf(pod, "some"), "deep/er/a.txt");
+    assert.equal(readFileSync(file, "utf8"), "text");
+    assert.equal(statSync(file).mode & 0o777, 0o666);
+  });
+
+  it("writes a Secret's bytes as they are, also when it is made a second time", async () => {
+    const pod = podWith([{ name: "keys", secret: { secretName: "token", defaultMode: 0o400 } }]);
+    await makeVolumes(pod, dirs, references);
+    await makeVolumes(pod, dirs, references);
+    assert.deepEqual([...readFileSync(join(dirOf(pod, "keys"), "key"))], [0, 255]);
+  });
+
+  it("leaves the folder of an optional ConfigMap that is missing empty", async () => {
+    const pod = podWith([{ name: "all", configMap: { name: "none", optional: true } }]);
+    await makeVolumes(pod, dirs, references);
+    assert.deepEqual(readdirSync(dirOf(pod, "all")), []);
+  });
+
+  const refused: readonly [what: string, volume: Volume, message: RegExp][] = [
+    ["a missing ConfigMap", { name: "v", configMap: { name: "none" } }, /^configmap "none" not found$/],
+    ["a missing Secret", { name: "v", secret: { secretName: "none" } }, /^secret "none" not found$/],
+    [
+      "a missing key",
+      { name: "v", configMap: { name: "settings", items: [{ key: "c", path: "c" }] } },
+      /^Cannot read key c: not in configmap "settings"$/,
+    ],
+    ["a volume of no kind", { name: "v" }, /^Cannot make volume "v": wanted one of emptyDir, configMap, secret$/],
+    ...["../x", "/etc/x", "a/../../x", ".."].map((path): [string, Volume, RegExp] => [
+      `the path ${path}`,
+      { name: "v", configMap: { name: "settings", items: [{ key: "a", path }] } },
+      /^Cannot use path ".*" of configmap "settings": wanted one inside the volume$/,
+    ]),
+  ];
+  for (const [what, volume, message] of refused) {
+    it(`refuses ${what}`, async () => {
+      await assert.rejects(makeVolumes(podWith([volume]), dirs, references), {
+        code: "CreateContainerConfigError",
+        message,
+      });
+    });
+  }
+});
+
+describe("planMounts()", () => {
+  it("mounts an emptyDir writable, a ConfigMap read-only, a target always absolute", () => {
+    const pod = podWith([
+      { name: "data", emptyDir: {} },
+      { name: "conf", configMap: { name: "settings" } },
+    ]);
+    const container = mounting(
+      { name: "data", mountPath: "cache/../data" },
+      { name: "data", mountPath: "/ro", readOnly: true },
+      { name: "conf", mountPath: "../../etc/conf" },
+    );
+    assert.deepEqual(planMounts(pod, container, dirs), [
+      { source: dirOf(pod, "data"), target: "/data", readOnly: false },
+      { source: dirOf(pod, "data"), target: "/ro", readOnly: true },
+      { source: dirOf(pod, "conf"), target: "/etc/conf", readOnly: true },
+    ]);
+  });
+
+  it("makes the folder of a subPath of an emptyDir", async () => {
+    const pod = podWith([{ name: "data", emptyDir: {} }]);
+    await makeVolumes(pod, dirs, references);
+    const [mount] = planMounts(pod, mounting({ name: "data", mountPath: "/d", subPath: "a/b" }), dirs);
+    assert.equal(mount?.source, join(dirOf(pod, "data"), "a/b"));
+    assert.ok(existsSync(mount.source));
+  });
+
+  it("refuses a subPath that leaves the volume, by .. or by a link that a container made", async () => {
+    const pod = podWith([{ name: "data", emptyDir: {} }]);
+    await makeVolumes(pod, dirs, references);
+    symlinkSync("/etc", join(dirOf(pod, "data"), "way"));
+    for (const subPath of ["../other", "way", "way/ssl"]) {
+      const container = mounting({ name: "data", mountPath: "/d", subPath });
+      assert.throws(() => planMounts(pod, container, dirs), { code: "CreateContainerConfigError" });
+    }
+  });
+
+  it("refuses a mount without volume", () => {
+    const container = mounting({ name: "none", mountPath: "/d" });
+    assert.throws(() => planMounts(podWith([]), container, dirs), {
+      message: 'Cannot mount "none": the pod has no such volume',
+    });
+  });
+});

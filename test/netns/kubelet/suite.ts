@@ -1,0 +1,243 @@
+/**
+ * ProcessRuntime, pod networks and probes on the real kernel. Run by namespaces.test.ts, inside its namespaces.
+ */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { after, before, describe, it } from "node:test";
+import type { Container, Probe } from "#api/core/pod.ts";
+import { realClock } from "#lib/clock.ts";
+import { PodDirs } from "../../../kubelet/pod-dirs.ts";
+import { netnsPath, planPodNetwork, removePodNetwork } from "../../../kubelet/pod-network.ts";
+import { createProber } from "../../../kubelet/prober.ts";
+import { ProcessRuntime } from "../../../kubelet/process-runtime.ts";
+import type { ContainerExit, RunningContainer } from "../../../kubelet/runtime.ts";
+
+const dirs = new PodDirs("/run/wherry/pods");
+const logDir = "/run/wherry/logs";
+const newRuntime = (): ProcessRuntime => new ProcessRuntime(dirs, logDir, realClock);
+const runtime = newRuntime();
+const pods = [
+  { podUid: "one", podIP: "10.244.1.2" },
+  { podUid: "two", podIP: "10.244.1.3" },
+];
+
+const shell = (script: string): string => execFileSync("dash", ["-e"], { input: script, encoding: "utf8" });
+
+let names = 0;
+/** Starts a program in a pod, under a name of its own. */
+async function start(command: readonly string[], podUid = "one"): Promise<RunningContainer> {
+  names += 1;
+  const name = `c${names}`;
+  const env = { PATH: "/opt/node/bin:/usr/sbin:/usr/bin:/sbin:/bin", GREETING: "hello" };
+  const root = {
+    hostname: "web-1",
+    podIP: "10.244.1.2",
+    namespace: "shop",
+    nameserver: "10.96.0.10",
+    nodeBinary: process.execPath,
+    imageDirectory: undefined,
+    mounts: [{ source: "/run/wherry/shared", target: "/data", readOnly: false }],
+    workingDir: "/work",
+  };
+  return runtime.start({ podUid, name, attempt: 0, command, env, root, netnsPath: netnsPath(podUid) });
+}
+
+const ended = (container: RunningContainer, by = runtime): Promise<ContainerExit> =>
+  new Promise((resolve) => by.onExit(container, resolve));
+
+const logOf = ({ podUid, name }: RunningContainer): string => readFileSync(runtime.logFile(podUid, name), "utf8");
+
+/** Runs a shell script in a container to its end. */
+async function run(script: string): Promise<{ exitCode: number; output: string }> {
+  const container = await start(["sh", "-c", script]);
+  const { exitCode } = await ended(container);
+  return { exitCode, output: logOf(container) };
+}
+
+const listRoot = async (): Promise<string> => (await run("ls /")).output;
+
+/** Waits until a container's log holds `text`: what it prints when it is up. */
+async function says(container: RunningContainer, text: string): Promise<void> {
+  for (let tries = 0; !logOf(container).includes(text); tries += 1) {
+    assert.ok(tries < 500, `no ${text} in: ${logOf(container)}`);
+    await realClock.sleep(20);
+  }
+}
+
+async function kill(container: RunningContainer): Promise<ContainerExit> {
+  runtime.signal(container, "SIGKILL");
+  return ended(container);
+}
+
+before(() => {
+  for (const dir of ["/run/netns", "/run/wherry/shared"]) mkdirSync(dir, { recursive: true });
+  writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
+  for (const pod of pods) shell(planPodNetwork({ ...pod, gatewayIP: "10.244.1.1", injected: pod.podUid === "two" }));
+});
+
+after(() => {
+  for (const pod of pods) shell(removePodNetwork(pod));
+  assert.deepEqual(readdirSync("/run/netns"), []);
+  const links = shell("ip -o link show").trim().split("\n");
+  assert.deepEqual(links.length, 1, `only lo is left: ${links.join()}`);
+});
+
+describe("ProcessRuntime", () => {
+  it("gives a container a root, a working folder, a host name and DNS of its own", async () => {
+    const { exitCode, output } = await run(
+      "pwd; hostname; cat /etc/resolv.conf; ls /; echo $GREETING; ps=1; echo pid $$",
+    );
+    assert.equal(exitCode, 0, output);
+    const wanted = ["/work", "web-1", "nameserver 10.96.0.10", "search shop.svc.cluster.local", "data", "hello"];
+    for (const text of wanted) assert.ok(output.includes(text), `${text} in ${output}`);
+    assert.ok(!output.includes("old\n"), "the host's root is out of reach");
+  });
+
+  it("shows a container its own processes and files only", async () => {
+    const { output } = await run("ls -d /proc/[0-9]* | wc -l; ls /run; touch /usr/x 2>&1; cat /proc/1/comm");
+    assert.match(output, /^[234]\n/);
+    assert.match(output, /Read-only file system/);
+    assert.ok(!output.includes("wherry"));
+  });
+
+  for (const command of [
+    "nft list ruleset",
+    "mount -t tmpfs none /tmp",
+    "umount /proc",
+    "ip link add d0 type dummy",
+    "ip addr add 10.0.0.1/8 dev lo",
+    "unshare --net true",
+    "nsenter --net=/proc/1/ns/net true",
+    "chroot /tmp true",
+    "mknod /tmp/null c 1 3",
+    "echo 1 >/proc/sys/net/ipv4/ip_forward",
+    "hostname other",
+  ]) {
+    it(`does not let a container run: ${command}`, async () => {
+      const { exitCode, output } = await run(command);
+      assert.notEqual(exitCode, 0);
+      assert.match(output, /not permitted|denied|Read-only|cannot|must be (root|superuser)|I\/O error|failed/i);
+    });
+  }
+
+  it("tells the exit code, and the signal of a program that was killed", async () => {
+    assert.equal((await run("exit 3")).exitCode, 3);
+    assert.equal((await run("kill -9 $$")).exitCode, 137);
+    assert.equal((await run("exec /none")).exitCode, 127);
+  });
+
+  it("passes TERM to the program, which decides", async () => {
+    const container = await start(["sh", "-c", "trap 'echo bye; exit 5' TERM; echo up; while :; do sleep 0.05; done"]);
+    await says(container, "up");
+    runtime.signal(container, "SIGTERM");
+    assert.equal((await ended(container)).exitCode, 5);
+    assert.match(logOf(container), /bye/);
+  });
+
+  it("ends a container that is told to before it is up", async () => {
+    for (const delayMs of [0, 5, 15, 30, 60]) {
+      const container = await start(["sleep", "60"]);
+      await realClock.sleep(delayMs);
+      const startedMs = realClock.monotonicMs();
+      runtime.signal(container, "SIGTERM");
+      const { exitCode } = await ended(container);
+      assert.ok(exitCode > 128, `exit code ${exitCode}`);
+      assert.ok(realClock.monotonicMs() - startedMs < 10_000, "TERM was not lost");
+    }
+  });
+
+  it("ends every process of a container by KILL", async () => {
+    const container = await start(["sh", "-c", "(trap '' TERM HUP; setsid sleep 4711) & echo up; wait"]);
+    await says(container, "up");
+    assert.equal((await kill(container)).exitCode, 137);
+    assert.equal(logOf(container), "up\n");
+    assert.ok(!shell("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '").includes("sleep 4711"));
+  });
+
+  it("sees the end of a container whose outer shell was killed", async () => {
+    const container = await start(["sh", "-c", "echo up; sleep 60"]);
+    await says(container, "up");
+    const file = `${dirs.containerDir(container.podUid, container.name)}/state.json`;
+    const { pid } = JSON.parse(readFileSync(file, "utf8")) as { pid: number };
+    process.kill(pid, "SIGKILL");
+    assert.equal((await ended(container)).exitCode, 137);
+  });
+
+  it("hands its containers to a successor, with the ends that happened in between", async () => {
+    const lives = await start(["sh", "-c", "echo up; sleep 60"], "two");
+    const dies = await start(["sh", "-c", "exit 9"], "two");
+    await Promise.all([says(lives, "up"), ended(dies)]);
+    const successor = newRuntime();
+    const found = new Map(successor.adopt("two").map(({ container, exit }) => [container.name, exit]));
+    assert.deepEqual([found.has(lives.name), found.get(lives.name)], [true, undefined]);
+    assert.equal(found.get(dies.name)?.exitCode, 9);
+    successor.signal(lives, "SIGKILL");
+    assert.equal((await ended(lives, successor)).exitCode, 137);
+  });
+
+  it("runs a command inside, and leaves nothing of one whose time is up", async () => {
+    const container = await start(["sh", "-c", "echo up; sleep 60"]);
+    await says(container, "up");
+    assert.deepEqual(await runtime.exec(container, ["sh", "-c", "pwd; hostname; ls ..; exit 4"], 5000), {
+      exitCode: 4,
+      output: `/work\nweb-1\n${await listRoot()}`,
+    });
+    assert.equal((await runtime.exec(container, ["nft", "list", "ruleset"], 5000)).exitCode, 1);
+    assert.equal((await runtime.exec(container, ["sleep", "4712"], 100)).exitCode, undefined);
+    for (
+      let tries = 0;
+      shell("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '").includes("sleep 4712");
+      tries += 1
+    ) {
+      assert.ok(tries < 100, "it is still there");
+      await realClock.sleep(20);
+    }
+    await kill(container);
+    assert.equal((await runtime.exec(container, ["true"], 1000)).exitCode, 126);
+  });
+});
+
+describe("pod network", () => {
+  const server =
+    "require('http').createServer((q,r)=>{r.statusCode=q.url==='/ok'?200:503;r.end()}).listen(8080,()=>console.log('up'))";
+
+  it("carries requests from one pod to another, and probes", async () => {
+    const container = await start(["node", "-e", server]);
+    await says(container, "up");
+    const client = await start(["node", "-e", "fetch('http://10.244.1.2:8080/ok').then(r=>console.log(r.status))"]);
+    assert.equal((await ended(client)).exitCode, 0);
+    assert.match(logOf(client), /200/);
+
+    const spec: Container = { name: container.name, ports: [{ name: "http", containerPort: 8080 }] };
+    const target = { container: spec, running: container, podIP: "10.244.1.2", netnsPath: netnsPath("one") };
+    const prober = createProber(runtime, realClock);
+    const rows: readonly [probe: Probe, ok: boolean, detail: RegExp][] = [
+      [{ httpGet: { path: "/ok", port: "http" } }, true, /status 200/],
+      [{ httpGet: { path: "/", port: 8080 } }, false, /status 503/],
+      [{ httpGet: { port: 8081 } }, false, /ECONNREFUSED/],
+      [{ httpGet: { port: "none" } }, false, /no port of that name/],
+      [{ httpGet: { port: 8080, scheme: "HTTPS" } }, false, /./],
+      [{ tcpSocket: { port: 8080 } }, true, /open/],
+      [{ tcpSocket: { port: 8081 } }, false, /ECONNREFUSED/],
+      [{ exec: { command: ["true"] } }, true, /exited with 0/],
+      [{ exec: { command: ["sh", "-c", "echo bad; exit 2"] } }, false, /exited with 2: bad/],
+      [{}, false, /wanted one of/],
+    ];
+    for (const [probe, ok, detail] of rows) {
+      const result = await prober(probe, target, 2000);
+      assert.equal(result.ok, ok, `${JSON.stringify(probe)}: ${result.detail}`);
+      assert.match(result.detail, detail);
+    }
+    await kill(container);
+  });
+
+  it("reaches a pod by way of the node from another pod", async () => {
+    shell("nsenter --net=/run/netns/pod-two nft delete table ip wherry-sidecar");
+    const container = await start(["node", "-e", server], "two");
+    await says(container, "up");
+    const client = await start(["node", "-e", "fetch('http://10.244.1.3:8080/ok').then(r=>console.log(r.status))"]);
+    assert.equal((await ended(client)).exitCode, 0, logOf(client));
+    await kill(container);
+  });
+});
