@@ -78,11 +78,14 @@ async function bindBoth(at: ListenAt, tcp: Server, udp: DatagramSocket): Promise
 
 async function closeAll(tcp: Server, udp: DatagramSocket, connections: ReadonlySet<Socket>): Promise<void> {
   for (const socket of connections) socket.destroy();
-  // One that never came up cannot be closed, and needs not be.
-  const closed = [tcp.listening ? once(tcp, "close") : undefined, once(udp, "close")];
-  if (tcp.listening) tcp.close();
+  const udpDown = once(udp, "close");
   udp.close();
-  await Promise.all(closed);
+  await udpDown;
+  // One that never came up cannot be closed, and needs not be.
+  if (!tcp.listening) return;
+  const tcpDown = once(tcp, "close");
+  tcp.close();
+  await tcpDown;
 }
 
 function serveConnection(socket: Socket, connections: Set<Socket>, options: ServerOptions): void {
@@ -117,7 +120,10 @@ function serveConnection(socket: Socket, connections: Set<Socket>, options: Serv
   });
 }
 
-/** Answers whole messages in order, up to `batchBytesMax` of responses. Frames: a length of two bytes, then the message (RFC 1035 §4.2.2). */
+/**
+ * Answers whole messages in order, up to `batchBytesMax` of responses. Frames: a length of two bytes, then the message
+ * (RFC 1035 §4.2.2).
+ */
 function answerFrames(bytes: Buffer, respond: Respond): { responses: Buffer[]; rest: Buffer } {
   const responses: Buffer[] = [];
   let at = 0;

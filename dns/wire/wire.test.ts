@@ -1,0 +1,98 @@
+/** The codec against dns-packet as the oracle, and against junk. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import dnsPacket from "dns-packet";
+import * as fc from "fast-check";
+import { ManualClock } from "#lib/clock.ts";
+import { silentLogger } from "#lib/log.ts";
+import { seededRandom } from "#lib/random.ts";
+import { fixture, named } from "../fixture.ts";
+import { createDNS } from "../state.ts";
+import { keyOfOwn, suffixOffset, toKey, toText } from "./name.ts";
+import { parseQuery } from "./query.ts";
+import { encodeSections, type RR } from "./record.ts";
+import { encodeResponse } from "./response.ts";
+
+const label = fc.stringMatching(/^[a-zA-Z0-9_-]{1,20}$/);
+const name = fc.array(label, { minLength: 1, maxLength: 8 }).map((labels) => labels.join("."));
+
+test("parseQuery() reads what dns-packet writes", () => {
+  fc.assert(
+    fc.property(name, fc.constantFrom("A", "AAAA", "SRV", "TXT"), fc.nat(65_535), (qname, type, id) => {
+      const bytes = dnsPacket.encode({ type: "query", id, flags: 0x100, questions: [{ name: qname, type }] });
+      const query = parseQuery(bytes);
+      assert.equal(query.kind === "query" && query.name, toKey(qname));
+    }),
+  );
+});
+
+test("encodeSections() writes what dns-packet reads", () => {
+  const records = fc.array(fc.tuple(name, fc.nat(65_535), name, fc.nat(3)), { maxLength: 20 });
+  fc.assert(
+    fc.property(name, records, (qname, rows) => {
+      const answer = rows.map(([owner, number, target, kind]): RR => {
+        const base = { name: keyOfOwn(owner), ttl: number };
+        const to = keyOfOwn(target);
+        if (kind === 0) return { ...base, type: "A", address: Uint8Array.of(10, 0, number >> 8, number & 255) };
+        if (kind === 1) return { ...base, type: "CNAME", target: to };
+        if (kind === 2) return { ...base, type: "SRV", priority: 1, weight: 2, port: number, target: to };
+        return { ...base, type: "PTR", target: to };
+      });
+      const query = parseQuery(dnsPacket.encode({ type: "query", id: 1, questions: [{ name: qname, type: "A" }] }));
+      assert.equal(query.kind, "query");
+      if (query.kind !== "query") return;
+      const sections = encodeSections(query.name, { answer });
+      const decoded = dnsPacket.decode(encodeResponse(query, { rcode: 0, isAuthoritative: true, sections }, 65_535));
+      assert.equal(decoded.questions?.[0]?.name, qname);
+      const found = (decoded.answers ?? []).map((record) => {
+        if (record.type === "OPT" || record.type === "TXT" || record.type === "SOA") return record.type;
+        const data = record.type === "SRV" ? `${record.data.port} ${record.data.target}` : record.data;
+        return `${record.name} ${record.ttl} ${record.type} ${data}`.toLowerCase();
+      });
+      const wanted = rows.map(([owner, number, target, kind]) => {
+        const type = ["A", "CNAME", "SRV", "PTR"][kind];
+        const data = [`10.0.${number >> 8}.${number & 255}`, target, `${number} ${target}`, target][kind];
+        return `${owner} ${number} ${type} ${data}`.toLowerCase();
+      });
+      assert.deepEqual(found, wanted);
+    }),
+  );
+});
+
+test("respond() gives every message of junk an answer that can be read, or none", () => {
+  const dns = createDNS({ clock: new ManualClock(), log: silentLogger });
+  dns.apply(named(fixture), []);
+  dns.markSynced();
+  const random = seededRandom(20_260_101);
+  const opt = { type: "OPT", name: ".", udpPayloadSize: 900, options: [] } as const;
+  const questions = [{ name: "_http._tcp.hdls.testns.svc.cluster.local", type: "SRV" }];
+  const seed = dnsPacket.encode({ type: "query", id: 9, questions, additionals: [opt] });
+  for (let round = 0; round < 20_000; round++) {
+    const isMutation = random.next() < 0.7;
+    const message = isMutation ? Buffer.from(seed) : Buffer.from(random.bytes(Math.floor(random.next() * 80)));
+    const edits = isMutation ? 1 + Math.floor(random.next() * 4) : 0;
+    for (let edit = 0; edit < edits; edit++) {
+      message[Math.floor(random.next() * message.length)] = Math.floor(random.next() * 256);
+    }
+    const cut = random.next() < 0.2 ? message.subarray(0, Math.floor(random.next() * message.length)) : message;
+    const response = dns.respond(cut, "udp");
+    if (response === undefined) continue;
+    assert.equal(response.length <= 1232, true);
+    assert.equal(response.readUInt16BE(0), cut.readUInt16BE(0));
+    assert.equal((response[2] ?? 0) & 0x80, 0x80);
+  }
+  assert.equal(dns.metrics.panics, 0);
+});
+
+test("toKey() and toText() are inverse, and refuse what is no name", () => {
+  assert.equal(toText(keyOfOwn("Svc1.Default.")), "svc1.default.");
+  for (const bad of ["a..b", "x".repeat(64), `${"abc.".repeat(64)}com`, "a b"]) assert.equal(toKey(bad), undefined);
+});
+
+test("suffixOffset() finds label boundaries only", () => {
+  const zone = keyOfOwn("cluster.local");
+  assert.equal(suffixOffset(keyOfOwn("a.cluster.local"), zone), 2);
+  assert.equal(suffixOffset(zone, zone), 0);
+  assert.equal(suffixOffset(`\x09a${zone}`, zone), -1);
+  assert.equal(suffixOffset(keyOfOwn("notcluster.local"), zone), -1);
+});

@@ -1,0 +1,184 @@
+/** The node proxy over a fake nft: merging, retries, restarts, conntrack. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { ManualClock } from "#lib/clock.ts";
+import { silentLogger } from "#lib/log.ts";
+import { seededRandom } from "#lib/random.ts";
+import { deleteCommand, planStaleFlows } from "./l4/conntrack.ts";
+import { ProxyError } from "./errors.ts";
+import type { Exec } from "./l4/exec.ts";
+import { endpoint, named, port, service } from "./l4/fixture.ts";
+import { FakeNft } from "./l4/nft/fake.ts";
+import { createNodeProxy, type NodeProxy } from "./state.ts";
+
+const web = service("web", "10.96.1.1", { endpoints: [endpoint("10.244.1.2:80"), endpoint("10.244.1.3:80")] });
+const other = service("other", "10.96.1.2", { endpoints: [endpoint("10.244.1.4:80")] });
+const toWeb = { protocol: "tcp", source: "10.244.1.9", destination: "10.96.1.1", port: 80 } as const;
+
+interface Bed {
+  readonly nft: FakeNft;
+  readonly clock: ManualClock;
+  readonly proxy: NodeProxy;
+  readonly conntrack: (readonly string[])[];
+}
+
+function bed(t: test.TestContext, exec?: (nft: FakeNft) => Exec): Bed {
+  const nft = new FakeNft();
+  const clock = new ManualClock();
+  const conntrack: (readonly string[])[] = [];
+  const recording: Exec = (command, input) => {
+    if (command[0] === "conntrack") conntrack.push(command);
+    return (exec?.(nft) ?? nft.exec)(command, input);
+  };
+  const proxy = createNodeProxy({ exec: recording, clock, random: seededRandom(1), log: silentLogger });
+  t.after(() => proxy.close());
+  return { nft, clock, proxy, conntrack };
+}
+
+test("createNodeProxy() programs nothing before markSynced()", async (t) => {
+  const { nft, proxy } = bed(t);
+  proxy.apply(named(web), []);
+  await proxy.programmed();
+  assert.equal(nft.transactions.length, 0);
+  proxy.markSynced();
+  await proxy.programmed();
+  assert.equal(proxy.synced, true);
+  assert.equal(nft.transactions.length, 1);
+  assert.equal(nft.walk(toWeb).kind, "dnat");
+});
+
+test("apply() merges changes that come together, and those that come meanwhile", async (t) => {
+  const { nft, proxy } = bed(t);
+  proxy.markSynced();
+  await proxy.programmed();
+  for (let n = 0; n < 50; n++)
+    proxy.apply(named(service(`s${n}`, `10.96.2.${n + 1}`, { endpoints: web.endpoints })), []);
+  await proxy.programmed();
+  assert.equal(nft.transactions.length, 2);
+  assert.equal(proxy.metrics.changesPending, 0);
+});
+
+test("apply() leaves the rotation of other Services alone", async (t) => {
+  const { nft, proxy } = bed(t);
+  proxy.apply(named(web), []);
+  proxy.markSynced();
+  await proxy.programmed();
+  assert.deepEqual(nft.walk(toWeb), { kind: "dnat", to: "10.244.1.2:80", isMasqueraded: false });
+  proxy.apply(named(other), []);
+  await proxy.programmed();
+  assert.deepEqual(nft.walk(toWeb), { kind: "dnat", to: "10.244.1.3:80", isMasqueraded: false });
+});
+
+test("apply() rejects at once when the last endpoint goes, and deletes the chain later", async (t) => {
+  const { nft, proxy, clock } = bed(t);
+  proxy.apply(named(web), []);
+  proxy.markSynced();
+  await proxy.programmed();
+  proxy.apply(named({ ...web, endpoints: [] }), []);
+  await proxy.programmed();
+  assert.equal(nft.walk(toWeb).kind, "reject");
+  assert.equal(nft.chainNames.includes("service/default/web/tcp/80"), true);
+  await clock.advance(2000);
+  assert.equal(nft.chainNames.includes("service/default/web/tcp/80"), false);
+  proxy.apply(named(web), []);
+  await proxy.programmed();
+  assert.equal(nft.walk(toWeb).kind, "dnat");
+});
+
+test("apply() revives a chain that was about to be deleted", async (t) => {
+  const { nft, proxy, clock } = bed(t);
+  proxy.apply(named(web), []);
+  proxy.markSynced();
+  await proxy.programmed();
+  proxy.apply([], ["default/web"]);
+  await proxy.programmed();
+  proxy.apply(named(web), []);
+  await proxy.programmed();
+  await clock.advance(2000);
+  assert.equal(nft.walk(toWeb).kind, "dnat");
+});
+
+test("a failed transaction keeps the last good rules, and a retry replaces the table", async (t) => {
+  const { nft, proxy, clock } = bed(t);
+  proxy.apply(named(web), []);
+  proxy.markSynced();
+  await proxy.programmed();
+  nft.failNext = true;
+  proxy.apply(named(other), ["default/web"]);
+  await clock.advance(0);
+  await clock.advance(0);
+  assert.equal(proxy.metrics.syncFailures, 1);
+  assert.equal(nft.walk(toWeb).kind, "dnat");
+  await clock.advance(200);
+  await proxy.programmed();
+  assert.equal(nft.walk(toWeb).kind, "reject");
+  assert.equal(nft.transactions.at(-1)?.startsWith("add table ip wherry-proxy\ndelete table"), true);
+});
+
+test("a table that somebody flushed comes back within the sync period", async (t) => {
+  const { nft, proxy, clock } = bed(t);
+  proxy.apply(named(web), []);
+  proxy.markSynced();
+  await proxy.programmed();
+  nft.flush();
+  await clock.advance(31_000);
+  assert.equal(nft.walk(toWeb).kind, "dnat");
+});
+
+const listing = [
+  "udp      17 29 src=10.244.1.9 dst=10.96.1.5 sport=999 dport=53 src=10.244.1.2 dst=10.244.1.9 sport=5353 dport=999 mark=0 use=1",
+  "udp      17 29 src=10.244.1.9 dst=10.96.1.5 sport=998 dport=53 [UNREPLIED] src=10.244.1.3 dst=10.244.1.9 sport=5353 dport=998 use=1",
+  "udp      17 29 src=10.244.1.9 dst=8.8.8.8 sport=998 dport=53 src=8.8.8.8 dst=10.244.1.9 sport=53 dport=998 use=1",
+  "garbage",
+].join("\n");
+
+test("planStaleFlows() finds flows to endpoints that are gone, and no others", () => {
+  const stale = planStaleFlows(listing, new Map([["10.96.1.5:53", new Set(["10.244.1.2:5353"])]]));
+  assert.deepEqual(stale, [{ clusterIP: "10.96.1.5", port: 53, endpointIP: "10.244.1.3", endpointPort: 5353 }]);
+});
+
+test("apply() deletes stale UDP flows when endpoints go, and only then", async (t) => {
+  const listed: Exec = async (command) => {
+    await Promise.resolve();
+    return { exitCode: 0, stdout: command[1] === "-L" ? listing : "", stderr: "" };
+  };
+  const { proxy, conntrack } = bed(
+    t,
+    (nft) => (command, input) => (command[0] === "nft" ? nft : { exec: listed }).exec(command, input),
+  );
+  const endpoints = [endpoint("10.244.1.2:5353"), endpoint("10.244.1.3:5353")];
+  const udp = service("dns", "10.96.1.5", { ports: [port(53, "UDP")], endpoints });
+  proxy.apply(named(udp), []);
+  proxy.markSynced();
+  await proxy.programmed();
+  assert.equal(conntrack.length, 1);
+  proxy.apply(named(web), []);
+  await proxy.programmed();
+  assert.equal(conntrack.length, 1);
+  proxy.apply(named({ ...udp, endpoints: endpoints.slice(0, 1) }), []);
+  await proxy.programmed();
+  const flows = { clusterIP: "10.96.1.5", port: 53, endpointIP: "10.244.1.3", endpointPort: 5353 };
+  assert.deepEqual(conntrack.at(-1), deleteCommand(flows));
+  assert.equal(proxy.metrics.conntrackDeleted, 1);
+});
+
+test("apply() goes on without conntrack", async (t) => {
+  const { proxy, conntrack } = bed(t, (nft) => async (command, input) => {
+    if (command[0] !== "nft") throw new ProxyError("CommandMissing", "Cannot run conntrack: not installed");
+    return nft.exec(command, input);
+  });
+  const udp = service("dns", "10.96.1.5", { ports: [port(53, "UDP")], endpoints: [endpoint("10.244.1.2:53")] });
+  proxy.apply(named(udp), []);
+  proxy.markSynced();
+  await proxy.programmed();
+  proxy.apply([], ["default/dns"]);
+  await proxy.programmed();
+  assert.equal(conntrack.length, 1);
+});
+
+test("collect() uses kube-proxy's names", async (t) => {
+  const { proxy } = bed(t);
+  proxy.markSynced();
+  await proxy.programmed();
+  assert.match(proxy.metrics.collect(), /kubeproxy_sync_full_proxy_rules_duration_seconds_count\{ip_family="IPv4"\} 1/);
+});
