@@ -30,6 +30,9 @@ export interface LauncherConfig {
   readonly images: readonly ImageMapEntry[];
 }
 
+/** Longest time for a process to be ready for the first time, in ms, restarts included. */
+const readyMaxMs = 20_000;
+
 interface NodeProcesses {
   readonly agent: Supervisor<AgentConfig>;
   readonly sidecarHost: Supervisor<SidecarHostConfig>;
@@ -149,9 +152,19 @@ export class Launcher {
     await ready.opened;
   }
 
-  /** Opens with the first `ready`, fails with a `fatal` before it. */
+  /** Opens with the first `ready`; fails with a `fatal` before it, and when it does not come in time. */
   #gate(name: string): { opened: Promise<void>; receive: (message: ToLauncher) => void } {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const seconds = readyMaxMs / 1000;
+    const late = new CliError(
+      "Failed",
+      `Cannot start ${name}: not ready within ${seconds} s (see: ${this.#config.stateDir}/logs)`,
+    );
+    const timer = this.#clock.after(readyMaxMs, () => reject(late));
+    void promise.then(
+      () => timer.cancel(),
+      () => timer.cancel(),
+    );
     const receive = (message: ToLauncher): void => {
       if (message.kind === "ready") resolve();
       if (message.kind === "fatal") reject(new CliError("Failed", message.message));

@@ -28,7 +28,7 @@ const backdateMs = 5 * 60_000;
 
 /** A self-signed certificate authority, valid for ten years. */
 export async function makeCA(clock: Clock, random: Random): Promise<KeyPair> {
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serial(random),
     name: "CN=wherry-ca",
@@ -50,7 +50,7 @@ export async function makeLeaf(
   subject: CertificateSubject,
   { clock, random }: { clock: Clock; random: Random },
 ): Promise<KeyPair> {
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const issuer = new X509Certificate(ca.cert);
   const names = (subject.names ?? []).map((value) => ({
     type: isIPv4(value) ? ("ip" as const) : ("dns" as const),

@@ -2,7 +2,7 @@
  * What a cluster must leave alone: the host's interfaces, mounts and firewall.
  */
 import { execFileSync } from "node:child_process";
-import { readlinkSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 import { clusterProcesses } from "./processes.ts";
 
 export interface HostState {
@@ -23,30 +23,34 @@ export function readHost(): HostState {
   return { links: run("ip", "-o", "link"), mounts: run("findmnt", "-rn"), rules };
 }
 
-/** The namespaces that hold a cluster's processes and are not our own, as `type:[inode]`. */
-export function clusterNamespaces(cluster: string): Set<string> {
-  const kinds = ["user", "net", "mnt", "pid", "uts"];
-  const own = new Set(kinds.map((kind) => readlinkSync(`/proc/self/ns/${kind}`)));
+const kinds = ["user", "net", "mnt", "pid", "uts"];
+
+/** The namespaces of processes, as `type:[inode]`. */
+function namespacesOf(pids: readonly string[]): Set<string> {
   const found = new Set<string>();
-  for (const { pid } of clusterProcesses(cluster)) {
+  for (const pid of pids) {
     for (const kind of kinds) {
       try {
-        const namespace = readlinkSync(`/proc/${pid}/ns/${kind}`);
-        if (!own.has(namespace)) found.add(namespace);
+        found.add(readlinkSync(`/proc/${pid}/ns/${kind}`));
       } catch {
-        continue; // Ended meanwhile.
+        continue; // Ended meanwhile, or another user's.
       }
     }
   }
   return found;
 }
 
-/** Those of `namespaces` that are still there after at most `ms`. */
+/** The namespaces that hold a cluster's processes and are not our own. */
+export function clusterNamespaces(cluster: string): Set<string> {
+  const pids = clusterProcesses(cluster).map(({ pid }) => String(pid));
+  return namespacesOf(pids).difference(namespacesOf(["self"]));
+}
+
+/** Those of `namespaces` that some process still holds after at most `ms`. */
 export async function remainingNamespaces(namespaces: ReadonlySet<string>, ms: number): Promise<string[]> {
   const untilMs = performance.now() + ms;
   for (;;) {
-    const lines = run("lsns", "-n", "-o", "NS,TYPE").trim().split("\n");
-    const now = new Set(lines.map((line) => line.trim().replace(/^(\d+)\s+(\w+)$/, "$2:[$1]")));
+    const now = namespacesOf(readdirSync("/proc").filter((name) => /^\d+$/.test(name)));
     const left = [...namespaces].filter((namespace) => now.has(namespace));
     if (left.length === 0 || performance.now() > untilMs) return left;
     await new Promise((resolve) => setTimeout(resolve, 50));
