@@ -2,8 +2,8 @@
  * How long does a start take, how much memory does the demo hold, and what do two sidecars add to a request?
  *
  * Start: wall time of the command, from nothing, median of three. Memory: PSS of every process of Wherry's own (not the demo's
- * programs). Latency: wrk inside the cluster, one connection, from a pod with a sidecar to one with a sidecar, and the same
- * between pods without, in the same run.
+ * programs). Latency: wrk inside the cluster, one connection, from a pod with a sidecar to one with a sidecar, and
+ * the same between pods without, in the same run.
  */
 import { readFileSync } from "node:fs";
 import { type TestCluster, createTestCluster } from "../test/e2e/cluster.ts";

@@ -1,8 +1,8 @@
 /**
  * `wherry apply`: creates objects or brings them to the state of a file.
  *
- * As kubectl: what the file said last time is kept in an annotation, so that a field that has gone from the file goes from
- * the object, and what others set stays.
+ * As kubectl: what the file said last time is kept in an annotation, so that a field that has gone from the file
+ * goes from the object, and what others set stays.
  */
 import type { HttpKubeClient } from "#api/client/http.ts";
 import { objectPath } from "#api/client/http.ts";

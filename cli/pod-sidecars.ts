@@ -61,8 +61,8 @@ export class PodSidecars {
   }
 
   /**
-   * Connections wait in the kernel until the first configuration is in force, so that none is routed by half of it. When
-   * the control plane is away for longer, they pass through as without a mesh.
+   * Connections wait in the kernel until the first configuration is in force, so that none is routed by half of it.
+   * When the control plane is away for longer, they pass through as without a mesh.
    */
   async #firstConfig({ podUid }: SidecarSpec): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -1,8 +1,8 @@
 /**
  * Run once by `npm install`: compiles what every process loads, so that even the first cluster starts fast and small.
  *
- * Each entry is started without its launcher: it loads, finds nobody to talk to and ends, and Node keeps what it compiled.
- * Where that does not work the only loss is time at the first start.
+ * Each entry is started without its launcher: it loads, finds nobody to talk to and ends, and Node keeps what it
+ * compiled. Where that does not work the only loss is time at the first start.
  */
 import { spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";

@@ -1,8 +1,8 @@
 /**
  * The kubelet's view of the node's sidecars, over the launcher: requests go out, answers come back by pod.
  *
- * Invariant: the launcher's table, sent at start, comes before any request is answered, so a sidecar that listens already
- * is never waited for.
+ * Invariant: the launcher's table, sent at start, comes before any request is answered, so a sidecar that listens
+ * already is never waited for.
  */
 import type { SidecarSpec } from "#api/wire/sidecar.ts";
 import type { Clock } from "#lib/clock.ts";

@@ -3,8 +3,8 @@
  *
  *   Query ─▶ kubernetes ─▶ refuse ─▶ Answer
  *
- * The law (CoreDNS' plugin.cfg): what answers from the cluster stands before what would ask an upstream; the last one always
- * answers. Cache, hosts and forward will stand between these two.
+ * The law (CoreDNS' plugin.cfg): what answers from the cluster stands before what would ask an upstream; the last
+ * one always answers. Cache, hosts and forward will stand between these two.
  */
 import { classIN, rcodes } from "./wire/constants.ts";
 import type { Query } from "./wire/query.ts";

@@ -3,7 +3,8 @@
  *
  *   ServiceResource ─▶ planRecords ─▶ { name → Node } ─▶ zone.ts
  *
- * Names are keys (wire/name.ts). A name that has records of no matching type is NODATA; a name that is not here is NXDOMAIN.
+ * Names are keys (wire/name.ts). A name that has records of no matching type is NODATA; a name that is not here is
+ * NXDOMAIN.
  * Follows: kubernetes/dns specification.md §2.3–2.5; where it is silent, CoreDNS' kubernetes plugin.
  */
 import type { ServiceResource, ServiceResourceEndpoint } from "#api/wire/service.ts";

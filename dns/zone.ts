@@ -3,9 +3,9 @@
  *
  *   ServiceResource delta ─▶ Zone.apply ─▶ names ─▶ Zone.answer(name, type) ─▶ Answer (immutable, encoded once)
  *
- * Invariants: a sequence of deltas gives the same answers as the final Services from scratch. A name that exists with other
- * types is NODATA, one that does not is NXDOMAIN; both carry the SOA, whose times bound negative caching by our own TTL.
- * Single-threaded and synchronous: a query sees a delta as a whole or not at all.
+ * Invariants: a sequence of deltas gives the same answers as the final Services from scratch. A name that exists
+ * with other types is NODATA, one that does not is NXDOMAIN; both carry the SOA, whose times bound negative caching
+ * by our own TTL. Single-threaded and synchronous: a query sees a delta as a whole or not at all.
  * Follows: Kubernetes DNS 1.1, RFC 2308, CoreDNS' kubernetes plugin.
  */
 import type { ServiceResource } from "#api/wire/service.ts";

@@ -1,8 +1,8 @@
 /**
  * A runtime in memory with the semantics of the real one, for tests.
  *
- * Containers live in a FakeMachine, not in the runtime object: a second FakeRuntime over the same machine adopts them, as
- * a kubelet's successor does. Programs end on TERM with 143 unless they ignore it, on KILL with 137.
+ * Containers live in a FakeMachine, not in the runtime object: a second FakeRuntime over the same machine adopts
+ * them, as a kubelet's successor does. Programs end on TERM with 143 unless they ignore it, on KILL with 137.
  */
 import type { Clock } from "#lib/clock.ts";
 import { KubeletError } from "./errors.ts";

@@ -1,8 +1,8 @@
 /**
  * Container logs: what a container wrote, from its file.
  *
- * The container appends to the file by itself, so logs go on while the kubelet is down. Bounded: beyond 10 MiB the file is
- * cut back to its second half.
+ * The container appends to the file by itself, so logs go on while the kubelet is down. Bounded: beyond 10 MiB the
+ * file is cut back to its second half.
  */
 import { type FileHandle, access, open, readdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,7 +1,7 @@
 /**
  * Brings one pod from its object to running processes, and ends it.
  *
- *   Pod object, exits, probes, time ─▶ step ─▶ effects: sandbox, containers, signals ─▶ step …      phases: pod-phase.ts
+ *   Pod object, exits, probes, time ─▶ step ─▶ effects: sandbox, containers, signals ─▶ step …  (pod-phase.ts)
  * Invariant: only `step` decides; every effect ends in a new `step`. Containers of a pod with a sidecar start after it
  * listens and end before it goes.
  */

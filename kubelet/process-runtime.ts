@@ -4,8 +4,8 @@
  *   dash (keeps the exit code) ─▶ dash (in the pod's network, a new mount, pid and uts namespace) ─▶ dash, pid 1 inside
  *     ─▶ the program
  *
- * The outer shell is detached and writes the exit code to a file, so neither the container nor its end is lost when this
- * process dies. The pid namespace is the only sure kill without cgroups: when pid 1 goes, all go.
+ * The outer shell is detached and writes the exit code to a file, so neither the container nor its end is lost when
+ * this process dies. The pid namespace is the only sure kill without cgroups: when pid 1 goes, all go.
  */
 import { type FSWatcher, closeSync, mkdirSync, openSync, rmSync, watch, writeFileSync } from "node:fs";
 import { spawn } from "node:child_process";

@@ -1,10 +1,11 @@
 /**
  * What a pod has before its containers: address, network, sidecar, volumes. Made and removed as a whole.
  *
- *   Pod ─▶ makeNetwork (address, record, network) ─▶ furnish (sidecar, volumes) ─▶ containers …  removeSandbox undoes it
+ *   Pod ─▶ makeNetwork ─▶ furnish (sidecar, volumes) ─▶ containers …  removeSandbox undoes it
  *
- * Invariant: the record is on disk before anything is made, so that a successor can remove what an interrupted run left.
- * The interception rules are there before the sidecar listens and both before any container: nothing passes it by.
+ * Invariant: the record is on disk before anything is made, so that a successor can remove what an interrupted run
+ * left. The interception rules are there before the sidecar listens and both before any container: nothing passes it
+ * by.
  */
 import type { Container, Pod } from "#api/core/pod.ts";
 import { sidecarStatusAnnotation } from "#api/core/pod.ts";

@@ -1,6 +1,6 @@
 /**
- * Writes pod statuses to the API server: one write under way for each pod, the newest status next, nothing when it is the
- * same as the last one written. A failed write is repeated with the newest status.
+ * Writes pod statuses to the API server: one write under way for each pod, the newest status next, nothing when it
+ * is the same as the last one written. A failed write is repeated with the newest status.
  */
 import { isDeepStrictEqual } from "node:util";
 import type { KubeClient } from "#api/client/client.ts";

@@ -3,7 +3,8 @@
  *
  *   kubelet, cli ─▶ client/http.ts ─▶ API server        controllers, scheduler, snapshot ─▶ control/apiserver (in process)
  *
- * Invariant: every failure that the API server answered is a StatusError; anything else is a transport error and may be retried.
+ * Invariant: every failure that the API server answered is a StatusError; anything else is a transport error and may
+ * be retried.
  */
 import type { KindRef } from "../kind.ts";
 import type { KubeList, KubeObject, ObjectKey } from "../meta.ts";

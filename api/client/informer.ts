@@ -5,8 +5,8 @@
  *
  * Promised: for each object its changes reach every handler in order and eventually; `synced` resolves after the first
  * list is in. A handler that joins later is first told of everything that is there.
- * Not promised: order between objects, or every intermediate state: after a lost watch the differences between the cache
- * and a new list are what is told.
+ * Not promised: order between objects, or every intermediate state: after a lost watch the differences between the
+ * cache and a new list are what is told.
  *
  * Listing => Watching (list applied) => Watching (watch ended: again from the last revision)
  *                                    => Listing (Expired, or an error that is no Status: after the back-off)

@@ -1,11 +1,11 @@
 /**
  * The delta ADS client: keeps subscriptions alive over one stream, and hands over what changed.
  *
- *   control/push, istiod ─▶ AdsChannel (one a process) ─▶ AdsClient (one a proxy) ─▶ handler.apply() ─▶ state of the proxy
+ *   control/push, istiod ─▶ AdsChannel (one a process) ─▶ AdsClient (one a proxy) ─▶ handler.apply() ─▶ proxy state
  *
  * Invariants: `versions` holds exactly what handlers accepted. A handler that throws rejects the push (NACK) and keeps its last
- * good state. After a reconnect the server is told `versions`, so nothing is sent twice and what was deleted meanwhile is removed.
- * While there is no control plane, everything stays as it was.
+ * good state. After a reconnect the server is told `versions`, so nothing is sent twice and what was deleted
+ * meanwhile is removed. While there is no control plane, everything stays as it was.
  */
 import { status as grpcStatus, type ClientDuplexStream } from "@grpc/grpc-js";
 import { backoffMs, type BackoffConfig } from "#lib/backoff.ts";
@@ -32,8 +32,8 @@ export interface AdsResource<T> {
 
 export interface AdsHandler<T> {
   /**
-   * Takes a push as a whole. Throwing rejects it as a whole: the message goes to the server, nothing of it counts as held.
-   * May call `setNames` and `subscribe`; what these ask for is on its way before the acknowledgement is.
+   * Takes a push as a whole. Throwing rejects it as a whole: the message goes to the server, nothing of it counts as
+   * held. May call `setNames` and `subscribe`; what these ask for is on its way before the acknowledgement is.
    */
   apply(updated: readonly AdsResource<T>[], removed: readonly string[]): void;
 }

@@ -5,7 +5,8 @@
  *
  * Refuses fields and types that Envoy's API (as compiled) does not have: what we cannot read we cannot obey.
  * Absent fields stay absent, except the lists that envoy.ts says are always there and every field of wherry.v1.
- * Not done: the rule that two occurrences of one singular message are merged; no encoder writes that, the last one wins.
+ * Not done: the rule that two occurrences of one singular message are merged; no encoder writes that, the last one
+ * wins.
  */
 import { findEnum, findMessage, type Field, type Message } from "./descriptors.ts";
 import { depthMax, joinPath, typeNameOf } from "./encode.ts";

@@ -3,7 +3,8 @@
  *
  *   encode.ts ─▶ writeScalar        readScalar ◀─ decode.ts
  *
- * 64-bit integers are numbers while they are safe, decimal texts beyond; both are accepted. Bytes are base64 texts or Uint8Array.
+ * 64-bit integers are numbers while they are safe, decimal texts beyond; both are accepted. Bytes are base64 texts
+ * or Uint8Array.
  */
 import { CodecError } from "./errors.ts";
 import { wireTypes, type Reader, type Writer } from "./wire.ts";

@@ -1,5 +1,6 @@
 /**
- * The JSON forms of google.protobuf's own messages: Duration and Timestamp as texts, wrappers as plain values, Struct as an object.
+ * The JSON forms of google.protobuf's own messages: Duration and Timestamp as texts, wrappers as plain values,
+ * Struct as an object.
  *
  *   encode.ts, decode.ts ⇄ here
  *

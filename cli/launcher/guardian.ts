@@ -9,8 +9,8 @@ import { assert } from "#lib/assert.ts";
 import { becomeSubreaper } from "#lib/process.ts";
 
 /**
- * Runs the launcher to its end. One that was killed (status above 128) leaves orphans: the shell then stays until the last
- * of them has ended, at most 10 s, and reaps them while it waits for `sleep`.
+ * Runs the launcher to its end. One that was killed (status above 128) leaves orphans: the shell then stays until
+ * the last of them has ended, at most 10 s, and reaps them while it waits for `sleep`.
  */
 const script = [
   '"$@"',

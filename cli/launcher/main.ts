@@ -1,6 +1,6 @@
 /**
- * The launcher process: takes its configuration on standard input, starts the cluster, reports on standard output, and ends it on a signal.
- * Attached, it also ends when standard input does: the command that started it is gone.
+ * The launcher process: takes its configuration on standard input, starts the cluster, reports on standard output,
+ * and ends it on a signal. Attached, it also ends when standard input does: the command that started it is gone.
  */
 import { writeSync } from "node:fs";
 import { splitLines } from "#api/client/lines.ts";

@@ -3,8 +3,8 @@
  *
  *   Stopped => Starting (run) => Running (message "ready") => Waiting (exit) => Starting (after the back-off) …
  *
- * Back-off: 100 ms doubling to 5 s, reset once the process has stayed ready for 10 s; the first restart is at once, for a
- * crash after a long life says nothing about the next one.
+ * Back-off: 100 ms doubling to 5 s, reset once the process has stayed ready for 10 s; the first restart is at once,
+ * for a crash after a long life says nothing about the next one.
  * Invariant: at most one child at a time; it inherits every kept socket.
  */
 import { type ChildProcess, spawn } from "node:child_process";

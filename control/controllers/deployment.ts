@@ -3,8 +3,8 @@
  *
  *   planDeployment (pure): spec × ReplicaSets ─▶ { create?, scale: [name, replicas], remove, status }
  *
- * Arithmetic: maxSurge rounds up, maxUnavailable down, both 0 counts as maxUnavailable 1; new pods up to replicas + surge,
- * old pods down to replicas - unavailable, those that are not available first (kube's rolling.go).
+ * Arithmetic: maxSurge rounds up, maxUnavailable down, both 0 counts as maxUnavailable 1; new pods up to replicas +
+ * surge, old pods down to replicas - unavailable, those that are not available first (kube's rolling.go).
  * Not here yet: pause, undo, progress deadline, proportional scaling.
  */
 import { createHash } from "node:crypto";

@@ -1,8 +1,8 @@
 /**
  * Garbage collection in the background: what a controller made goes when its owner has gone.
  *
- * An owner counts as gone only when the API server says so at this moment: the caches may be behind, and a deletion cannot
- * be taken back. Foreground and orphan deletion come later.
+ * An owner counts as gone only when the API server says so at this moment: the caches may be behind, and a deletion
+ * cannot be taken back. Foreground and orphan deletion come later.
  */
 import type { Informer } from "#api/client/informer.ts";
 import { type KubeObject, type OwnerReference, controllerOf, formatKey, keyOf, parseKey } from "#api/meta.ts";

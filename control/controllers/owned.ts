@@ -1,8 +1,8 @@
 /**
  * Which objects a controller owns, by the owner's uid; and whether the cache has seen one's own writes.
  *
- * A cache that lags by a moment must not make a controller create what it has just created. So each owner's last written
- * revision is remembered, and its objects count only once the cache has reached it.
+ * A cache that lags by a moment must not make a controller create what it has just created. So each owner's last
+ * written revision is remembered, and its objects count only once the cache has reached it.
  */
 import type { Informer } from "#api/client/informer.ts";
 import { type KubeObject, controllerOf, formatKey, keyOf } from "#api/meta.ts";

@@ -3,7 +3,8 @@
  *
  *   snapshot.onDirty ─▶ debounce ─▶ flush ─▶ changes to each session ─▶ gRPC ─▶ sidecars, node proxies, DNS, Envoy
  *
- * Nothing is pushed before every kind has synced. Invariant: each stream has one session and releases its view when it ends.
+ * Nothing is pushed before every kind has synced. Invariant: each stream has one session and releases its view when
+ * it ends.
  * Bounds: `streamsMax` streams (more are refused: RESOURCE_EXHAUSTED), one outstanding response a type and stream.
  */
 import {

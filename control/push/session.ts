@@ -5,8 +5,8 @@
  *
  * Rules (Envoy's xds_protocol.rst, reference in README.md):
  * - At most one response of a type is outstanding; what changes meanwhile merges into the next.
- * - Make before break: CDS → EDS → LDS → RDS. LDS and RDS wait until new clusters and endpoints are acknowledged, removals of
- *   clusters and endpoints wait until listeners and routes that no longer name them are.
+ * - Make before break: CDS → EDS → LDS → RDS. LDS and RDS wait until new clusters and endpoints are acknowledged,
+ *   removals of clusters and endpoints wait until listeners and routes that no longer name them are.
  * - A rejected resource is not sent again until it changes.
  * Invariant: `sent` is what the client was told of each name; a name in it is told of its removal.
  * The state is changed in place rather than copied: it has an entry for each resource of each client.

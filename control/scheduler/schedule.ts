@@ -4,7 +4,8 @@
  *   filters (must hold) ─▶ scores (0–100 each) ─▶ the best node, or why each was refused
  *
  * Filters: NodeUnschedulable, TaintToleration, NodeAffinity (nodeSelector), NodeResourcesFit, node Ready.
- * Scores: NodeResourcesFit LeastAllocated (weight 1), PodTopologySpread over nodes for pods of the same owner (weight 2).
+ * Scores: NodeResourcesFit LeastAllocated (weight 1), PodTopologySpread over nodes for pods of the same owner
+ * (weight 2).
  */
 import type { Node, Taint } from "#api/core/node.ts";
 import type { Pod } from "#api/core/pod.ts";

@@ -1,5 +1,6 @@
 /**
- * The parts that listeners are built of: HTTP and TCP filter chains, and the pair of both for ports that declare neither. Pure.
+ * The parts that listeners are built of: HTTP and TCP filter chains, and the pair of both for ports that declare
+ * neither. Pure.
  */
 import {
   typeUrls,
@@ -16,8 +17,8 @@ import type { PortProtocol } from "./protocol.ts";
 const httpProtocols = ["http/1.0", "http/1.1"];
 
 /**
- * How long a connection to a port of unknown protocol may stay silent before it counts as TCP. A server that speaks first
- * is delayed by it, so declare such ports; a client that connects ahead of its first request should fit in.
+ * How long a connection to a port of unknown protocol may stay silent before it counts as TCP. A server that speaks
+ * first is delayed by it, so declare such ports; a client that connects ahead of its first request should fit in.
  */
 const detectTimeout = "5s";
 

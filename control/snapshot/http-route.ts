@@ -36,8 +36,8 @@ export function translateRoutes(
 }
 
 /**
- * Whether a route must wait: some rule has only backends whose endpoints are not known yet. It then counts as not there,
- * so that traffic goes on as before instead of being refused for a moment.
+ * Whether a route must wait: some rule has only backends whose endpoints are not known yet. It then counts as not
+ * there, so that traffic goes on as before instead of being refused for a moment.
  */
 export function mustWait(route: HTTPRoute, objects: Pick<Objects, "services" | "slicesOf">): boolean {
   return (route.spec.rules ?? []).some(({ backendRefs = [] }) => {

@@ -1,9 +1,10 @@
 /**
  * The snapshot: API objects in, xDS resources out, incrementally.
  *
- *   informers ─▶ onEvent() marks what an object touches ─▶ (debounce) ─▶ flush() makes exactly that again ─▶ Changes ─▶ push
+ *   informers ─▶ onEvent() marks what is touched ─▶ (debounce) ─▶ flush() makes exactly that ─▶ Changes ─▶ push
  *
- * Readers see the state of the last flush; between flushes nothing that a View returns changes. Resources are immutable.
+ * Readers see the state of the last flush; between flushes nothing that a View returns changes. Resources are
+ * immutable.
  * Invariant: after a flush the table holds what a new Snapshot fed with the same objects would hold (property test).
  * An object that cannot be translated keeps its last good resources and is listed in `problems`.
  */

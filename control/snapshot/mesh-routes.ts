@@ -1,5 +1,6 @@
 /**
- * Routes inside the mesh: Service + the HTTPRoutes whose parent it is → RDS, for everybody and for single namespaces. Pure.
+ * Routes inside the mesh: Service + the HTTPRoutes whose parent it is → RDS, for everybody and for single
+ * namespaces. Pure.
  *
  * A route in the Service's own namespace (producer) holds for all clients; one in another namespace (consumer) only for
  * clients of that namespace, and there instead of the producer's. Host names of such routes mean nothing.

@@ -1,7 +1,8 @@
 /**
  * Key → set of values, for the reverse indexes of objects.ts.
  *
- * Invariant: a value is there as long as it was added more often than deleted, so that two objects may say the same thing.
+ * Invariant: a value is there as long as it was added more often than deleted, so that two objects may say the same
+ * thing.
  */
 export class Multimap {
   readonly #counts = new Map<string, Map<string, number>>();

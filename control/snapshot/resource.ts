@@ -3,8 +3,8 @@
  *
  *   outbound.ts, inbound.ts, … ─▶ makeResource() ─▶ table.ts ─▶ control/push copies `wire` into responses
  *
- * Invariant: the version is a hash of the bytes. So equal objects give equal versions, also after a restart of the control
- * plane, and a client that reconnects is sent only what really changed.
+ * Invariant: the version is a hash of the bytes. So equal objects give equal versions, also after a restart of the
+ * control plane, and a client that reconnects is sent only what really changed.
  */
 import { hash } from "node:crypto";
 import { encodeResource } from "#api/xds/codec.ts";

@@ -1,7 +1,7 @@
 /**
  * What users read about their Gateways and HTTPRoutes: the status that the objects should have. Pure.
  *
- *   snapshot.objects ─▶ gatewayStatusOf(), httpRouteStatusOf(), gatewayClassStatusOf() ─▶ a controller writes what differs
+ *   snapshot.objects ─▶ gatewayStatusOf(), httpRouteStatusOf(), … ─▶ a controller writes what differs
  *
  * Invariant: equal objects give equal statuses; times change only with a condition's status.
  * Source: Gateway API v1, condition types and reasons.

@@ -3,7 +3,8 @@
  *
  *   datagram or TCP message ─▶ parseQuery ─▶ Query | Reject ─▶ chain.ts, wire/response.ts
  *
- * Never throws, reads no byte beyond the message, and ends after at most 255 bytes of name. RFC 1035 §4.1, RFC 6891 §6.1.
+ * Never throws, reads no byte beyond the message, and ends after at most 255 bytes of name. RFC 1035 §4.1, RFC 6891
+ * §6.1.
  */
 import { badVersion, flags, headerBytes, labelBytesMax, nameBytesMax, rcodes, types } from "./constants.ts";
 

@@ -8,9 +8,10 @@ import type { Logger } from "#lib/log.ts";
 import type { Exec } from "./exec.ts";
 
 /**
- * No ICMP redirects: a pod that calls itself through a Service comes in and goes out by one interface, and the kernel would
- * tell the pod of a better way. Worse, that message uses up the pod's ICMP budget (icmp_ratelimit), and the next UDP packet
- * to a Service without endpoints is then dropped silently instead of rejected. Interfaces to come inherit `default`.
+ * No ICMP redirects: a pod that calls itself through a Service comes in and goes out by one interface, and the
+ * kernel would tell the pod of a better way. Worse, that message uses up the pod's ICMP budget (icmp_ratelimit), and
+ * the next UDP packet to a Service without endpoints is then dropped silently instead of rejected. Interfaces to
+ * come inherit `default`.
  */
 const script = "for file in /proc/sys/net/ipv4/conf/*/send_redirects; do echo 0 >$file || exit 1; done";
 

@@ -1,6 +1,6 @@
 /**
- * The node proxy against the real kernel, in user, network, mount and pid namespaces of its own, as root and as an ordinary
- * user. The host's network is never entered: packets.ts runs on the other side of `unshare`.
+ * The node proxy against the real kernel, in user, network, mount and pid namespaces of its own, as root and as an
+ * ordinary user. The host's network is never entered: packets.ts runs on the other side of `unshare`.
  */
 import assert from "node:assert/strict";
 import { type SpawnSyncReturns, spawnSync } from "node:child_process";
