@@ -82,6 +82,25 @@ describe("a cluster that runs", () => {
     refuses(await cluster.attempt("get", "pod", "none"), 1, /pods "none" not found/);
   });
 
+  it("shows objects in each form, and what a pod wrote", async () => {
+    const text =
+      "apiVersion: v1\nkind: Pod\nmetadata: { name: says }\nspec: { containers: [{ name: a, image: wherry.dev/pause, command: [sh, -c, 'echo one; echo two; sleep 60'] }] }\n";
+    assert.equal((await apply(text)).status, 0);
+    let seen = "";
+    for (let tries = 0; tries < 100 && !seen.includes("two"); tries += 1) {
+      seen = (await cluster.attempt("logs", "says")).stdout;
+      await sleep(50);
+    }
+    assert.equal(seen, "one\ntwo\n");
+    assert.equal(await cluster.run("logs", "says", "--tail", "1"), "two\n");
+    assert.match(await cluster.run("get", "pods"), /^NAME +READY +STATUS +RESTARTS +AGE\nsays +1\/1 +Running +0 /);
+    assert.match(await cluster.run("get", "pod/says", "-o", "wide"), /IP +NODE\n.* 10\.244\.1\.\d+ +node1/);
+    assert.equal(await cluster.run("get", "po", "-o", "name"), "pod/says\n");
+    assert.match(await cluster.run("get", "pod", "says", "-o", "yaml"), /^ {2}name: says$/m);
+    assert.equal(await cluster.run("delete", "pod", "says", "--grace-period", "0"), "pod/says deleted\n");
+    refuses(await cluster.attempt("logs", "says"), 1, /pods "says" not found/);
+  });
+
   it("explains an image without a mapping on the pod, and the rest goes on", async () => {
     const text =
       "apiVersion: v1\nkind: Pod\nmetadata: { name: unmapped }\nspec: { containers: [{ name: a, image: example.org/none }] }\n";
