@@ -18,7 +18,7 @@ import { planFabric } from "./fabric.ts";
 import { type Namespaces, createNamespaces, enterCommand, runInside } from "./namespaces.ts";
 import { bindHost, formatListening, publishedSocketName } from "./publish.ts";
 import { SidecarRelay } from "./sidecar-relay.ts";
-import { type LauncherRecord, removeRecord, writeRecord } from "./state-dir.ts";
+import { type LauncherRecord, claim, release, removeRecord, writeRecord } from "./state-dir.ts";
 import { Supervisor } from "./supervisor.ts";
 
 export interface LauncherConfig {
@@ -43,6 +43,7 @@ export class Launcher {
   readonly #clock: Clock;
   readonly #log: Logger;
   #namespaces: Namespaces | undefined;
+  #hasClaim = false;
   #control: Supervisor<ControlConfig> | undefined;
   /** With the ports that the system chose. */
   #published: readonly PublishedPort[] = [];
@@ -57,6 +58,8 @@ export class Launcher {
   /** Starts everything; resolves with the record once the API server and every node agent are ready. */
   async start(): Promise<LauncherRecord> {
     const { published, nodes, stateDir } = this.#config;
+    claim(stateDir);
+    this.#hasClaim = true;
     // Ports first: when one is taken, nothing else was made.
     const apiFd = bindHost("127.0.0.1", 0);
     const sockets = published.map((port) => {
@@ -83,7 +86,10 @@ export class Launcher {
 
   /** Ends every process of the cluster at once; the kernel takes the namespaces with them. */
   async stop(): Promise<void> {
-    removeRecord(this.#config.stateDir);
+    if (this.#hasClaim) {
+      removeRecord(this.#config.stateDir);
+      release(this.#config.stateDir);
+    }
     const ended = this.#all().map((process) => process.stop());
     this.#namespaces?.stop();
     await this.#namespaces?.ended;

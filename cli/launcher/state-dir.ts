@@ -3,11 +3,12 @@
  *
  *   wherry.db      the store            pki/           certificates and keys (0600)
  *   kubeconfig     for kubectl (0600)   logs/          one file a process
- *   launcher.json  who runs it now and what it published; absent while it is down
+ *   launcher.json  who runs it now and what it published; absent while it is down; launcher.lock from the first moment
  */
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { errnoOf } from "#lib/errors.ts";
 import { startTicksOf } from "#lib/process.ts";
 import { CliError } from "../errors.ts";
 import type { PublishedPort } from "../ipc.ts";
@@ -49,6 +50,37 @@ export function openStateDir(env: NodeJS.ProcessEnv, cluster: string): string {
 
 export function stateDirOf(env: NodeJS.ProcessEnv, cluster: string): string {
   return join(rootDir(env), cluster);
+}
+
+/**
+ * Makes this process the one that runs the cluster in `dir`, until it ends. Throws CliError Failed when another one is.
+ * What a killed launcher left is taken over.
+ */
+export function claim(dir: string): void {
+  const file = join(dir, "launcher.lock");
+  const own = `${process.pid} ${startTicksOf(process.pid) ?? ""}`;
+  for (let tries = 0; tries < 3; tries += 1) {
+    try {
+      writeFileSync(file, own, { flag: "wx", mode: 0o600 });
+      return;
+    } catch (error) {
+      if (errnoOf(error) !== "EEXIST") throw error;
+    }
+    const [pid = "", ticks = ""] = readFileSync(file, "utf8").split(" ");
+    if (startTicksOf(Number(pid)) === ticks) {
+      throw new CliError(
+        "Failed",
+        `Cannot start cluster in ${dir}: process ${pid} is starting or running it (see: wherry status)`,
+      );
+    }
+    rmSync(file, { force: true });
+  }
+  throw new CliError("Failed", `Cannot start cluster in ${dir}: others start it at the same time (try again)`);
+}
+
+/** Lets go of what `claim` took. */
+export function release(dir: string): void {
+  rmSync(join(dir, "launcher.lock"), { force: true });
 }
 
 const recordFile = (dir: string): string => join(dir, "launcher.json");

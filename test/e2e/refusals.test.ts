@@ -196,6 +196,14 @@ describe("wherry up", () => {
     refuses(await attempt(["up", "--detach"], prefix), 1, /Cannot make the cluster's namespaces: .*\(run: .*\)/);
   });
 
+  it("starts one cluster of two that are started at the same moment, and it stays up", async () => {
+    await using cluster = createTestCluster();
+    const both = await Promise.all([1, 2].map(() => cluster.attempt("up", "--detach", "--nodes", "1")));
+    assert.ok(both.some(({ status }) => status === 0));
+    for (const { status, stderr } of both) if (status !== 0) assert.match(stderr, /is starting or running it/);
+    assert.equal((await cluster.attempt("status")).status, 0);
+  });
+
   it("refuses an image map that is wrong, with file and field", async () => {
     const folder = mkdtempSync(join(tmpdir(), "wherry-images-"));
     const file = join(folder, "images.yaml");
