@@ -5,7 +5,7 @@
  *   kubeconfig     for kubectl (0600)   logs/          one file a process
  *   launcher.json  who runs it now and what it published; absent while it is down; launcher.lock from the first moment
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { errnoOf } from "#lib/errors.ts";
@@ -60,11 +60,16 @@ export function claim(dir: string): void {
   const file = join(dir, "launcher.lock");
   const own = `${process.pid} ${startTicksOf(process.pid) ?? ""}`;
   for (let tries = 0; tries < 3; tries += 1) {
+    // A link appears with its content: nobody ever reads a half-written lock.
+    const draft = `${file}.${process.pid}`;
+    writeFileSync(draft, own, { mode: 0o600 });
     try {
-      writeFileSync(file, own, { flag: "wx", mode: 0o600 });
+      linkSync(draft, file);
       return;
     } catch (error) {
       if (errnoOf(error) !== "EEXIST") throw error;
+    } finally {
+      rmSync(draft, { force: true });
     }
     const [pid = "", ticks = ""] = readFileSync(file, "utf8").split(" ");
     if (startTicksOf(Number(pid)) === ticks) {
