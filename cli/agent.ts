@@ -75,10 +75,12 @@ async function startNetworking(): Promise<void> {
       for (const consumer of [proxy, dns, relays]) consumer.apply(updated, removed);
     },
   });
-  await dns.listen(keptDNSSockets());
+  const dnsSockets = keptDNSSockets();
   void ads.run(stopped.signal);
   await ads.whenSynced(stopped.signal);
   dns.markSynced();
+  // Only now: queries that came meanwhile wait in the socket, where an answer without knowledge would be a failure.
+  await dns.listen(dnsSockets);
   proxy.markSynced();
   await proxy.programmed();
 }

@@ -7,8 +7,8 @@ import type { FromLauncher, SidecarMessage, SidecarTable, ToLauncher } from "./i
 
 export interface Child<Config> {
   readonly config: Config;
-  /** Kept sockets by name: descriptors that this process inherited. */
-  readonly sockets: ReadonlyMap<string, number>;
+  /** Kept sockets by name: descriptors that this process inherited and has not taken yet. */
+  readonly sockets: Map<string, number>;
   /** Called for every later message, those that came while starting first. */
   onMessage(handler: (message: SidecarMessage | SidecarTable) => void): void;
   send(message: ToLauncher): void;
@@ -20,6 +20,8 @@ export interface Child<Config> {
  */
 export function listenKept(child: Child<unknown>, server: Server, name: string, at: ListenOptions): Promise<void> {
   let fd = child.sockets.get(name);
+  // Taken once: when the server closes, the number may mean another file.
+  child.sockets.delete(name);
   if (fd === undefined) {
     fd = listenTCP(at);
     child.send({ kind: "keep", name, fd });

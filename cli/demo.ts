@@ -10,6 +10,8 @@ import { realClock } from "#lib/clock.ts";
 import { applyManifests } from "./apply.ts";
 import { connect } from "./connect.ts";
 import { CliError } from "./errors.ts";
+import { down } from "./down.ts";
+import type { PublishedPort } from "./ipc.ts";
 import { parsePublished } from "./launcher/publish.ts";
 import { type Manifest, readManifests } from "./manifests.ts";
 import { type UpOptions, startCluster } from "./up.ts";
@@ -26,9 +28,12 @@ export async function demo(options: UpOptions): Promise<void> {
   const startMs = realClock.monotonicMs();
   const targets = options.publish.length > 0 ? options.publish : [`127.0.0.1:8080=${gateway}`];
   const published = targets.map(parsePublished);
+  if (!published.some(isDemoGateway)) {
+    throw new CliError("Usage", `Cannot run the demo: no port for ${gateway} (add: -p 8080=${gateway})`);
+  }
   say(`Starting cluster ${options.name} …`);
   const cluster = await startCluster(options, published);
-  const port = cluster.record.published.find(({ kind, name }) => kind === "gateway" && name === "bookinfo-gateway");
+  const port = cluster.record.published.find(isDemoGateway);
   if (port === undefined) {
     throw new CliError(
       "Failed",
@@ -36,7 +41,24 @@ export async function demo(options: UpOptions): Promise<void> {
     );
   }
   const url = `http://${port.hostAddress}:${port.hostPort}/productpage`;
-  const client = connect(options.name);
+  try {
+    await fill(options.name, url, say);
+  } catch (error) {
+    // Half a demo is no demo: what was started for it goes.
+    if (!cluster.wasRunning) await down({ name: options.name, output: "quiet" });
+    throw error;
+  }
+  report(options, url, cluster.stateDir, realClock.monotonicMs() - startMs);
+  if (options.detach !== true && !cluster.wasRunning) process.exitCode = await cluster.ended;
+}
+
+function isDemoGateway({ kind, namespace, name, port }: PublishedPort): boolean {
+  return kind === "gateway" && namespace === "default" && name === "bookinfo-gateway" && port === 80;
+}
+
+/** Applies Bookinfo and waits until it serves; the load comes last, for on what is not there yet it would only fail. */
+async function fill(cluster: string, url: string, say: (line: string) => void): Promise<void> {
+  const client = connect(cluster);
   try {
     say("Applying Bookinfo …");
     await applyManifests(
@@ -49,18 +71,15 @@ export async function demo(options: UpOptions): Promise<void> {
     await waitUntilAvailable(client);
     say(`Waiting for ${url} …`);
     await waitUntilServing(url);
-    // Only now: load on what is not there yet would count as failed requests.
     await applyManifests(client, manifests("load.yaml"), "default", () => undefined);
   } finally {
     await client.close();
   }
-  report(options, url, cluster.stateDir, realClock.monotonicMs() - startMs);
-  if (options.detach !== true && !cluster.wasRunning) process.exitCode = await cluster.ended;
 }
 
 /** Every Deployment has its replicas, and a moment more: so long a new endpoint may take to reach every sidecar. */
 async function waitUntilAvailable(client: HttpKubeClient): Promise<void> {
-  for (let waitedMs = 0; waitedMs < serveMaxMs; waitedMs += stepMs) {
+  for (const untilMs = realClock.monotonicMs() + serveMaxMs; realClock.monotonicMs() < untilMs;) {
     const { items } = await client.list(deployments, { namespace: "default" });
     const available = items.every(({ spec, status }) => (status?.availableReplicas ?? 0) >= (spec.replicas ?? 1));
     const hasGateway = items.some(({ metadata }) => metadata.labels?.[gatewayNameLabel] !== undefined);
@@ -76,7 +95,7 @@ async function waitUntilAvailable(client: HttpKubeClient): Promise<void> {
 /** Three whole pages in a row: every version of reviews has had its turn. */
 async function waitUntilServing(url: string): Promise<void> {
   let whole = 0;
-  for (let waitedMs = 0; waitedMs < serveMaxMs; waitedMs += stepMs) {
+  for (const untilMs = realClock.monotonicMs() + serveMaxMs; realClock.monotonicMs() < untilMs;) {
     whole = (await isWhole(url)) ? whole + 1 : 0;
     if (whole === 3) return;
     if (whole === 0) await realClock.sleep(stepMs);

@@ -8,7 +8,13 @@ import { checkClusterName, readRecord, removeRecord, stateDirOf } from "./launch
 /** Time for the launcher to end by itself, in ms; then it is killed, which ends the cluster all the same. */
 const patienceMs = 900;
 
-export async function down({ name, purge }: { name: string; purge?: boolean }): Promise<void> {
+export interface DownOptions {
+  readonly name: string;
+  readonly purge?: boolean;
+  readonly output: "text" | "json" | "quiet";
+}
+
+export async function down({ name, purge, output }: DownOptions): Promise<void> {
   const dir = stateDirOf(process.env, checkClusterName(name));
   const record = readRecord(dir);
   if (record !== undefined) {
@@ -21,5 +27,8 @@ export async function down({ name, purge }: { name: string; purge?: boolean }): 
     removeRecord(dir);
   }
   if (purge === true) rmSync(dir, { recursive: true, force: true });
-  process.stdout.write(record === undefined ? `Cluster ${name} is not running\n` : `Cluster ${name} is down\n`);
+  const wasRunning = record !== undefined;
+  if (output === "json") process.stdout.write(`${JSON.stringify({ name, wasRunning, purged: purge === true })}\n`);
+  if (output === "text")
+    process.stdout.write(wasRunning ? `Cluster ${name} is down\n` : `Cluster ${name} is not running\n`);
 }

@@ -5,6 +5,7 @@ import { type ReplicaSet, replicaSets } from "#api/apps/replicaset.ts";
 import { type HttpKubeClient, objectPath } from "#api/client/http.ts";
 import type { KindRef } from "#api/kind.ts";
 import { formatLabelSelector, toRequirements } from "#api/selector.ts";
+import { splitLines } from "#api/client/lines.ts";
 import { connect } from "./connect.ts";
 import { CliError } from "./errors.ts";
 import { findKind } from "./resources.ts";
@@ -15,9 +16,15 @@ export interface LogsOptions {
   readonly container?: string;
   readonly follow?: boolean;
   readonly tail?: string;
+  readonly output: "text" | "json";
 }
 
-export async function logs(pod: string, { name, namespace, container, follow, tail }: LogsOptions): Promise<void> {
+const lineBytesMax = 1024 * 1024;
+
+export async function logs(
+  pod: string,
+  { name, namespace, container, follow, tail, output }: LogsOptions,
+): Promise<void> {
   if (tail !== undefined && !/^\d+$/.test(tail))
     throw new CliError("Usage", `Cannot use --tail ${tail}: wanted a whole number`);
   const client = connect(name);
@@ -25,7 +32,13 @@ export async function logs(pod: string, { name, namespace, container, follow, ta
     const podName = await resolvePod(client, pod, namespace);
     const path = `${objectPath(pods, { namespace, name: podName })}/log`;
     const query = { container, follow: follow === true ? "true" : undefined, tailLines: tail };
-    for await (const chunk of await client.stream(path, query)) process.stdout.write(chunk);
+    const bytes = await client.stream(path, query);
+    if (output === "text") {
+      for await (const chunk of bytes) process.stdout.write(chunk);
+    } else {
+      for await (const line of splitLines(bytes, lineBytesMax))
+        process.stdout.write(`${JSON.stringify({ pod: podName, line })}\n`);
+    }
   } finally {
     await client.close();
   }

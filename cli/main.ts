@@ -16,6 +16,8 @@ function collect(value: string, before: string[]): string[] {
 }
 
 const nameOption = (): Option => new Option("--name <name>", "cluster").default("default");
+const outputOption = (): Option =>
+  new Option("-o, --output <format>", "output").choices(["text", "json"]).default("text");
 const namespaceOption = (): Option => new Option("-n, --namespace <namespace>", "namespace").default("default");
 
 function clusterCommands(program: Command): void {
@@ -26,7 +28,7 @@ function clusterCommands(program: Command): void {
       .option("--nodes <count>", "nodes, 1 to 250", "2")
       .option("-p, --publish <target>", "publish [ADDR:]PORT=svc|gateway/[NS/]NAME:PORT on this host", collect, [])
       .option("--images <file>", "image map: which local commands stand for which images", collect, [])
-      .addOption(new Option("-o, --output <format>", "output").choices(["text", "json"]).default("text"));
+      .addOption(outputOption());
   up(program.command("up").description("start a cluster")).action(async (options) =>
     (await import("./up.ts")).up(options),
   );
@@ -38,23 +40,25 @@ function clusterCommands(program: Command): void {
     .description("stop a cluster")
     .addOption(nameOption())
     .option("--purge", "remove its state, too")
+    .addOption(outputOption())
     .action(async (options) => (await import("./down.ts")).down(options));
   program
     .command("status")
     .description("what runs")
     .addOption(nameOption())
-    .addOption(new Option("-o, --output <format>", "output").choices(["text", "json"]).default("text"))
+    .addOption(outputOption())
     .action(async (options) => (await import("./status.ts")).status(options));
   program
     .command("check")
     .description("whether this system can run a cluster, and whether the cluster is well")
     .addOption(nameOption())
-    .addOption(new Option("-o, --output <format>", "output").choices(["text", "json"]).default("text"))
+    .addOption(outputOption())
     .action(async (options) => (await import("./check.ts")).check(options));
   program
     .command("kubeconfig")
     .description("print a kubeconfig for kubectl")
     .addOption(nameOption())
+    .addOption(outputOption())
     .action(async (options) => (await import("./kubeconfig.ts")).kubeconfig(options));
   program
     .command("sh")
@@ -88,7 +92,7 @@ function objectCommands(program: Command): void {
     .addOption(nameOption())
     .addOption(namespaceOption())
     .requiredOption("-f, --filename <file>", "YAML or JSON file, folder, or - for standard input", collect, [])
-    .addOption(new Option("-o, --output <format>", "output").choices(["text", "json"]).default("text"))
+    .addOption(outputOption())
     .action(async (options) => (await import("./apply.ts")).apply(options));
   program
     .command("delete")
@@ -100,7 +104,7 @@ function objectCommands(program: Command): void {
     .option("--grace-period <seconds>", "time to end by itself")
     .option("--no-wait", "do not wait until it is gone")
     .option("--ignore-not-found", "what is not there is well")
-    .addOption(new Option("-o, --output <format>", "output").choices(["text", "json"]).default("text"))
+    .addOption(outputOption())
     .argument("[kind]")
     .argument("[names...]")
     .action(async (kind, names, options) => (await import("./delete.ts")).remove(kind, names, options));
@@ -112,6 +116,7 @@ function objectCommands(program: Command): void {
     .option("-c, --container <container>", "container")
     .option("-f, --follow", "go on as it grows")
     .option("--tail <lines>", "only the last lines")
+    .addOption(outputOption())
     .argument("<pod>", "pod, or kind/name of its owner")
     .action(async (pod, options) => (await import("./logs.ts")).logs(pod, options));
 }

@@ -104,6 +104,9 @@ export class PodSidecars {
       await listen(admin, "admin", sidecarPorts.admin, "127.0.0.1");
     } catch (error) {
       await this.#options.host.remove(spec.podUid, { drainMs: 0 });
+      // Whoever tries again makes new ones.
+      for (const name of ["metrics", "admin"])
+        this.#options.child.send({ kind: "drop", name: `${spec.podUid}/${name}` });
       this.#pods.delete(spec.podUid);
       namespace.close();
       throw error;

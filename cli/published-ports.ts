@@ -18,6 +18,8 @@ type Accept = (socket: Socket, listenerPort: number) => void;
 
 /** Connections through relays at a time; more are closed at once. */
 const relayedMax = 4096;
+/** Time without bytes after which a relayed connection is closed, in ms. Envoy's idle_timeout of tcp_proxy. */
+const relayIdleMs = 3_600_000;
 
 export class PublishedPorts {
   readonly #ports: readonly PublishedPort[];
@@ -28,6 +30,7 @@ export class PublishedPorts {
   readonly #relays = new Map<number, { readonly address: string; readonly port: number }>();
   #turn = 0;
   #relayed = 0;
+  #refused = 0;
 
   constructor(ports: readonly PublishedPort[], sockets: ReadonlyMap<string, number>, log: Logger) {
     this.#ports = ports;
@@ -93,7 +96,11 @@ export class PublishedPorts {
 
   #relay({ hostPort }: PublishedPort, downstream: Socket): void {
     const to = this.#relays.get(hostPort);
-    if (to === undefined || this.#relayed >= relayedMax) return void downstream.destroy();
+    if (to === undefined || this.#relayed >= relayedMax) {
+      this.#refused += 1;
+      this.#log.warn("Published connection refused", { port: hostPort, open: this.#relayed, refused: this.#refused });
+      return void downstream.destroy();
+    }
     this.#relayed += 1;
     const upstream = connect({ host: to.address, port: to.port, allowHalfOpen: true, noDelay: true });
     const end = (error?: Error): void => {
@@ -107,6 +114,8 @@ export class PublishedPorts {
       this.#relayed -= 1;
       end();
     });
+    // A peer that vanished without a word must not hold its place for ever.
+    for (const socket of [downstream, upstream]) socket.setTimeout(relayIdleMs, () => end());
     downstream.pipe(upstream);
     upstream.pipe(downstream);
   }

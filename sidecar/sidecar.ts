@@ -83,6 +83,9 @@ export class Sidecar {
   readonly #startMs: number;
   readonly #markListening: () => void;
   #live: LiveConfig;
+  /** The listeners that take what is intercepted, and those of a gateway by port, of the live configuration. */
+  #virtual: Readonly<Partial<Record<Direction, CompiledListener | undefined>>> = {};
+  #byPort: ReadonlyMap<number, CompiledListener> = new Map();
   #stream: ConfigStream | undefined;
   #state: State = "starting";
 
@@ -158,7 +161,7 @@ export class Sidecar {
    * Serves a connection that was accepted elsewhere (a published port of the host) by the gateway listener of `port`.
    */
   acceptPublished(socket: Socket, port: number): void {
-    const listener = [...this.#live.listeners.values()].find((one) => one.bindsToPort && one.port === port);
+    const listener = this.#byPort.get(port);
     if (listener === undefined || this.#state === "closed") {
       this.#log.warn("Cannot serve published connection: no listener has the port", { port });
       socket.destroy();
@@ -217,13 +220,17 @@ export class Sidecar {
       const listener = this.#listeners.find(destination);
       if (listener !== undefined && listener.direction === "outbound") return listener;
     }
-    const port = direction === "outbound" ? outboundPort : inboundPort;
-    const virtual = [...this.#live.listeners.values()].find((one) => one.direction === direction && one.port === port);
-    return virtual ?? this.#passthrough[direction];
+    return this.#virtual[direction] ?? this.#passthrough[direction];
   }
 
   #onLive(live: LiveConfig): void {
     this.#live = this.#withBuiltin(live);
+    // Looked up for each connection, so found once for each configuration.
+    const listeners = [...this.#live.listeners.values()];
+    const virtualOf = (direction: Direction, port: number): CompiledListener | undefined =>
+      listeners.find((one) => one.direction === direction && one.port === port);
+    this.#virtual = { outbound: virtualOf("outbound", outboundPort), inbound: virtualOf("inbound", inboundPort) };
+    this.#byPort = new Map(listeners.filter((one) => one.bindsToPort).map((one) => [one.port, one]));
     void this.#becomeReady();
   }
 

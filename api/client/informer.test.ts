@@ -85,6 +85,9 @@ describe("Informer", () => {
       client.endWatches();
       await client.create(configMaps, map("a", "1"));
       await clock.advance(0);
+      // It ended after no time at all: a moment's pause, so that no server is asked in a busy loop.
+      assert.equal(client.trace.filter((line) => line.startsWith("watch")).length, 1);
+      await clock.advance(50);
       assert.deepEqual(told, ["added a=1"]);
       assert.equal(client.trace.filter((line) => line.startsWith("list")).length, 1);
       assert.equal(client.trace.filter((line) => line.startsWith("watch")).length, 2);

@@ -34,6 +34,8 @@ export interface InformerOptions {
   readonly selector?: Pick<ListOptions, "namespace" | "labelSelector" | "fieldSelector">;
 }
 
+/** A watch that ends sooner did not serve its purpose, in ms. */
+const briefMs = 1000;
 const backoff: BackoffConfig = { baseMs: 50, maxMs: 2000, jitterRatio: 0.2 };
 
 export class Informer<T extends KubeObject> {
@@ -79,8 +81,11 @@ export class Informer<T extends KubeObject> {
     while (!signal.aborted) {
       try {
         if (this.#revision === undefined) await this.#relist();
+        const startMs = clock.monotonicMs();
         await this.#watch(signal);
         failures = 0;
+        // A server that ends watches at once must not be asked in a busy loop.
+        if (clock.monotonicMs() - startMs < briefMs) await clock.sleep(backoff.baseMs, signal);
       } catch (error) {
         if (signal.aborted) return;
         // Whatever went wrong, a fresh list is right; only a clean end of a watch resumes.

@@ -44,6 +44,18 @@ function node(name: string, index: number): string[] {
   ];
 }
 
+/** ADS has no authentication yet: it answers nodes, not pods, which must not read everybody's configuration. */
+const guardControl = [
+  "nsenter --net=/run/netns/control nft -f - <<'RULES'",
+  "table ip wherry-control {",
+  "  chain input {",
+  "    type filter hook input priority 0; policy accept;",
+  `    tcp dport ${addresses.adsPort} ip saddr != { 100.64.0.0/16, 127.0.0.0/8 } reject with tcp reset`,
+  "  }",
+  "}",
+  "RULES",
+];
+
 /** What every process in the cluster resolves names with. */
 export const resolvConf: string = [
   `nameserver ${addresses.dns}`,
@@ -72,6 +84,7 @@ export function planFabric(nodes: number): string {
     ...placeResolvConf,
     "echo 1 >/proc/sys/net/ipv4/ip_forward",
     ...member("control", addresses.control),
+    ...guardControl,
     ...members.flatMap((index) => [...member(`node${index}`, addresses.node(index)), ...node(`node${index}`, index)]),
     "",
   ].join("\n");

@@ -15,7 +15,7 @@ import type { ImageMapEntry } from "#api/wire/image.ts";
 import { CliError } from "../errors.ts";
 import type { AgentConfig, ControlConfig, PublishedPort, SidecarHostConfig, ToLauncher } from "../ipc.ts";
 import { planFabric } from "./fabric.ts";
-import { type Namespaces, createNamespaces, enterCommand, runInside } from "./namespaces.ts";
+import { type Namespaces, createNamespaces, endsWithParent, enterCommand, runInside } from "./namespaces.ts";
 import { bindHost, formatListening, publishedSocketName } from "./publish.ts";
 import { SidecarRelay } from "./sidecar-relay.ts";
 import { type LauncherRecord, claim, release, removeRecord, writeRecord } from "./state-dir.ts";
@@ -140,6 +140,7 @@ export class Launcher {
       program: "sidecar-host.ts",
       config: { cluster, nodeName, nodeIndex: index, published },
       onMessage: (message) => relay.fromHost(message),
+      beforeStart: () => relay.hostStarts(),
       onStart: () => relay.hostStarted(),
     });
     const agent = this.#supervise<AgentConfig>({
@@ -185,11 +186,12 @@ export class Launcher {
     program: string;
     config: Config;
     onMessage: (message: ToLauncher) => void;
+    beforeStart?: () => void;
     onStart?: () => void;
   }): Supervisor<Config> {
-    const { name, netns, program, config, onMessage, onStart } = options;
+    const { name, netns, program, config, onMessage, beforeStart, onStart } = options;
     const script = join(import.meta.dirname, "..", program);
-    const node = [process.execPath, "--disable-warning=ExperimentalWarning", script];
+    const node = [...endsWithParent, process.execPath, "--disable-warning=ExperimentalWarning", script];
     const logs = join(this.#config.stateDir, "logs");
     mkdirSync(logs, { recursive: true, mode: 0o700 });
     return new Supervisor({
@@ -201,6 +203,7 @@ export class Launcher {
       clock: this.#clock,
       log: this.#log,
       onMessage,
+      ...(beforeStart === undefined ? {} : { beforeStart }),
       ...(onStart === undefined ? {} : { onStart }),
     });
   }

@@ -63,6 +63,9 @@ export function onlyChildOf(pid: number): number {
   return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")[0]);
 }
 
+/** Makes a command end with its parent: what enters a pid namespace forks, and its wrapper may be killed alone. */
+export const endsWithParent: readonly string[] = ["setpriv", "--pdeathsig", "KILL", "--"];
+
 /** The command that runs `command` inside the cluster, in the network namespace `netns` (a name under /run/netns). */
 export function enterCommand(initPid: number, netns: string, command: readonly string[]): string[] {
   const cluster = ["nsenter", "-t", String(initPid), "--user", "--preserve-credentials", "--net", "--mount", "--pid"];

@@ -30,13 +30,16 @@ export class SidecarRelay {
     this.#host = host;
   }
 
-  /** Tells a new host everything. */
-  hostStarted(): void {
-    // Sockets of pods that went while the host was down.
+  /** Drops the sockets of pods that went while the host was down, so that a new one does not hold on to their networks. */
+  hostStarts(): void {
     for (const [socket] of this.#host?.descriptors.entries() ?? []) {
       const owner = socket.slice(0, socket.indexOf("/"));
       if (owner !== "published" && !this.#sidecars.has(owner)) this.#host?.descriptors.drop(socket);
     }
+  }
+
+  /** Tells a new host everything. */
+  hostStarted(): void {
     for (const { spec } of this.#sidecars.values()) this.#host?.send({ kind: "sidecarAdd", spec });
     for (const relay of this.#relays.values()) this.#host?.send(relay);
   }

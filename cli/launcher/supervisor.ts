@@ -31,6 +31,8 @@ export interface SupervisorOptions<Config> {
   readonly logFd: number;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Called before each incarnation is given the kept sockets. */
+  readonly beforeStart?: () => void;
   /** Called after the start message of each incarnation was sent. */
   readonly onStart?: () => void;
   readonly onMessage: (message: ToLauncher) => void;
@@ -62,7 +64,19 @@ export class Supervisor<Config> {
     return this.#readyAtMs !== undefined;
   }
 
+  /** Starts it. Failing to is as if it had ended: again after the back-off. */
   start(): void {
+    const { name, log, beforeStart } = this.#options;
+    beforeStart?.();
+    try {
+      this.#spawn();
+    } catch (error) {
+      log.error("Cannot start process", { process: name, error: messageOf(error) });
+      this.#exited("spawn failed");
+    }
+  }
+
+  #spawn(): void {
     const { command, env, config, logFd, name, log, onStart } = this.#options;
     const kept = this.descriptors.entries();
     const [program = "", ...args] = command;
@@ -72,7 +86,12 @@ export class Supervisor<Config> {
     });
     this.#child = child;
     child.on("message", (message) => this.#receive(message as ToLauncher));
-    child.on("error", (error) => log.error("Process error", { process: name, error: error.message }));
+    child.on("error", (error) => {
+      log.error("Process error", { process: name, error: error.message });
+      // Never started: there will be no "exit".
+      if (child.pid === undefined) this.#exited("spawn failed");
+    });
+    if (child.pid === undefined) return;
     child.once("exit", (code, signal) => this.#exited(code ?? signal ?? "unknown"));
     const firstInherited = 4;
     const sockets = Object.fromEntries(kept.map(([socket], at) => [socket, firstInherited + at]));

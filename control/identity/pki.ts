@@ -6,7 +6,7 @@
  * EC P-256, ten years for the CA, one year for the rest, renewed at start when less than a month is left.
  * Names follow kubeadm: user in CN, groups in O.
  */
-import { X509Certificate } from "node:crypto";
+import { X509Certificate, createPrivateKey } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { isIPv4 } from "node:net";
 import { join } from "node:path";
@@ -71,6 +71,10 @@ function writePair(dir: string, name: string, pair: KeyPair): KeyPair {
 function isCurrent(pair: KeyPair, ca: KeyPair, subject: CertificateSubject, nowMs: number): boolean {
   const certificate = new X509Certificate(pair.cert);
   if (!certificate.checkIssued(new X509Certificate(ca.cert))) return false;
+  // A crash between the two files of a renewal leaves a key that is not the certificate's.
+  if (!certificate.checkPrivateKey(createPrivateKey(pair.key))) return false;
+  const wanted = [`CN=${subject.user}`, ...(subject.groups ?? []).map((group) => `O=${group}`)];
+  if (certificate.subject !== wanted.join("\n")) return false;
   if (Date.parse(certificate.validTo) - nowMs < 30 * dayMs) return false;
   const answers = (name: string): boolean =>
     (isIPv4(name) ? certificate.checkIP(name) : certificate.checkHost(name)) !== undefined;
