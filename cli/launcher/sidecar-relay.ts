@@ -6,26 +6,32 @@
  */
 import type { SidecarSpec } from "#api/wire/sidecar.ts";
 import type { Logger } from "#lib/log.ts";
-import type { AgentConfig, SidecarHostConfig, SidecarMessage, ToLauncher } from "../ipc.ts";
-import type { Supervisor } from "./supervisor.ts";
+import type { SidecarMessage, SidecarTable, ToLauncher } from "../ipc.ts";
+import type { DescriptorStore } from "./descriptors.ts";
 
 interface Entry {
   readonly spec: SidecarSpec;
   readonly listening: boolean;
 }
 
+/** The part of a supervised process that the relay needs. */
+export interface RelayPeer {
+  readonly descriptors: DescriptorStore;
+  send(message: SidecarMessage | SidecarTable): void;
+}
+
 export class SidecarRelay {
   readonly #log: Logger;
   readonly #sidecars = new Map<string, Entry>();
   readonly #relays = new Map<number, SidecarMessage>();
-  #agent: Supervisor<AgentConfig> | undefined;
-  #host: Supervisor<SidecarHostConfig> | undefined;
+  #agent: Pick<RelayPeer, "send"> | undefined;
+  #host: RelayPeer | undefined;
 
   constructor(log: Logger) {
     this.#log = log;
   }
 
-  connect(agent: Supervisor<AgentConfig>, host: Supervisor<SidecarHostConfig>): void {
+  connect(agent: Pick<RelayPeer, "send">, host: RelayPeer): void {
     this.#agent = agent;
     this.#host = host;
   }
