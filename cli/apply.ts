@@ -26,6 +26,7 @@ export interface ApplyOptions {
 }
 
 export async function apply({ name, namespace, filename, output }: ApplyOptions): Promise<void> {
+  if (filename.length === 0) throw new CliError("Usage", "Cannot apply: wanted -f FILE");
   const manifests = readManifests(filename);
   if (manifests.length === 0) throw new CliError("Failed", `Cannot apply ${filename.join(", ")}: no objects in it`);
   const client = connect(name);

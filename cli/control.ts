@@ -16,7 +16,9 @@ import { createPushServer } from "../control/push/server.ts";
 import { Snapshot, snapshotKinds } from "../control/snapshot/index.ts";
 import { Compactor } from "../control/store/compactor.ts";
 import type { Informer } from "#api/client/informer.ts";
-import type { KubeObject } from "#api/meta.ts";
+import { nodes as nodeKind } from "#api/core/node.ts";
+import { pods } from "#api/core/pod.ts";
+import { type KubeObject, keyOf } from "#api/meta.ts";
 import { type PKI, openPKI } from "../control/identity/pki.ts";
 import { openSqliteStore } from "../control/store/sqlite.ts";
 import { StoreError } from "../control/store/store.ts";
@@ -37,6 +39,7 @@ try {
   const pki = await openPKI(join(stateDir, "pki"), clock, random);
   const { client } = await startApiServer(pki);
   await issueCertificates(pki);
+  await forgetNodes(client);
   await startControllersAndPush(client);
   child.send({ kind: "ready" });
   log.info("Control plane is ready", { api: apiAddress });
@@ -77,6 +80,18 @@ async function startApiServer(pki: PKI): Promise<ApiServer> {
   }
   await bootstrap(api.client, { apiAddress: { address: addresses.control, port: addresses.apiPort } });
   return api;
+}
+
+/** A cluster that starts with fewer nodes than before: what ran on the others is gone, so say so. */
+async function forgetNodes(client: LocalClient): Promise<void> {
+  const { items } = await client.list(nodeKind);
+  const gone = new Set(
+    items.map(({ metadata }) => metadata.name).filter((name) => Number(/^node(\d+)$/.exec(name)?.[1]) > nodes),
+  );
+  for (const name of gone) await client.delete(nodeKind, { name });
+  for (const pod of (await client.list(pods)).items) {
+    if (gone.has(pod.spec.nodeName ?? "")) await client.delete(pods, keyOf(pod), { gracePeriodSeconds: 0 });
+  }
 }
 
 /** One set of caches feeds the controllers and the snapshot that is pushed. */

@@ -3,6 +3,7 @@ import type { HttpKubeClient } from "#api/client/http.ts";
 import type { KindRef } from "#api/kind.ts";
 import { type KubeObject, type ObjectKey, keyOf } from "#api/meta.ts";
 import { isNotFound } from "#api/status.ts";
+import { messageOf } from "#lib/errors.ts";
 import { realClock } from "#lib/clock.ts";
 import { connect } from "./connect.ts";
 import { CliError } from "./errors.ts";
@@ -38,17 +39,21 @@ export async function remove(
   try {
     const targets = await findTargets(client, kind, names, options);
     const deleted: { kind: KindRef; object: KubeObject }[] = [];
+    const missing: string[] = [];
     for (const { kind: ref, key } of targets) {
       try {
         const object = await client.delete(ref, key, gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds });
         deleted.push({ kind: ref, object });
         if (options.output === "text") process.stdout.write(`${displayName(ref, key.name)} deleted\n`);
       } catch (error) {
-        if (!(options.ignoreNotFound === true && isNotFound(error))) throw error;
+        if (!isNotFound(error)) throw error;
+        // The others go all the same.
+        if (options.ignoreNotFound !== true) missing.push(messageOf(error));
       }
     }
     if (options.output === "json") process.stdout.write(`${JSON.stringify(deleted.map(({ object }) => object))}\n`);
     if (options.wait) for (const { kind: ref, object } of deleted) await waitUntilGone(client, ref, object);
+    if (missing.length > 0) throw new CliError("Failed", missing.join("; "));
   } finally {
     await client.close();
   }

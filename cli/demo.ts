@@ -120,7 +120,7 @@ function isWhole(url: string): Promise<boolean> {
   });
 }
 
-function report({ name, output }: UpOptions, url: string, stateDir: string, tookMs: number): void {
+function report({ name, output, detach }: UpOptions, url: string, stateDir: string, tookMs: number): void {
   if (output === "json") {
     process.stdout.write(`${JSON.stringify({ name, url, stateDir, tookMs: Math.round(tookMs) })}\n`);
     return;
@@ -134,9 +134,9 @@ function report({ name, output }: UpOptions, url: string, stateDir: string, took
     `  ./wherry get pods -o wide${of}`,
     `  ./wherry apply${of} -f examples/bookinfo/versions.yaml -f examples/bookinfo/canary-90-10.yaml   # 10 % of reviews to v3`,
     `  ./wherry delete httproute reviews${of}                  # and back to all versions`,
-    `  ./wherry sh${of} -- curl -s http://reviews:9080/reviews/0`,
+    `  ./wherry sh${of} --pod deploy/productpage-v1 -- curl -s http://reviews:9080/reviews/0`,
     `  export KUBECONFIG=${stateDir}/kubeconfig`,
-    `  ./wherry down${of}`,
+    detach === true ? `  ./wherry down${of}` : "Ctrl-C stops it.",
     "",
   ];
   process.stdout.write(lines.join("\n"));

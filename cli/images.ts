@@ -59,10 +59,12 @@ function parseEntry(entry: unknown, where: string, base: string): ImageMapEntry 
   }
   if (directory !== undefined && typeof directory !== "string") return fail("directory", "a path");
   if (env !== undefined && !isEnvironment(env)) return fail("env", "names and values");
+  const folder = directory === undefined ? undefined : resolve(base, directory);
+  if (folder !== undefined && !existsSync(folder)) return fail("directory", `a folder, ${folder} is not there`);
   return {
     image,
     command,
-    ...(directory === undefined ? {} : { directory: resolve(base, directory) }),
+    ...(folder === undefined ? {} : { directory: folder }),
     ...(env === undefined ? {} : { env }),
   };
 }

@@ -25,7 +25,7 @@ function clusterCommands(program: Command): void {
     command
       .addOption(nameOption())
       .option("--detach", "return when ready")
-      .option("--nodes <count>", "nodes, 1 to 250", "2")
+      .option("--nodes <count>", "nodes, 1 to 250 (default 2)")
       .option("-p, --publish <target>", "publish [ADDR:]PORT=svc|gateway/[NS/]NAME:PORT on this host", collect, [])
       .option("--images <file>", "image map: which local commands stand for which images", collect, [])
       .addOption(outputOption());
@@ -91,7 +91,7 @@ function objectCommands(program: Command): void {
     .description("create objects or bring them to the state of a file")
     .addOption(nameOption())
     .addOption(namespaceOption())
-    .requiredOption("-f, --filename <file>", "YAML or JSON file, folder, or - for standard input", collect, [])
+    .option("-f, --filename <file>", "YAML or JSON file, folder, or - for standard input", collect, [])
     .addOption(outputOption())
     .action(async (options) => (await import("./apply.ts")).apply(options));
   program

@@ -6,6 +6,7 @@ import { constants } from "node:os";
 import { pods } from "#api/core/pod.ts";
 import { connect } from "./connect.ts";
 import { CliError } from "./errors.ts";
+import { resolvePod } from "./pods.ts";
 import { enterCommand } from "./launcher/namespaces.ts";
 import { requireRunning } from "./launcher/state-dir.ts";
 
@@ -22,7 +23,8 @@ export async function sh(command: readonly string[], options: ShOptions): Promis
   }
   const { record } = requireRunning(process.env, options.name);
   const netns = options.pod === undefined ? nodeNetns(options.node ?? "node1", record.nodes) : await podNetns(options);
-  const shell = command.length > 0 ? command : [process.env["SHELL"] ?? "/bin/sh"];
+  // Job control needs a terminal of the same pid namespace, so a shell of ours goes without.
+  const shell = command.length > 0 ? command : [process.env["SHELL"] ?? "/bin/sh", "+m"];
   const [program = "", ...args] = enterCommand(record.initPid, netns, shell);
   const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, WHERRY_CLUSTER: options.name } });
   // Signals from the terminal reach the command by itself; we wait for its end.
@@ -42,7 +44,7 @@ function nodeNetns(node: string, nodes: number): string {
 async function podNetns({ name, namespace, pod = "" }: ShOptions): Promise<string> {
   const client = connect(name);
   try {
-    const { metadata } = await client.get(pods, { namespace, name: pod });
+    const { metadata } = await client.get(pods, { namespace, name: await resolvePod(client, pod, namespace) });
     return `pod-${metadata.uid ?? ""}`;
   } finally {
     await client.close();

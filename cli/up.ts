@@ -12,14 +12,14 @@ import { CliError } from "./errors.ts";
 import { loadImageMaps } from "./images.ts";
 import type { PublishedPort } from "./ipc.ts";
 import type { LauncherConfig } from "./launcher/launcher.ts";
-import { parsePublished } from "./launcher/publish.ts";
+import { formatTarget, parsePublished } from "./launcher/publish.ts";
 import { type LauncherRecord, checkClusterName, openStateDir, readRecord } from "./launcher/state-dir.ts";
 import { realSystem, requireSystem } from "./preflight.ts";
 
 export interface UpOptions {
   readonly name: string;
   readonly detach?: boolean;
-  readonly nodes: string;
+  readonly nodes?: string;
   readonly publish: readonly string[];
   readonly images: readonly string[];
   readonly output: "text" | "json";
@@ -47,7 +47,10 @@ export interface RunningCluster {
   readonly wasRunning: boolean;
 }
 
-function parseNodes(text: string): number {
+const nodesDefault = 2;
+
+function parseNodes(text: string | undefined): number {
+  if (text === undefined) return nodesDefault;
   const nodes = Number(text);
   if (Number.isInteger(nodes) && nodes >= 1 && nodes <= 250) return nodes;
   throw new CliError("Usage", `Cannot use --nodes ${text}: wanted a whole number from 1 to 250`);
@@ -67,11 +70,31 @@ export async function startCluster(options: UpOptions, published: readonly Publi
   requireSystem(realSystem(process.env), (line) => process.stderr.write(`${line}\n`));
   const stateDir = openStateDir(process.env, cluster);
   const running = readRecord(stateDir);
-  if (running !== undefined) return { record: running, stateDir, ended: Promise.resolve(0), wasRunning: true };
+  if (running !== undefined) {
+    refuseChange(running, options, published);
+    return { record: running, stateDir, ended: Promise.resolve(0), wasRunning: true };
+  }
   const config: LauncherConfig = { cluster, stateDir, nodes, published, images };
   const { child, record } = await startLauncher(config, options.detach === true);
   const ended = new Promise<number>((resolve) => child.once("exit", (code) => resolve(code ?? 1)));
   return { record, stateDir, ended, wasRunning: false };
+}
+
+/** A running cluster is not changed: what is asked for and not there is refused, not passed over. */
+function refuseChange(running: LauncherRecord, { name, nodes }: UpOptions, published: readonly PublishedPort[]): void {
+  const refuse = (what: string): never => {
+    throw new CliError("Failed", `Cannot change cluster ${name}: ${what} (stop it first: wherry down --name ${name})`);
+  };
+  if (nodes !== undefined && running.nodes !== Number(nodes))
+    refuse(`it runs with ${running.nodes} nodes, wanted ${nodes}`);
+  const missing = published.find(
+    (wanted) =>
+      !running.published.some(
+        (port) =>
+          formatTarget(port) === formatTarget(wanted) && (wanted.hostPort === 0 || wanted.hostPort === port.hostPort),
+      ),
+  );
+  if (missing !== undefined) refuse(`it runs without a port for ${formatTarget(missing)}`);
 }
 
 async function startLauncher(
@@ -110,14 +133,14 @@ async function readReport(pipe: Readable, { cluster, stateDir }: LauncherConfig)
   return { kind: "failed", message };
 }
 
-function report({ record, stateDir, wasRunning }: RunningCluster, { name, output }: UpOptions): void {
+function report({ record, stateDir, wasRunning }: RunningCluster, { name, output, detach }: UpOptions): void {
   if (output === "json") {
     process.stdout.write(`${JSON.stringify({ name, stateDir, ...record })}\n`);
     return;
   }
   const suffix = name === "default" ? "" : ` --name ${name}`;
   const lines = [
-    `Cluster ${name} ${wasRunning ? "is already up" : "is up"}: ${record.nodes} nodes, API on https://${record.apiAddress}`,
+    `Cluster ${name} ${wasRunning ? "is already up" : "is up"}: ${record.nodes} node${record.nodes === 1 ? "" : "s"}, API on https://${record.apiAddress}`,
     ...record.published.map(
       (port) =>
         `  http://${port.hostAddress}:${port.hostPort} → ${port.kind}/${port.namespace}/${port.name}:${port.port}`,
@@ -125,7 +148,7 @@ function report({ record, stateDir, wasRunning }: RunningCluster, { name, output
     "Try:",
     `  ./wherry get pods -A${suffix}`,
     `  export KUBECONFIG=${stateDir}/kubeconfig`,
-    `  ./wherry down${suffix}`,
+    detach === true || wasRunning ? `  ./wherry down${suffix}` : "Ctrl-C stops it.",
     "",
   ];
   process.stdout.write(lines.join("\n"));

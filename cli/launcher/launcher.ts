@@ -16,7 +16,7 @@ import { CliError } from "../errors.ts";
 import type { AgentConfig, ControlConfig, PublishedPort, SidecarHostConfig, ToLauncher } from "../ipc.ts";
 import { planFabric } from "./fabric.ts";
 import { type Namespaces, createNamespaces, endsWithParent, enterCommand, runInside } from "./namespaces.ts";
-import { bindHost, formatListening, publishedSocketName } from "./publish.ts";
+import { bindHost, formatListening, formatTarget, publishedSocketName } from "./publish.ts";
 import { SidecarRelay } from "./sidecar-relay.ts";
 import { type LauncherRecord, claim, release, removeRecord, writeRecord } from "./state-dir.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -61,9 +61,9 @@ export class Launcher {
     claim(stateDir);
     this.#hasClaim = true;
     // Ports first: when one is taken, nothing else was made.
-    const apiFd = bindHost("127.0.0.1", 0);
+    const apiFd = bindHost("127.0.0.1", 0, "the API");
     const sockets = published.map((port) => {
-      const fd = bindHost(port.hostAddress, port.hostPort);
+      const fd = bindHost(port.hostAddress, port.hostPort, formatTarget(port));
       return { port: { ...port, hostPort: localAddress(fd).port }, fd };
     });
     this.#published = sockets.map(({ port }) => port);

@@ -33,13 +33,18 @@ export function parsePublished(text: string): PublishedPort {
   };
 }
 
-/** Binds a listening socket on the host. Throws CliError Failed that names the port. */
-export function bindHost(address: string, port: number): number {
+/** `gateway/default/web:80` */
+export function formatTarget({ kind, namespace, name, port }: Omit<PublishedPort, "hostAddress" | "hostPort">): string {
+  return `${kind}/${namespace}/${name}:${port}`;
+}
+
+/** Binds a listening socket on the host. Throws CliError Failed that names the port, and how to take another. */
+export function bindHost(address: string, port: number, target: string): number {
   try {
     return listenTCP({ address, port });
   } catch (error) {
     const taken = error instanceof LinuxError && error.code === "EADDRINUSE";
-    const hint = taken ? "another program listens there; choose another port with -p" : "choose another port with -p";
+    const hint = `${taken ? "another program listens there; " : ""}take another port: -p 18080=${target}`;
     throw new CliError("Failed", `Cannot publish ${address}:${port}: ${messageOf(error)} (${hint})`);
   }
 }

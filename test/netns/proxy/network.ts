@@ -7,8 +7,6 @@
  * As the launcher and the kubelet make it: routed veths, a route for Services, the DNS address on lo.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type NetworkNamespace, openNamespace } from "#lib/linux.ts";
 
@@ -30,8 +28,8 @@ const dnsVIP = "10.96.0.10";
 
 /** Makes the network. Everything of it ends with the process's namespaces. */
 export function createNetwork(): Network {
-  const dir = mkdtempSync(join(tmpdir(), "wherry-netns-"));
-  // A tmpfs of our own: namespace files are bind mounts, and nothing may stay behind.
+  // A tmpfs of our own over /run, in our own mount namespace: namespace files are mounts, and nothing may stay behind.
+  const dir = "/run";
   run(`mount -t tmpfs tmpfs ${dir}`);
   run(`
     ip link set lo up
