@@ -3,12 +3,18 @@
  *
  *   core/*.ts, apps/*.ts, … ─▶ scheme ─▶ control/apiserver (paths, discovery), control/watch (caches), cli (names)
  */
+import { daemonSets } from "./apps/daemonset.ts";
 import { deployments } from "./apps/deployment.ts";
 import { replicaSets } from "./apps/replicaset.ts";
+import { jobs } from "./batch/job.ts";
+import { leases } from "./coordination/lease.ts";
 import { configMaps } from "./core/configmap.ts";
+import { endpoints } from "./core/endpoints.ts";
+import { events } from "./core/event.ts";
 import { namespaces } from "./core/namespace.ts";
 import { nodes } from "./core/node.ts";
 import { pods } from "./core/pod.ts";
+import { replicationControllers } from "./core/replication-controller.ts";
 import { secrets } from "./core/secret.ts";
 import { serviceAccounts } from "./core/service-account.ts";
 import { services } from "./core/service.ts";
@@ -16,6 +22,8 @@ import { endpointSlices } from "./discovery/endpointslice.ts";
 import { gatewayClasses, gateways } from "./gateway/gateway.ts";
 import { httpRoutes } from "./gateway/httproute.ts";
 import { apiVersionOf, type KindRef } from "./kind.ts";
+import { ingresses } from "./networking/ingress.ts";
+import { podDisruptionBudgets } from "./policy/poddisruptionbudget.ts";
 import type { Kind } from "./schema/kind.ts";
 
 /** All kinds, in the order in which discovery lists them. */
@@ -27,8 +35,16 @@ export const kinds: readonly Kind[] = [
   configMaps,
   secrets,
   serviceAccounts,
+  events,
+  endpoints,
+  replicationControllers,
   deployments,
   replicaSets,
+  daemonSets,
+  jobs,
+  leases,
+  ingresses,
+  podDisruptionBudgets,
   endpointSlices,
   gatewayClasses,
   gateways,

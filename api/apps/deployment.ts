@@ -5,7 +5,7 @@ import type { Condition, IntOrString, KubeObject, LabelSelector } from "../meta.
 import { type FieldError, invalidValue } from "../schema/field-error.ts";
 import { conditionsSchema, type Kind, labelSelector } from "../schema/kind.ts";
 import { bool, free, int, intOrString, object, oneOf } from "../schema/schema.ts";
-import { defaultTemplate, templateErrors } from "./template-rules.ts";
+import { defaultTemplate, templateErrors } from "../core/template-rules.ts";
 
 export interface Deployment extends KubeObject {
   readonly spec: {
@@ -42,6 +42,7 @@ export const deployments: Kind<Deployment> = {
   namespaced: true,
   categories: ["all"],
   nameFormat: "dnsSubdomain",
+  hasScale: true,
   schema: object({
     spec: object(
       {

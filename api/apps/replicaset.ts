@@ -4,7 +4,7 @@ import { podTemplateSchema } from "../core/pod-schema.ts";
 import type { Condition, KubeObject, LabelSelector } from "../meta.ts";
 import { conditionsSchema, type Kind, labelSelector } from "../schema/kind.ts";
 import { int, object } from "../schema/schema.ts";
-import { defaultTemplate, templateErrors } from "./template-rules.ts";
+import { defaultTemplate, templateErrors } from "../core/template-rules.ts";
 
 export interface ReplicaSet extends KubeObject {
   readonly spec: {
@@ -33,6 +33,7 @@ export const replicaSets: Kind<ReplicaSet> = {
   namespaced: true,
   categories: ["all"],
   nameFormat: "dnsSubdomain",
+  hasScale: true,
   schema: object({
     spec: object(
       {

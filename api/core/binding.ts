@@ -1,6 +1,6 @@
 /**
- * Binding: puts a pod on a node. Created at `pods/<name>/binding`, or, by any client that can create objects, at `bindings`
- * with the pod's name as its own. It is never stored.
+ * Binding: puts a pod on a node. Created at `pods/<name>/binding`, or, by any client that can create objects, at
+ * `bindings` with the pod's name as its own. It is never stored.
  */
 import type { KindRef } from "../kind.ts";
 import type { KubeObject } from "../meta.ts";

@@ -40,7 +40,7 @@ export const nodes: Kind<Node> = {
     spec: object(
       {
         podCIDR: string(),
-        podCIDRs: list(string()),
+        podCIDRs: list(string(), { patchStrategy: "merge" }),
         providerID: string(),
         unschedulable: bool(),
         taints: list(
@@ -62,7 +62,9 @@ export const nodes: Kind<Node> = {
       allocatable: resourceListSchema,
       phase: string(),
       conditions: conditionsSchema,
-      addresses: list(object({ type: string({ required: true }), address: string({ required: true }) })),
+      addresses: list(object({ type: string({ required: true }), address: string({ required: true }) }), {
+        patchMergeKey: "type",
+      }),
       daemonEndpoints: object({ kubeletEndpoint: object({ Port: int({ required: true, min: 0, max: 65_535 }) }) }),
       nodeInfo: map(free()),
       images: free(),

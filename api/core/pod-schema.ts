@@ -4,7 +4,8 @@
  *   pod.ts, apps/deployment.ts, apps/replicaset.ts ─▶ podSpecSchema
  *
  * `unsupported` fields change what a pod does and are not honoured here: their use is answered with a warning.
- * Fields that only restrict (security contexts) or have one possible meaning here (image pulls) are accepted in silence.
+ * Fields that only restrict (security contexts) or have one possible meaning here (image pulls) are accepted in
+ * silence.
  */
 import { conditionsSchema, resourceListSchema, templateMetaSchema } from "../schema/kind.ts";
 import {
@@ -39,6 +40,7 @@ const envSchema = list(
       fileKeyRef: unsupported(),
     }),
   }),
+  { patchMergeKey: "name" },
 );
 
 const envFromSchema = list(
@@ -88,6 +90,7 @@ const containerFields: Readonly<Record<string, Schema>> = {
       hostPort: port({ unsupported: true }),
       hostIP: string({ unsupported: true }),
     }),
+    { patchMergeKey: "containerPort" },
   ),
   env: envSchema,
   envFrom: envFromSchema,
@@ -108,9 +111,9 @@ const containerFields: Readonly<Record<string, Schema>> = {
       subPathExpr: string({ unsupported: true }),
       recursiveReadOnly: string(),
     }),
-    { keys: ["mountPath"] },
+    { keys: ["mountPath"], patchMergeKey: "mountPath" },
   ),
-  volumeDevices: unsupported(),
+  volumeDevices: list(free(), { patchMergeKey: "devicePath", unsupported: true }),
   livenessProbe: probeSchema,
   readinessProbe: probeSchema,
   startupProbe: { ...probeSchema, unsupported: true },
@@ -159,7 +162,7 @@ const volumesSchema = list(
     }),
     ...Object.fromEntries(foreignVolumes.map((name) => [name, unsupported()])),
   }),
-  { keys: ["name"] },
+  { keys: ["name"], patchMergeKey: "name" },
 );
 
 const tolerationsSchema = list(
@@ -175,9 +178,9 @@ const tolerationsSchema = list(
 /** `spec` of a pod, and `spec.template.spec` of what makes pods. */
 export const podSpecSchema: ObjectSchema = object(
   {
-    containers: list(object(containerFields), { required: true, keys: ["name"] }),
-    initContainers: { ...list(object(containerFields), { keys: ["name"] }), unsupported: true },
-    ephemeralContainers: unsupported(),
+    containers: list(object(containerFields), { required: true, keys: ["name"], patchMergeKey: "name" }),
+    initContainers: { ...list(object(containerFields), { keys: ["name"], patchMergeKey: "name" }), unsupported: true },
+    ephemeralContainers: list(free(), { patchMergeKey: "name", unsupported: true }),
     volumes: volumesSchema,
     nodeName: string({ format: "dnsSubdomain" }),
     nodeSelector: map(string({ format: "labelValue" }), { keyFormat: "qualifiedName", flat: true }),
@@ -195,17 +198,17 @@ export const podSpecSchema: ObjectSchema = object(
     hostUsers: bool(),
     shareProcessNamespace: bool({ unsupported: true }),
     securityContext: free({ default: {} }),
-    imagePullSecrets: free(),
+    imagePullSecrets: list(object({ name: string() }), { patchMergeKey: "name" }),
     hostname: string({ format: "dnsLabel" }),
     hostnameOverride: string({ unsupported: true }),
     subdomain: string({ format: "dnsLabel" }),
     setHostnameAsFQDN: bool({ unsupported: true }),
     affinity: unsupported(),
-    topologySpreadConstraints: unsupported(),
+    topologySpreadConstraints: list(free(), { patchMergeKey: "topologyKey", unsupported: true }),
     schedulerName: string({ default: "default-scheduler" }),
     schedulingGates: unsupported(),
     tolerations: tolerationsSchema,
-    hostAliases: unsupported(),
+    hostAliases: list(free(), { patchMergeKey: "ip", unsupported: true }),
     priorityClassName: string({ unsupported: true }),
     priority: int(),
     preemptionPolicy: string(),
@@ -214,7 +217,7 @@ export const podSpecSchema: ObjectSchema = object(
     enableServiceLinks: bool({ default: true }),
     overhead: resourceListSchema,
     os: object({ name: string({ required: true }) }),
-    resourceClaims: unsupported(),
+    resourceClaims: list(free(), { patchMergeKey: "name", unsupported: true }),
     resources: unsupported(),
     workloadRef: unsupported(),
   },
@@ -272,7 +275,7 @@ export const podStatusSchema: ObjectSchema = object({
   hostIP: string(),
   hostIPs: list(object({ ip: string() })),
   podIP: string(),
-  podIPs: list(object({ ip: string() })),
+  podIPs: list(object({ ip: string() }), { patchMergeKey: "ip" }),
   startTime: time(),
   containerStatuses: containerStatusesSchema,
   initContainerStatuses: containerStatusesSchema,

@@ -19,7 +19,7 @@ export const serviceAccounts: Kind<ServiceAccount> = {
   schema: object({
     automountServiceAccountToken: bool(),
     // Long replaced by bound tokens in Kubernetes itself; kept for manifests that still name them.
-    secrets: free(),
-    imagePullSecrets: list(object({ name: string() })),
+    secrets: list(free(), { patchMergeKey: "name" }),
+    imagePullSecrets: list(object({ name: string() }), { patchMergeKey: "name" }),
   }),
 };

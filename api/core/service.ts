@@ -56,7 +56,7 @@ export const services: Kind<Service> = {
             targetPort: intOrString(),
             nodePort: int({ min: 0, max: 65_535 }),
           }),
-          { keys: ["port", "protocol"] },
+          { keys: ["port", "protocol"], patchMergeKey: "port" },
         ),
         clusterIP: string(),
         clusterIPs: list(string()),

@@ -1,5 +1,5 @@
 /**
- * Field errors in Kubernetes' grammar: `spec.ports[0].port: Invalid value: 70000: must be between 1 and 65535, inclusive`.
+ * Field errors in Kubernetes' grammar: `spec.ports[0].port: Invalid value: 70000: must be between 1 and 65535`.
  *
  *   walk.ts, kinds' validate() ─▶ FieldError[] ─▶ invalidError() ─▶ Status 422 with one cause a field
  *

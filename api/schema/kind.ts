@@ -34,6 +34,8 @@ export interface Kind<T extends KubeObject = KubeObject> extends KindRef<T> {
   readonly schema: ObjectSchema;
   /** What names may be. */
   readonly nameFormat: "dnsSubdomain" | "dnsLabel" | "dns1035Label";
+  /** Whether the kind has the scale subresource: `spec.replicas`, `status.replicas` and `spec.selector`. */
+  readonly hasScale?: boolean;
   /** `all`: listed by `kubectl get all`. */
   readonly categories?: readonly string[];
   /** Paths below the object that never change: `["spec", "selector"]`. */
@@ -54,7 +56,22 @@ export function hasStatus(kind: Kind): boolean {
   return kind.schema.fields["status"] !== undefined;
 }
 
-const labelsSchema = map(string({ format: "labelValue" }), { keyFormat: "qualifiedName", flat: true });
+/** Labels, and selectors that are plain labels. */
+export const labelsSchema: MapSchema = map(string({ format: "labelValue" }), {
+  keyFormat: "qualifiedName",
+  flat: true,
+});
+
+const wholes = new WeakMap<Kind, ObjectSchema>();
+
+/** The schema of whole objects of a kind: with apiVersion, kind and metadata. */
+export function wholeSchema(kind: Kind): ObjectSchema {
+  const known = wholes.get(kind);
+  if (known !== undefined) return known;
+  const whole = object({ apiVersion: string(), kind: string(), metadata: metaSchema, ...kind.schema.fields });
+  wholes.set(kind, whole);
+  return whole;
+}
 
 const metaFields = {
   name: string(),
@@ -77,9 +94,9 @@ const metaFields = {
       controller: bool(),
       blockOwnerDeletion: bool(),
     }),
-    { keys: ["uid"] },
+    { keys: ["uid"], patchMergeKey: "uid" },
   ),
-  finalizers: list(string({ format: "qualifiedName" })),
+  finalizers: list(string({ format: "qualifiedName" }), { patchStrategy: "merge" }),
   // Dropped when stored: fields are not tracked by manager.
   managedFields: free(),
   selfLink: string(),
@@ -126,7 +143,7 @@ export const conditionsSchema: ListSchema = list(
     lastProbeTime: time(),
     lastHeartbeatTime: time(),
   }),
-  { keys: ["type"] },
+  { keys: ["type"], patchMergeKey: "type" },
 );
 
 /** Amounts by resource name: requests, limits, capacity. */

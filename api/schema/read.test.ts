@@ -267,7 +267,8 @@ test("readObject() fills in what Kubernetes fills in", () => {
 });
 
 test("readObject() accepts a published manifest's fields and names those that are not honoured", () => {
-  // The shape of Online Boutique's deployments: security contexts in silence, gRPC probes and init containers with a warning.
+  // The shape of Online Boutique's deployments: security contexts in silence, gRPC probes and init containers with a
+  // warning.
   const spec = {
     serviceAccountName: "frontend",
     terminationGracePeriodSeconds: 5,

@@ -2,17 +2,17 @@
  * Reads an object that came from outside: checks its JSON types, fills in defaults, drops and reports unknown fields,
  * and validates it against its kind.
  *
- *   body ─▶ readObject() ─▶ { object, unknown, unsupported } ─▶ admission ─▶ validateObject() / validateUpdate() ─▶ store
+ *   body ─▶ readObject() ─▶ { object, unknown, unsupported } ─▶ admission ─▶ validateObject(), validateUpdate()
  *
- * Pure. Reading comes before admission and validation after it, as in kube-apiserver: admission may still fill in what is required.
+ * Pure. Reading comes before admission and validation after it, as in kube-apiserver: admission may still fill in
+ * what is required.
  */
 import { apiVersionOf } from "../kind.ts";
 import type { KubeObject } from "../meta.ts";
 import { StatusError } from "../status.ts";
 import { type FieldError, forbidden, invalidValue, requiredError, tooLong } from "./field-error.ts";
 import { formatError } from "./format.ts";
-import { type Kind, metaSchema } from "./kind.ts";
-import { object, type ObjectSchema, string } from "./schema.ts";
+import { type Kind, wholeSchema } from "./kind.ts";
 import { noFindings, walk } from "./walk.ts";
 
 /** All annotations together, in bytes: k8s.io/apimachinery TotalAnnotationSizeLimitB. */
@@ -30,7 +30,7 @@ export interface ReadResult {
 export function readObject(kind: Kind, value: unknown): ReadResult {
   checkType(kind, value);
   const findings = noFindings();
-  const read = walk(schemaOf(kind), value, "", findings) as KubeObject;
+  const read = walk(wholeSchema(kind), value, "", findings) as KubeObject;
   if (findings.typeErrors.length > 0) {
     const wrong = findings.typeErrors.join("; ");
     throw new StatusError(
@@ -55,7 +55,7 @@ export function readObject(kind: Kind, value: unknown): ReadResult {
 /** What is wrong with a whole object. */
 export function validateObject(kind: Kind, value: KubeObject): readonly FieldError[] {
   const findings = noFindings();
-  walk(schemaOf(kind), value, "", findings);
+  walk(wholeSchema(kind), value, "", findings);
   const errors = [...metaErrors(kind, value), ...findings.errors];
   return errors.length > 0 ? errors : (kind.validate?.(value) ?? []);
 }
@@ -88,16 +88,6 @@ export function isEqual(left: unknown, right: unknown): boolean {
   const [a, b] = [left as Record<string, unknown>, right as Record<string, unknown>];
   for (const key of Object.keys(a)) if (!isEqual(a[key], b[key])) return false;
   return Object.keys(b).every((key) => b[key] === undefined || a[key] !== undefined);
-}
-
-const schemas = new WeakMap<Kind, ObjectSchema>();
-
-function schemaOf(kind: Kind): ObjectSchema {
-  const known = schemas.get(kind);
-  if (known !== undefined) return known;
-  const whole = object({ apiVersion: string(), kind: string(), metadata: metaSchema, ...kind.schema.fields });
-  schemas.set(kind, whole);
-  return whole;
 }
 
 function checkType(kind: Kind, value: unknown): asserts value is Record<string, unknown> {

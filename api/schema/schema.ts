@@ -16,6 +16,8 @@ export interface FieldOptions {
   readonly required?: boolean;
   /** Filled in when the field is absent. */
   readonly default?: JSONValue;
+  /** How a strategic merge patch treats an object or a list: lists are replaced and objects merged unless this says otherwise. */
+  readonly patchStrategy?: "merge" | "replace";
   /** Known to Kubernetes, accepted and kept, not honoured: its use is reported as a warning. */
   readonly unsupported?: boolean;
 }
@@ -46,6 +48,8 @@ export interface ListSchema extends FieldOptions {
   /** Fields that together are unique among the items; an empty list: the items themselves are unique. */
   readonly keys?: readonly string[];
   readonly itemsMax?: number;
+  /** The field by which a strategic merge patch finds the item to merge with. Implies the strategy `merge`. */
+  readonly patchMergeKey?: string;
 }
 
 export interface MapSchema extends FieldOptions {
@@ -128,4 +132,10 @@ export function map(values: Schema, options: Options<MapSchema> = {}): MapSchema
 /** An object with known fields. */
 export function object(fields: Readonly<Record<string, Schema>>, options: FieldOptions = {}): ObjectSchema {
   return { type: "object", fields, ...options };
+}
+
+/** A reference to another object: core/v1 ObjectReference. */
+export function objectReference(options: FieldOptions = {}): ObjectSchema {
+  const fields = ["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"];
+  return object(Object.fromEntries(fields.map((name) => [name, string()])), options);
 }

@@ -1,9 +1,11 @@
 /**
- * The one interpreter of schemas: takes what a client sent, gives it back with defaults, and says all that is wrong with it.
+ * The one interpreter of schemas: takes what a client sent, gives it back with defaults, and says all that is wrong
+ * with it.
  *
  *   JSON from outside ─▶ walk(schema) ─▶ { value (known fields, defaulted), typeErrors, errors, unknown, unsupported }
  *
- * Pure. The result shares no object with the input except under `free` fields. A null field counts as absent, as in Go's JSON.
+ * Pure. The result shares no object with the input except under `free` fields. A null field counts as absent, as in
+ * Go's JSON.
  * Invariant: walking a result again changes nothing and finds the same errors.
  */
 import { parseQuantity } from "../quantity.ts";

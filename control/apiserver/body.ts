@@ -5,8 +5,11 @@
  *
  * Formats that kube-apiserver knows and this server does not are refused by name, with what to send instead.
  */
+import { decodeKubernetes } from "#api/protobuf/decode.ts";
 import { StatusError } from "#api/status.ts";
+import { CodecError } from "#api/xds/errors.ts";
 import { messageOf } from "#lib/errors.ts";
+import { patchTypes } from "./patch/patch.ts";
 
 /** Largest body, in bytes: kube-apiserver's limit. */
 export const bodyBytesMax: number = 3 * 1024 * 1024;
@@ -32,7 +35,9 @@ export async function readBytes(source: AsyncIterable<Uint8Array>, announcedByte
 /** The JSON value in a body; undefined for an empty one. Throws UnsupportedMediaType, BadRequest. */
 export function parseBody(bytes: Buffer, contentType: string, method: string): unknown {
   if (bytes.length === 0) return undefined;
-  checkMediaType(contentType, method);
+  const mediaType = contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+  if (mediaType === protobufType && method !== "PATCH") return parseProtobuf(bytes);
+  checkMediaType(mediaType, method);
   const text = bytes.toString("utf8");
   if (depthOf(text) > depthMax)
     throw new StatusError("BadRequest", `Cannot read the body: it nests deeper than ${depthMax} levels`);
@@ -43,24 +48,30 @@ export function parseBody(bytes: Buffer, contentType: string, method: string): u
   }
 }
 
-const mergePatchType = "application/merge-patch+json";
+const protobufType = "application/vnd.kubernetes.protobuf";
+
+/** The JSON of a protobuf body. Answers are JSON all the same, which clients accept. */
+function parseProtobuf(bytes: Buffer): unknown {
+  try {
+    return decodeKubernetes(bytes);
+  } catch (error) {
+    if (!(error instanceof CodecError)) throw error;
+    throw new StatusError(error.code === "unknown_type" ? "UnsupportedMediaType" : "BadRequest", error.message);
+  }
+}
 
 /** What to say of media types that kube-apiserver reads and this server does not. */
 const refusals: Readonly<Record<string, string>> = {
-  "application/vnd.kubernetes.protobuf": "Kubernetes protobuf is not supported (send application/json)",
   "application/yaml": "YAML is not supported (send application/json)",
   "application/cbor": "CBOR is not supported (send application/json)",
-  "application/json-patch+json": `JSON patch is not supported (send ${mergePatchType})`,
-  "application/strategic-merge-patch+json": `strategic merge patch is not supported (send ${mergePatchType})`,
-  "application/apply-patch+yaml": `server-side apply is not supported (send ${mergePatchType})`,
+  "application/apply-patch+yaml": `server-side apply is not supported (send ${patchTypes.merge})`,
 };
 
-function checkMediaType(contentType: string, method: string): void {
-  const wanted = method === "PATCH" ? mergePatchType : "application/json";
-  const mediaType = contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+function checkMediaType(mediaType: string, method: string): void {
+  const wanted: readonly string[] = method === "PATCH" ? Object.values(patchTypes) : ["application/json"];
   // A body without a media type is read as JSON, as kube-apiserver does.
-  if (mediaType === wanted || (mediaType === "" && method !== "PATCH")) return;
-  const why = refusals[mediaType] ?? `got media type ${JSON.stringify(mediaType)}, wanted ${wanted}`;
+  if (wanted.includes(mediaType) || (mediaType === "" && method !== "PATCH")) return;
+  const why = refusals[mediaType] ?? `got media type ${JSON.stringify(mediaType)}, wanted ${wanted.join(", ")}`;
   throw new StatusError("UnsupportedMediaType", `the body of the request was in an unknown format: ${why}`);
 }
 

@@ -1,16 +1,20 @@
 /**
  * What happens to every request, in order. The first stage that gives an Answer ends the chain.
  *
- * The law: health and version answer anyone, also while the state is not loaded; nothing else is said to a client before it is
- * known who it is; bodies are read only by verbs, after the resource is known to exist.
+ * The law: health and version answer anyone, also while the state is not loaded; nothing else is said to a client
+ * before it is known who it is; bodies are read only by verbs, after the resource is known to exist.
  */
 import { StatusError } from "#api/status.ts";
+import { chooseDiscovery, chooseForm } from "./accept.ts";
 import type { Authenticator } from "./authn.ts";
 import { authenticate } from "./authn.ts";
 import { discover, version } from "./discovery.ts";
+import { discoverAggregated } from "./discovery-aggregated.ts";
 import { type Dispatched, dispatch, type DispatchContext } from "./dispatch.ts";
 import { type Answer, type Exchange, json, text } from "./exchange.ts";
 import type { ApiMetrics } from "./metrics.ts";
+import { openAPIAt } from "./openapi/documents.ts";
+import { openAPIV2, openAPIV2Accept, openAPIV2Type } from "./openapi/v2.ts";
 import { parseResourcePath } from "./path.ts";
 
 export interface ChainContext extends DispatchContext {
@@ -49,11 +53,17 @@ const answerMetrics: Stage = ({ metrics, registry }, exchange) => {
   return answer(text(200, metrics.collect(registry.cache), "text/plain; version=0.0.4; charset=utf-8"));
 };
 
+/** OpenAPI v2 is the one document that is not JSON; it comes before the negotiation that would refuse its media type. */
+const answerOpenAPIV2: Stage = (_context, exchange) => {
+  const isAsked = exchange.method === "GET" && exchange.segments.join("/") === "openapi/v2";
+  if (!isAsked || !exchange.accept.includes(openAPIV2Accept)) return pass(exchange);
+  return answer({ type: "binary", body: openAPIV2(), contentType: openAPIV2Type });
+};
+
 const negotiate: Stage = (_context, exchange) => {
-  const ranges = exchange.accept.split(",").map((range) => range.split(";", 1)[0]?.trim().toLowerCase() ?? "");
-  const isJSON = ["application/json", "application/*", "*/*", ""].some((range) => ranges.includes(range));
-  // Logs are text, and clients ask for them as such.
-  if (isJSON || exchange.segments.at(-1) === "log") return pass(exchange);
+  // Logs are text, and clients ask for them as such; discovery has forms of its own.
+  const isServed = chooseForm(exchange.accept) !== undefined || chooseDiscovery(exchange.accept) !== undefined;
+  if (isServed || exchange.segments.at(-1) === "log") return pass(exchange);
   throw new StatusError(
     "NotAcceptable",
     `only application/json is served here, got Accept: ${exchange.accept.slice(0, 200)}`,
@@ -61,7 +71,12 @@ const negotiate: Stage = (_context, exchange) => {
 };
 
 const answerDiscovery: Stage = (_context, exchange) => {
-  const document = exchange.method === "GET" ? discover(exchange.segments) : undefined;
+  const version = exchange.method === "GET" ? chooseDiscovery(exchange.accept) : undefined;
+  const aggregated = version === undefined ? undefined : discoverAggregated(exchange.segments, version);
+  if (aggregated !== undefined)
+    return answer({ type: "object", code: 200, body: aggregated.document, contentType: aggregated.contentType });
+  const document =
+    exchange.method === "GET" ? (discover(exchange.segments) ?? openAPIAt(exchange.segments)) : undefined;
   return document === undefined ? pass(exchange) : answer(json(document));
 };
 
@@ -76,6 +91,7 @@ export const chain: readonly Stage[] = [
   answerHealth,
   authenticateUser,
   answerMetrics,
+  answerOpenAPIV2,
   negotiate,
   answerDiscovery,
   runVerb,

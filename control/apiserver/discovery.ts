@@ -1,13 +1,10 @@
 /**
- * Discovery: which groups, versions, resources and verbs there are, in the legacy form, made from the scheme. Pure.
+ * Discovery: which groups, versions, resources and verbs there are, in the legacy form, made from what is served. Pure.
  *
  *   GET /api, /api/v1, /apis, /apis/<group>, /apis/<group>/<version>, /version ─▶ documents
  */
-import type { Kind } from "#api/schema/kind.ts";
-import { hasStatus } from "#api/schema/kind.ts";
-import { kinds } from "#api/scheme.ts";
-
-const verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+import { bindings } from "#api/core/binding.ts";
+import { type ServedResource, servedGroups, servedResources, servedVersions } from "./resources.ts";
 
 /** The Kubernetes version whose API this is. */
 const kubernetesMinor = 35;
@@ -32,27 +29,22 @@ export function discover(segments: readonly string[]): unknown {
     return { kind: "APIVersions", versions: ["v1"], serverAddressByClientCIDRs: [] };
   if (root === "api" && groupVersion === undefined) return resourceList("", group ?? "");
   if (root !== "apis" || rest.length > 0) return undefined;
-  if (group === undefined) return { kind: "APIGroupList", apiVersion: "v1", groups: groups().map(groupOf) };
+  if (group === undefined) return { kind: "APIGroupList", apiVersion: "v1", groups: servedGroups().map(groupOf) };
   if (groupVersion === undefined)
-    return groups().includes(group) ? { kind: "APIGroup", apiVersion: "v1", ...groupOf(group) } : undefined;
+    return servedGroups().includes(group) ? { kind: "APIGroup", apiVersion: "v1", ...groupOf(group) } : undefined;
   return resourceList(group, groupVersion);
 }
 
-function groups(): string[] {
-  return [...new Set(kinds.map(({ group }) => group))].filter((group) => group !== "");
-}
-
 function groupOf(name: string): Readonly<Record<string, unknown>> {
-  const versions = [...new Set(kinds.filter(({ group }) => group === name).map((kind) => kind.version))];
-  const forms = versions.map((version) => ({ groupVersion: `${name}/${version}`, version }));
+  const forms = servedVersions(name).map((version) => ({ groupVersion: `${name}/${version}`, version }));
   return { name, versions: forms, preferredVersion: forms[0] };
 }
 
 function resourceList(group: string, version: string): unknown {
-  const served = kinds.filter((kind) => kind.group === group && kind.version === version);
+  const served = servedResources.filter((resource) => resource.group === group && resource.version === version);
   if (served.length === 0) return undefined;
   const groupVersion = group === "" ? version : `${group}/${version}`;
-  const extra = group === "" ? coreSubresources : [];
+  const extra = group === "" ? [bindingResource] : [];
   return {
     kind: "APIResourceList",
     apiVersion: "v1",
@@ -61,28 +53,36 @@ function resourceList(group: string, version: string): unknown {
   };
 }
 
-function resources(kind: Kind): readonly unknown[] {
-  const { plural: name, singular: singularName, namespaced, kind: objectKind, shortNames, categories } = kind;
+function resources(served: ServedResource): readonly unknown[] {
+  const { plural: name, singular: singularName, namespaced, kind, shortNames, categories, verbs } = served;
   const resource = {
     name,
     singularName,
     namespaced,
-    kind: objectKind,
+    kind,
     verbs,
     ...(shortNames.length === 0 ? {} : { shortNames }),
-    ...(categories === undefined ? {} : { categories }),
+    ...(categories.length === 0 ? {} : { categories }),
   };
-  if (!hasStatus(kind)) return [resource];
-  return [resource, { ...subresource(`${name}/status`, objectKind, ["get", "patch", "update"]), namespaced }];
+  const subresources = served.subresources.map((subresource) => {
+    const { group, version, kind } = subresource.responseKind;
+    const foreign = group === served.group ? {} : { group, version };
+    return {
+      name: `${name}/${subresource.name}`,
+      singularName: "",
+      namespaced,
+      ...foreign,
+      kind,
+      verbs: subresource.verbs,
+    };
+  });
+  return [resource, ...subresources];
 }
 
-const coreSubresources: readonly unknown[] = [
-  subresource("bindings", "Binding", ["create"]),
-  subresource("pods/binding", "Binding", ["create"]),
-  subresource("pods/log", "Pod", ["get"]),
-  { ...subresource("namespaces/finalize", "Namespace", ["update"]), namespaced: false },
-];
-
-function subresource(name: string, kind: string, allowed: readonly string[]): Readonly<Record<string, unknown>> {
-  return { name, singularName: "", namespaced: true, kind, verbs: allowed };
-}
+const bindingResource = {
+  name: bindings.plural,
+  singularName: bindings.singular,
+  namespaced: true,
+  kind: bindings.kind,
+  verbs: ["create"],
+};

@@ -3,6 +3,7 @@
  *
  *   server.ts (reads) ─▶ Exchange ─▶ chain.ts ─▶ Answer ─▶ respond.ts (writes)
  */
+import type { WatchEvent } from "#api/client/client.ts";
 import type { KindRef } from "#api/kind.ts";
 import type { Status } from "#api/status.ts";
 import type { Watcher } from "../watch/watcher.ts";
@@ -35,10 +36,24 @@ export interface Exchange {
 }
 
 export type Answer =
-  | { readonly type: "object"; readonly code: number; readonly body: unknown }
+  | {
+      readonly type: "object";
+      readonly code: number;
+      readonly body: unknown;
+      /** Default: application/json. */
+      readonly contentType?: string;
+    }
+  | { readonly type: "binary"; readonly body: Buffer; readonly contentType: string }
   | { readonly type: "text"; readonly code: number; readonly text: string; readonly contentType: string }
   | { readonly type: "bytes"; readonly bytes: AsyncIterable<Uint8Array> }
-  | { readonly type: "watch"; readonly watcher: Watcher; readonly kind: KindRef; readonly timeoutMs: number };
+  | {
+      readonly type: "watch";
+      readonly watcher: Watcher;
+      readonly kind: KindRef;
+      readonly timeoutMs: number;
+      /** What is sent of an event's object. Default: the object itself. */
+      readonly present?: (event: WatchEvent) => unknown;
+    };
 
 /** An answer of plain text. */
 export function text(code: number, body: string, contentType = "text/plain; charset=utf-8"): Answer {

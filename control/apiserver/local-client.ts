@@ -3,7 +3,8 @@
  *
  *   controllers, scheduler, snapshot ─▶ LocalClient ─▶ verbs ─▶ cache, store
  *
- * Objects handed out are the cache's own, frozen. Unknown fields are refused (fieldValidation Strict): here they are bugs.
+ * Objects handed out are the cache's own, frozen. Unknown fields are refused (fieldValidation Strict): here they are
+ * bugs.
  */
 import type { KubeClient, ListOptions, WatchEvent } from "#api/client/client.ts";
 import { bindings } from "#api/core/binding.ts";
@@ -15,6 +16,8 @@ import type { Kind } from "#api/schema/kind.ts";
 import { kindOf } from "#api/scheme.ts";
 import { StatusError } from "#api/status.ts";
 import type { ObjectRequest, Registry, User } from "./registry.ts";
+import { mergePatch } from "./patch/merge-patch.ts";
+import type { Patch } from "./patch/patch.ts";
 import { bind } from "./verbs/bind.ts";
 import { create } from "./verbs/create.ts";
 import { remove } from "./verbs/delete.ts";
@@ -47,7 +50,7 @@ export function createLocalClient(registry: Registry): LocalClient {
   return {
     get: async <T extends KubeObject>(kind: KindRef<T>, key: ObjectKey) => get(registry, describe(kind), key) as T,
     list: async <T extends KubeObject>(kind: KindRef<T>, options: ListOptions = {}) =>
-      list(registry, describe(kind), options) as KubeList<T>,
+      (await list(registry, describe(kind), options)) as KubeList<T>,
     watch: <T extends KubeObject>(kind: KindRef<T>, options: ListOptions, signal: AbortSignal) =>
       watchLocally(registry, describe(kind), options, signal) as AsyncIterable<WatchEvent<T>>,
     create: async <T extends KubeObject>(kind: KindRef<T>, object: T) => {
@@ -64,9 +67,9 @@ export function createLocalClient(registry: Registry): LocalClient {
     updateStatus: async <T extends KubeObject>(kind: KindRef<T>, object: T) =>
       (await update(registry, request(kind, keyOf(object)), object, "status")) as T,
     patch: async <T extends KubeObject>(kind: KindRef<T>, key: ObjectKey, body: unknown) =>
-      (await patch(registry, request(kind, key), body, "object")) as T,
+      (await patch(registry, request(kind, key), merging(body), "object")) as T,
     patchStatus: async <T extends KubeObject>(kind: KindRef<T>, key: ObjectKey, body: unknown) =>
-      (await patch(registry, request(kind, key), body, "status")) as T,
+      (await patch(registry, request(kind, key), merging(body), "status")) as T,
     delete: async <T extends KubeObject>(kind: KindRef<T>, key: ObjectKey, options = {}) =>
       (await remove(registry, request(kind, key), options)) as T,
     bind: async (key, nodeName) => {
@@ -78,6 +81,10 @@ export function createLocalClient(registry: Registry): LocalClient {
       return update(registry, request(namespaces, { name }), object, "finalize");
     },
   };
+}
+
+function merging(body: unknown): Patch {
+  return (current) => mergePatch(current, body);
 }
 
 function describe(ref: KindRef): Kind {

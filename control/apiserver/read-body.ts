@@ -1,5 +1,6 @@
 /**
- * From a client's object to one that may be admitted: reads it by its kind and treats unknown fields as the request asks.
+ * From a client's object to one that may be admitted: reads it by its kind and treats unknown fields as the request
+ * asks.
  *
  *   verbs/create.ts, update.ts, patch.ts ─▶ readRequestObject() ─▶ api/schema/read.ts
  */

@@ -119,8 +119,9 @@ export async function erase(
 }
 
 /**
- * Changes an object by a function of its newest state, again when another write came between. What `change` gives is written;
- * "remove" removes; the object itself, or an equal one, writes nothing. The functions in `settle` run when an attempt is over.
+ * Changes an object by a function of its newest state, again when another write came between. What `change` gives is
+ * written; "remove" removes; the object itself, or an equal one, writes nothing. The functions in `settle` run when
+ * an attempt is over.
  */
 export async function modify(
   registry: Registry,

@@ -3,8 +3,8 @@
  *
  *   Answer ─▶ respond() ─▶ ServerResponse
  *
- * Invariant: no more than one batch of events is handed to a socket that does not drain; the rest waits in the watcher's queue,
- * whose bound then ends the watch.
+ * Invariant: no more than one batch of events is handed to a socket that does not drain; the rest waits in the
+ * watcher's queue, whose bound then ends the watch.
  */
 import type { ServerResponse } from "node:http";
 import type { WatchEvent } from "#api/client/client.ts";
@@ -29,19 +29,21 @@ export async function respond(
   for (const warning of warnings.slice(0, warningsMax)) response.appendHeader("Warning", `299 - ${quote(warning)}`);
   switch (answer.type) {
     case "object":
-      return writeWhole(response, answer.code, "application/json", JSON.stringify(answer.body));
+      return writeWhole(response, answer.code, answer.contentType ?? "application/json", JSON.stringify(answer.body));
     case "text":
       return writeWhole(response, answer.code, answer.contentType, answer.text);
+    case "binary":
+      return writeWhole(response, 200, answer.contentType, answer.body);
     case "bytes":
       return writeBytes(response, answer.bytes);
     case "watch":
-      return writeWatch(response, answer.watcher, answer.timeoutMs, clock);
+      return writeWatch(response, answer, clock);
   }
 }
 
-function writeWhole(response: ServerResponse, code: number, contentType: string, body: string): void {
+function writeWhole(response: ServerResponse, code: number, contentType: string, body: string | Buffer): void {
   const retryAfter = code === 429 || code === 503 || code === 504 ? { "Retry-After": "1" } : {};
-  const bytes = Buffer.from(body);
+  const bytes = typeof body === "string" ? Buffer.from(body) : body;
   response.writeHead(code, { "Content-Type": contentType, "Content-Length": bytes.length, ...retryAfter });
   response.end(bytes);
 }
@@ -57,7 +59,12 @@ async function writeBytes(response: ServerResponse, bytes: AsyncIterable<Uint8Ar
   response.end();
 }
 
-async function writeWatch(response: ServerResponse, watcher: Watcher, timeoutMs: number, clock: Clock): Promise<void> {
+type WatchAnswer = Extract<Answer, { readonly type: "watch" }>;
+
+async function writeWatch(response: ServerResponse, answer: WatchAnswer, clock: Clock): Promise<void> {
+  const { watcher, timeoutMs, present } = answer;
+  const encode = (event: WatchEvent): string =>
+    present === undefined ? encodeEvent(event) : formatEvent(event.type, JSON.stringify(present(event)));
   const timer = clock.after(timeoutMs, () => watcher.close());
   const onClose = (): void => watcher.close();
   response.on("close", onClose);
@@ -70,7 +77,7 @@ async function writeWatch(response: ServerResponse, watcher: Watcher, timeoutMs:
           !response.write(
             events
               .slice(start, start + batchEvents)
-              .map(encodeEvent)
+              .map(encode)
               .join(""),
           )
         )
@@ -96,6 +103,10 @@ function encodeEvent({ type, object }: WatchEvent): string {
     if (encoded.size >= encodedMax) encoded.clear();
     encoded.set(object, text);
   }
+  return formatEvent(type, text);
+}
+
+function formatEvent(type: string, text: string): string {
   return `{"type":"${type}","object":${text}}\n`;
 }
 

@@ -51,14 +51,18 @@ export interface RevisionQuery {
   readonly resourceVersion?: string | undefined;
   readonly resourceVersionMatch?: string | undefined;
   readonly continue?: string | undefined;
+  readonly sendInitialEvents?: string | undefined;
 }
 
-/** Checks a list's resourceVersion against the newest. Throws Invalid, Expired, Timeout. */
-export function checkListRevision(kind: KindRef, query: RevisionQuery, newest: number): void {
+/** The revision at which a list is to be exactly; undefined: the newest will do. Throws Invalid, Timeout. */
+export function checkListRevision(kind: KindRef, query: RevisionQuery, newest: number): number | undefined {
   const { resourceVersion = "", resourceVersionMatch: match = "", continue: token = "" } = query;
-  // Lists are never split, so no token was ever given out by this server.
-  if (token !== "")
-    throw new StatusError("Expired", "The provided continue token is not of this server: list again without it");
+  if (query.sendInitialEvents !== undefined)
+    throw invalid("sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list");
+  if (token !== "" && match !== "")
+    throw invalid("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for continue");
+  if (token !== "" && resourceVersion !== "" && resourceVersion !== "0")
+    throw new StatusError("BadRequest", "specifying resource version is not allowed when using continue");
   if (match !== "" && match !== "Exact" && match !== "NotOlderThan")
     throw invalid(`resourceVersionMatch: Unsupported value: ${JSON.stringify(match)}`);
   if (match !== "" && resourceVersion === "")
@@ -68,17 +72,13 @@ export function checkListRevision(kind: KindRef, query: RevisionQuery, newest: n
   if (match === "Exact" && resourceVersion === "0")
     throw invalid('resourceVersionMatch: Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"');
   const revision = parseRevision(resourceVersion);
-  if (revision === undefined) return;
+  if (revision === undefined) return undefined;
   if (revision > newest)
     throw new StatusError("Timeout", `Too large resource version: ${revision}, current: ${newest}`, {
       kind: kind.plural,
       retryAfterSeconds: 1,
     });
-  if (match === "Exact" && revision !== newest)
-    throw new StatusError(
-      "Expired",
-      `The resourceVersion ${revision} for the provided list is too old: only the newest, ${newest}, is served`,
-    );
+  return match === "Exact" ? revision : undefined;
 }
 
 /** 422 about the query of a list or watch. */

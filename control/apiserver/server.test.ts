@@ -86,21 +86,14 @@ test("bodies are bounded, of a known media type, and valid JSON", async () => {
     await fails(post("{"), 400, /^Cannot read the body as JSON/);
     await fails(post("[]"), 400, /wanted a JSON object/);
     await fails(post(`${"[".repeat(200)}${"]".repeat(200)}`), 400, /nests deeper than 100/);
-    await fails(post("k8s\0", "application/vnd.kubernetes.protobuf"), 415, /protobuf is not supported/);
+    await fails(post("k8s\0", "application/vnd.kubernetes.protobuf"), 415, /protobuf of kind "" in ""/);
+    await fails(post("{}", "application/vnd.kubernetes.protobuf"), 400, /does not begin with "k8s"/);
     await fails(post("a: b", "application/yaml"), 415, /YAML is not supported/);
     await fails(post("x", "text/plain"), 415, /got media type "text\/plain"/);
     await fails(post(`"${"x".repeat(3 * 1024 * 1024)}"`), 413, /limit is 3145728/);
     await ok(call("POST", configMaps, configMap("a")), 201);
-    for (const [type, name] of [
-      ["application/strategic-merge-patch+json", "strategic merge patch"],
-      ["application/json-patch+json", "JSON patch"],
-      ["application/apply-patch+yaml", "server-side apply"],
-    ] as const)
-      await fails(
-        call("PATCH", `${configMaps}/a`, "{}", { "content-type": type }),
-        415,
-        new RegExp(`${name} is not supported`),
-      );
+    const apply = call("PATCH", `${configMaps}/a`, "{}", { "content-type": "application/apply-patch+yaml" });
+    await fails(apply, 415, /server-side apply is not supported/);
     await fails(call("GET", configMaps, undefined, { accept: "application/yaml" }), 406, /only application\/json/);
   });
 });
@@ -259,7 +252,6 @@ test("lists follow the rules of resourceVersion and selectors", async () => {
     await ok(call("GET", `${configMaps}?resourceVersion=0&limit=500`));
     await ok(call("GET", `${configMaps}?resourceVersion=${newest}&resourceVersionMatch=Exact`));
     await ok(call("GET", `${configMaps}?resourceVersion=1&resourceVersionMatch=NotOlderThan`));
-    await fails(call("GET", `${configMaps}?resourceVersion=1&resourceVersionMatch=Exact`), 410, /too old/);
     await fails(call("GET", `${configMaps}?resourceVersion=${newest + 9}`), 504, /Too large resource version/);
     await fails(
       call("GET", `${configMaps}?resourceVersionMatch=Exact`),
@@ -272,14 +264,10 @@ test("lists follow the rules of resourceVersion and selectors", async () => {
       /forbidden for resourceVersion "0"/,
     );
     await fails(call("GET", `${configMaps}?resourceVersion=x`), 400, /Cannot read resourceVersion/);
-    await fails(call("GET", `${configMaps}?continue=abc`), 410, /continue token/);
+    await fails(call("GET", `${configMaps}?continue=abc`), 400, /continue key is not valid/);
     await fails(call("GET", `${pods}?fieldSelector=spec.image%3Dx`), 400, /^field label not supported: spec.image$/);
     await fails(call("GET", `${pods}?labelSelector=a%3D%3D%3Db`), 400, /Cannot parse label selector/);
-    await fails(
-      call("GET", `${pods}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan`),
-      422,
-      /sendInitialEvents is forbidden/,
-    );
+    await fails(call("GET", `${pods}?sendInitialEvents=true`), 422, /sendInitialEvents is forbidden for list/);
   });
 });
 
@@ -371,7 +359,8 @@ test("discovery lists groups, resources and subresources", async () => {
   await withServer(async ({ call }) => {
     assert.deepEqual((await ok(call("GET", "/api"))).body["versions"], ["v1"]);
     const groups = (await ok(call("GET", "/apis"))).body["groups"];
-    assert.deepEqual(each(groups, "name"), ["apps", "discovery.k8s.io", "gateway.networking.k8s.io"]);
+    for (const name of ["apps", "batch", "discovery.k8s.io", "gateway.networking.k8s.io", "authorization.k8s.io"])
+      assert.ok(each(groups, "name").includes(name), name);
     const names = (await ok(call("GET", "/api/v1"))).body["resources"];
     for (const name of ["pods", "pods/status", "pods/log", "pods/binding", "namespaces/finalize", "bindings"])
       assert.ok(each(names, "name").includes(name), name);

@@ -1,9 +1,11 @@
 /**
  * The API server: composes store, cache, admission and verbs, and serves them over HTTPS and in process.
  *
- *   clients ─▶ node:https ─▶ Exchange ─▶ chain.ts ─▶ verbs ─▶ respond.ts         controllers ─▶ local-client.ts ─▶ verbs
+ *   clients ─▶ node:https ─▶ Exchange ─▶ chain.ts ─▶ verbs ─▶ respond.ts
+ *   controllers ─▶ local-client.ts ─▶ verbs
  *
- * Construct, `start()` (loads the state), then `listen()`. Every failure is answered with a Status; none ends the process.
+ * Construct, `start()` (loads the state), then `listen()`. Every failure is answered with a Status; none ends the
+ * process.
  */
 import { createServer as createPlainServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTLSServer, type ServerOptions } from "node:https";

@@ -9,6 +9,7 @@ import { ManualClock } from "#lib/clock.ts";
 import { silentLogger } from "#lib/log.ts";
 import { seededRandom } from "#lib/random.ts";
 import { openSqliteStore } from "../store/sqlite.ts";
+import type { Store } from "../store/store.ts";
 import type { WatchCacheConfig } from "../watch/watch-cache.ts";
 import { bearerTokens } from "./authn.ts";
 import { bootstrap } from "./bootstrap.ts";
@@ -62,13 +63,15 @@ export interface WatchStream {
 export interface TestbedConfig {
   readonly openLog?: OpenLog;
   readonly cacheConfig?: WatchCacheConfig;
+  /** Closed at the end. Default: a new one in memory. */
+  readonly store?: Store;
 }
 
 export const testToken = "letmein";
 
 /** Runs `body` against a started, bootstrapped server. */
 export async function withServer(body: (bed: Testbed) => Promise<void>, config: TestbedConfig = {}): Promise<void> {
-  const store = openSqliteStore({ path: ":memory:" });
+  const store = config.store ?? openSqliteStore({ path: ":memory:" });
   const clock = new ManualClock();
   const users = new Map([[testToken, { name: "tester", groups: ["testers"] }]]);
   const server = createApiServer({
@@ -175,7 +178,7 @@ function openWatch(port: number, agent: Agent, path: string): Promise<WatchStrea
 
 function show(line: string): string {
   const { type, object } = JSON.parse(line) as { type: string; object: Loose };
-  return type === "BOOKMARK"
-    ? `BOOKMARK ${textOf(object["metadata"]?.["resourceVersion"])}`
-    : `${type} ${textOf(object["metadata"]?.["name"])}`;
+  if (type !== "BOOKMARK") return `${type} ${textOf(object["metadata"]?.["name"])}`;
+  const isEnd = object["metadata"]?.["annotations"]?.["k8s.io/initial-events-end"] !== undefined;
+  return `BOOKMARK ${textOf(object["metadata"]?.["resourceVersion"])}${isEnd ? " initial-events-end" : ""}`;
 }

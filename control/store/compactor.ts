@@ -3,8 +3,8 @@
  *
  *   clock ─▶ Compactor ─▶ store.compact(the revision that was newest `historyMs` ago)
  *
- * Invariant: a client that was away for less than `historyMs` resumes without a new list, as far as the caches' rings reach.
- * kube-apiserver compacts etcd every 5 minutes; in one go, which users see as a stall (k3s #13720).
+ * Invariant: a client that was away for less than `historyMs` resumes without a new list, as far as the caches'
+ * rings reach. kube-apiserver compacts etcd every 5 minutes; in one go, which users see as a stall (k3s #13720).
  */
 import type { Clock, Timer } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";

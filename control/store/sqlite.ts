@@ -1,16 +1,18 @@
 /**
  * The store on SQLite (node:sqlite): the current state in one table, the history in another.
  *
- *   put(), remove() ─▶ waiting writes ─▶ one transaction a turn of the event loop ─▶ state + log ─▶ watchers, then promises
+ *   put(), remove() ─▶ waiting writes ─▶ one transaction a turn of the loop ─▶ state + log ─▶ watchers, promises
  *
- * - Writes that arrive in one turn share a transaction (group commit). WAL with synchronous=NORMAL: a killed process loses nothing
- *   that was answered; a power cut may lose the last commits, never the order or the integrity of the file. `durability: "power"`
- *   asks for a sync at each commit (synchronous=FULL).
+ * - Writes that arrive in one turn share a transaction (group commit). WAL with synchronous=NORMAL: a killed process
+ *   loses nothing that was answered; a power cut may lose the last commits, never the order or the integrity of the
+ *   file. `durability: "power"` asks for a sync at each commit (synchronous=FULL).
  * - LIST and GET never read the log; a list in the past undoes the log backwards from the current state.
  * - The file is locked for the process: a second server on the same file is refused, not interleaved.
  *
- * Invariant: a row of `state` equals the newest put of its key in the order of revisions, and revision = max(log, compacted).
- * Follows: kine (one log table, revision = row id), with the lessons of its issues: current state apart, compaction in small steps.
+ * Invariant: a row of `state` equals the newest put of its key in the order of revisions, and revision = max(log,
+ * compacted).
+ * Follows: kine (one log table, revision = row id), with the lessons of its issues: current state apart, compaction
+ * in small steps.
  */
 import type { DatabaseSync } from "node:sqlite";
 import { messageOf } from "#lib/errors.ts";

@@ -3,15 +3,16 @@
  *
  *   apiserver (put, remove) ─▶ Store ─▶ watch() ─▶ control/watch (caches)
  *
- * - Revision: each successful write takes the next whole number, one for the entire store. Revisions never repeat, also not after
- *   a reopen. An empty store is at revision 0.
- * - Compare and swap: a write names the revision at which it last saw the key (0: not there). When the key has moved on, nothing
- *   is written and the answer carries what is there.
- * - Durable: a write whose promise resolved survives the end of the process, however it ends. What a power cut may cost is the
- *   implementation's to say.
- * - Watch: events come in revision order (ordered), each once (unique), all of a write or nothing (atomic), and a watch begun
- *   after revision N misses nothing after N (reliable, resumable). An event reaches the watchers no later than its write's
- *   promise resolves, unless a remote store cannot promise that; readers who need it wait for the revision.
+ * - Revision: each successful write takes the next whole number, one for the entire store. Revisions never repeat,
+ *   also not after a reopen. An empty store is at revision 0.
+ * - Compare and swap: a write names the revision at which it last saw the key (0: not there). When the key has moved
+ *   on, nothing is written and the answer carries what is there.
+ * - Durable: a write whose promise resolved survives the end of the process, however it ends. What a power cut may
+ *   cost is the implementation's to say.
+ * - Watch: events come in revision order (ordered), each once (unique), all of a write or nothing (atomic), and a
+ *   watch begun after revision N misses nothing after N (reliable, resumable). An event reaches the watchers no
+ *   later than its write's promise resolves, unless a remote store cannot promise that; readers who need it wait for
+ *   the revision.
  * - History: kept from `oldestRevision()` on. Older reads fail with the code Compacted.
  */
 import { CodedError } from "#lib/errors.ts";

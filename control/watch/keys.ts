@@ -1,6 +1,7 @@
 /**
- * Where objects are in the store: `/registry/<group>/<plural>/<namespace>/<name>`, without the namespace for cluster-scoped kinds.
- * The core group is written `core`. The version is not in the key: an object is stored once, whatever version it was sent in.
+ * Where objects are in the store: `/registry/<group>/<plural>/<namespace>/<name>`, without the namespace for
+ * cluster-scoped kinds. The core group is written `core`. The version is not in the key: an object is stored once,
+ * whatever version it was sent in.
  */
 import type { KindRef } from "#api/kind.ts";
 import type { ObjectKey } from "#api/meta.ts";

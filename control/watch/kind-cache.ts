@@ -3,7 +3,8 @@
  *
  *   watch-cache.ts (one event at a time) ─▶ KindCache ─▶ get(), list(), watch()
  *
- * Invariant: the objects are the fold of all events so far; a watcher that joins at revision r gets what is after r, once.
+ * Invariant: the objects are the fold of all events so far; a watcher that joins at revision r gets what is after r,
+ * once.
  */
 import type { WatchEvent } from "#api/client/client.ts";
 import type { KubeObject, ObjectKey } from "#api/meta.ts";
@@ -15,6 +16,14 @@ interface NamespaceObjects {
   readonly byName: Map<string, KubeObject>;
   /** In order of name; undefined until it is asked for. */
   sorted: readonly KubeObject[] | undefined;
+}
+
+/** Where a watch begins. */
+export interface WatchStart {
+  /** Events after this revision; undefined: what is there comes first. */
+  readonly after: number | undefined;
+  /** Sent behind what the watch begins with. */
+  readonly endMark?: WatchEvent;
 }
 
 export class KindCache {
@@ -57,9 +66,16 @@ export class KindCache {
     for (const watcher of this.#watchers) watcher.offer(event);
   }
 
-  /** Watches from now (`after` undefined: with what is there as ADDED) or from a revision. Throws Expired. */
-  watch(config: WatcherConfig, namespace: string | undefined, after: number | undefined): Watcher {
+  /** Whether there were events after `revision`; true when that is not known any more. */
+  hasChangedSince(revision: number): boolean {
+    const events = this.#ring.since(revision);
+    return events === undefined || events.length > 0;
+  }
+
+  /** Watches from now, with what is there as ADDED, or from a revision. Throws Expired. */
+  watch(config: WatcherConfig, namespace: string | undefined, { after, endMark }: WatchStart): Watcher {
     const initial = after === undefined ? this.#state(config, namespace) : this.#missed(config, after);
+    if (endMark !== undefined) initial.push(endMark);
     const watcher = new Watcher(
       {
         ...config,

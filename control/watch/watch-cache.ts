@@ -3,12 +3,14 @@
  *
  *   store.watch() ─▶ decode, freeze ─▶ KindCache (objects, ring, watchers) ─▶ get, list and watch of the API server
  *
- * - Reads are served from here at the newest revision; the server is the store's only writer, and a write is answered only once
- *   its event is here (`reached`), so that a client reads what it wrote.
- * - The cache begins at a revision in the past and replays the log from there, so that the rings reach back over a restart.
+ * - Reads are served from here at the newest revision; the server is the store's only writer, and a write is
+ *   answered only once its event is here (`reached`), so that a client reads what it wrote.
+ * - The cache begins at a revision in the past and replays the log from there, so that the rings reach back over a
+ *   restart.
  * - Objects are frozen, all the way down: whoever gets one may keep it.
  *
- * Invariant: `revision` is that of the last event applied; objects, rings and bookmarks are all at it between two events.
+ * Invariant: `revision` is that of the last event applied; objects, rings and bookmarks are all at it between two
+ * events.
  * Follows: kube-apiserver's watch cache (k8s.io/apiserver pkg/storage/cacher), less its per-object locks.
  */
 import type { WatchEvent } from "#api/client/client.ts";
@@ -50,6 +52,8 @@ export interface CacheWatchOptions {
   /** Changes after this revision; undefined: what is there as ADDED, then changes. */
   readonly after?: number;
   readonly allowBookmarks?: boolean;
+  /** Whether a bookmark annotated `k8s.io/initial-events-end` follows what is there. */
+  readonly markInitialEnd?: boolean;
 }
 
 /** Counters for the metrics. */
@@ -171,8 +175,16 @@ export class WatchCache {
         },
       },
       namespace,
-      after,
+      {
+        after,
+        ...(options.markInitialEnd === true ? { endMark: this.#initialEnd(kind) } : {}),
+      },
     );
+  }
+
+  /** Whether objects of the kind were written or removed after `revision`; true when that is not known. */
+  hasChangedSince(kind: KindRef, revision: number): boolean {
+    return this.#state(kind).cache.hasChangedSince(revision);
   }
 
   /** Calls `listener` at once for each object there is, and then in the same turn as each change. It must not throw. */
@@ -254,6 +266,13 @@ export class WatchCache {
       }
       this.#scheduleBookmarks();
     });
+  }
+
+  /** The bookmark behind the last of the initial events. KEP-3157. */
+  #initialEnd(kind: KindRef): WatchEvent {
+    const annotations = { "k8s.io/initial-events-end": "true" };
+    const metadata = { resourceVersion: String(this.#revision), annotations } as unknown as KubeObject["metadata"];
+    return { type: "BOOKMARK", object: { apiVersion: apiVersionOf(kind), kind: kind.kind, metadata } };
   }
 
   /** A bookmark at the newest revision. */

@@ -1,5 +1,6 @@
 /**
- * What an admission plugin is: a function from the object that a client sent to the object that is validated and stored.
+ * What an admission plugin is: a function from the object that a client sent to the object that is validated and
+ * stored.
  *
  *   verbs/create.ts, verbs/update.ts ─▶ chain.ts ─▶ plugins, in order
  *

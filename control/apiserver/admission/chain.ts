@@ -1,12 +1,13 @@
 /**
  * The admission plugins, in the order in which they run.
  *
- * The law: what refuses on grounds of place comes first, then defaults, then what allocates: nothing is reserved for a request
- * that an earlier plugin refuses. Validation follows the chain.
+ * The law: what refuses on grounds of place comes first, then defaults, then what allocates: nothing is reserved for
+ * a request that an earlier plugin refuses. Validation follows the chain.
  */
 import type { KubeObject } from "#api/meta.ts";
 import { resourceOf } from "../../watch/keys.ts";
 import type { AdmissionInput, AdmissionPlugin } from "./admission.ts";
+import { jobDefaults } from "./job.ts";
 import { namespaceDefaults, namespaceLifecycle } from "./namespace.ts";
 import { podDefaults } from "./pod.ts";
 import { serviceAllocation } from "./service.ts";
@@ -16,6 +17,7 @@ export const admissionChain: readonly AdmissionPlugin[] = [
   namespaceLifecycle,
   namespaceDefaults,
   podDefaults,
+  jobDefaults,
   sidecarInjection,
   serviceAllocation,
 ];

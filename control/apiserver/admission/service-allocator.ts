@@ -3,7 +3,8 @@
  *
  *   cache events ─▶ observe() ─▶ taken ─▶ admission/service.ts ─▶ pick*() and reserve() until the write is in the cache
  *
- * Free ones are drawn by chance, so that an address is not reused soon after its release: clients and conntrack still remember it.
+ * Free ones are drawn by chance, so that an address is not reused soon after its release: clients and conntrack
+ * still remember it.
  * Invariant: no two Services, stored or being written, hold the same address or node port.
  */
 import type { Service } from "#api/core/service.ts";
@@ -76,7 +77,8 @@ export class ServiceAllocator {
 
   /** A free cluster IP; undefined when there is none. */
   pickAddress(): string | undefined {
-    // The first 256 addresses are left to those who ask for one by name, as kube-apiserver does, until the rest is used up.
+    // The first 256 addresses are left to those who ask for one by name, as kube-apiserver does, until the rest is
+    // used up.
     const band = Math.min(256, this.#size >> 4);
     return (
       this.#draw(band, this.#size - 2, (offset) => this.#freeAddress(offset)) ??

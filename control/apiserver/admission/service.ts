@@ -1,10 +1,12 @@
 /**
- * Services: allocates cluster IPs and node ports, honours the ones asked for, and carries the allocated ones over an update.
+ * Services: allocates cluster IPs and node ports, honours the ones asked for, and carries the allocated ones over an
+ * update.
  *
  *   chain.ts ─▶ inherit() (pure) ─▶ allocation over service-allocator.ts ─▶ Service with addresses
  *
  * Invariant: what is allocated here is reserved until the write has settled; the cache's events take over from there.
- * Follows: kube-apiserver pkg/registry/core/service (alloc.go, strategy.go patchAllocatedValues and dropTypeDependentFields).
+ * Follows: kube-apiserver pkg/registry/core/service (alloc.go, strategy.go patchAllocatedValues and
+ * dropTypeDependentFields).
  */
 import { type Service, type ServicePort, services } from "#api/core/service.ts";
 import { formatKey, keyOf } from "#api/meta.ts";

@@ -1,7 +1,9 @@
 /**
- * Sidecar injection: marks a new pod that gets a sidecar. The node's agent reads the mark; nothing is added to the pod's containers.
+ * Sidecar injection: marks a new pod that gets a sidecar. The node's agent reads the mark; nothing is added to the
+ * pod's containers.
  *
- * The pod's own word ("true" or "false") comes first, then the Namespace's label. Pods that serve a Gateway are proxies themselves.
+ * The pod's own word ("true" or "false") comes first, then the Namespace's label. Pods that serve a Gateway are
+ * proxies themselves.
  * Follows: Istio's injection labels, of which the pod's label counts before its annotation.
  */
 import { namespaces } from "#api/core/namespace.ts";

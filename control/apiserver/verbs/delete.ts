@@ -43,8 +43,8 @@ export async function removeCollection(
   request: ObjectRequest,
   query: ListQuery,
   options: DeleteOptions,
-): Promise<ReturnType<typeof list>> {
-  const found = list(registry, request.kind, query);
+): ReturnType<typeof list> {
+  const found = await list(registry, request.kind, query);
   for (const { metadata } of found.items) {
     const key =
       metadata.namespace === undefined

@@ -1,26 +1,19 @@
 /**
- * PATCH by JSON merge patch (RFC 7386). Other patch formats are refused where the media type is read.
+ * PATCH by JSON patch, merge patch or strategic merge patch.
  *
- * The patch is applied to the newest object, again when another write came between. A resourceVersion in the patch is a condition.
+ * The patch is applied to the newest object, again when another write came between. A resourceVersion in the patch
+ * is a condition.
  */
 import type { KubeObject } from "#api/meta.ts";
-import { StatusError } from "#api/status.ts";
-import { mergePatch } from "../merge-patch.ts";
+import type { Patch } from "../patch/patch.ts";
 import { readRequestObject } from "../read-body.ts";
 import { conflict, modify, type ObjectRequest, type Part, type Registry } from "../registry.ts";
 import { checkPlace } from "./create.ts";
 import { replace } from "./update.ts";
 
-export async function patch(
-  registry: Registry,
-  request: ObjectRequest,
-  body: unknown,
-  part: Part,
-): Promise<KubeObject> {
-  if (typeof body !== "object" || body === null || Array.isArray(body))
-    throw new StatusError("BadRequest", "Cannot read the merge patch: wanted a JSON object");
+export async function patch(registry: Registry, request: ObjectRequest, apply: Patch, part: Part): Promise<KubeObject> {
   return modify(registry, request, (current, settle) => {
-    const sent = readRequestObject(request, mergePatch(current, body));
+    const sent = readRequestObject(request, apply(current));
     checkPlace(request, sent);
     const { resourceVersion, uid } = sent.metadata;
     // The patch overlays the object's own values: only what it says itself can differ from them.

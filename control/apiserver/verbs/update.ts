@@ -1,7 +1,8 @@
 /**
  * UPDATE: replaces an object, or one part of it, by what the client sent.
  *
- *   PUT x ─▶ all but the status        PUT x/status ─▶ the status alone        PUT namespaces/x/finalize ─▶ spec.finalizers
+ *   PUT x ─▶ all but the status        PUT x/status ─▶ the status alone
+ *   PUT namespaces/x/finalize ─▶ spec.finalizers
  *
  * A resourceVersion in the object is a condition: 409 when it is not the newest. Without one the last writer wins.
  */

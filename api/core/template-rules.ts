@@ -1,12 +1,12 @@
 /**
  * Rules that every kind with a pod template shares.
  *
- *   deployment.ts, replicaset.ts ─▶ defaultTemplate(), templateErrors()
+ *   kinds with a pod template ─▶ defaultTemplate(), templateErrors()
  *
  * Pure. Follows: k8s.io/kubernetes pkg/apis/apps/validation/validation.go.
  */
-import { defaultPodSpec, podSpecErrors } from "../core/pod-rules.ts";
-import type { PodTemplateSpec } from "../core/pod.ts";
+import { defaultPodSpec, podSpecErrors } from "./pod-rules.ts";
+import type { PodTemplateSpec } from "./pod.ts";
 import type { LabelSelector } from "../meta.ts";
 import { type FieldError, invalidValue, notSupported } from "../schema/field-error.ts";
 import { isEmptySelector } from "../schema/kind.ts";

@@ -1,0 +1,91 @@
+/**
+ * Query parameters and DeleteOptions, read and checked.
+ *
+ *   Exchange ─▶ requestOptions(), watchQuery(), deleteOptions() ─▶ dispatch.ts, subresource.ts
+ */
+import type { DeleteOptions } from "#api/client/client.ts";
+import { StatusError } from "#api/status.ts";
+import type { Exchange } from "./exchange.ts";
+import type { ObjectRequest } from "./registry.ts";
+import type { WatchQuery } from "./verbs/watch.ts";
+
+/** Who asks, and how the object is to be read and written. Throws BadRequest. */
+export function requestOptions(exchange: Exchange): Omit<ObjectRequest, "kind" | "key"> {
+  const { query, user, warnings } = exchange;
+  const fieldValidation = query.get("fieldValidation") ?? "Warn";
+  if (fieldValidation !== "Strict" && fieldValidation !== "Warn" && fieldValidation !== "Ignore")
+    throw new StatusError(
+      "BadRequest",
+      `fieldValidation: got ${JSON.stringify(fieldValidation)}, wanted Strict, Warn or Ignore`,
+    );
+  const dryRun = query.get("dryRun");
+  if (dryRun !== null && dryRun !== "" && dryRun !== "All")
+    throw new StatusError("BadRequest", `dryRun: got ${JSON.stringify(dryRun)}, wanted All`);
+  return {
+    user: user ?? { name: "system:anonymous", groups: [] },
+    isDryRun: dryRun === "All",
+    fieldValidation,
+    warn: (sentence) => void warnings.push(sentence),
+  };
+}
+
+/** The query of a list or watch. Throws BadRequest. */
+export function watchQuery({ query }: Exchange, namespace: string | undefined): WatchQuery {
+  const read = (name: string): string | undefined => query.get(name) ?? undefined;
+  return {
+    namespace,
+    labelSelector: read("labelSelector"),
+    fieldSelector: read("fieldSelector"),
+    resourceVersion: read("resourceVersion"),
+    resourceVersionMatch: read("resourceVersionMatch"),
+    continue: read("continue"),
+    limit: wholeNumber("limit", query.get("limit")) ?? 0,
+    allowWatchBookmarks: isTrue(query.get("allowWatchBookmarks")),
+    sendInitialEvents: read("sendInitialEvents"),
+  };
+}
+
+/** DeleteOptions from the body, or else the query. Throws BadRequest. */
+export async function deleteOptions(exchange: Exchange): Promise<{ options: DeleteOptions; isDryRun: boolean }> {
+  const body = (await exchange.readBody()) ?? {};
+  if (typeof body !== "object" || Array.isArray(body))
+    throw new StatusError("BadRequest", "Cannot read DeleteOptions: wanted a JSON object");
+  const sent = body as DeleteOptions & { readonly dryRun?: unknown };
+  const seconds = wholeNumber(
+    "gracePeriodSeconds",
+    String(sent.gracePeriodSeconds ?? exchange.query.get("gracePeriodSeconds") ?? ""),
+  );
+  const policy = sent.propagationPolicy ?? exchange.query.get("propagationPolicy") ?? "Background";
+  if (policy !== "Background" && policy !== "Foreground" && policy !== "Orphan")
+    throw new StatusError(
+      "BadRequest",
+      `propagationPolicy: got ${JSON.stringify(policy)}, wanted Background, Foreground or Orphan`,
+    );
+  const { preconditions } = sent;
+  if (preconditions !== undefined && (typeof preconditions !== "object" || preconditions === null))
+    throw new StatusError("BadRequest", "preconditions: wanted an object");
+  const options: DeleteOptions = {
+    ...(seconds === undefined ? {} : { gracePeriodSeconds: seconds }),
+    propagationPolicy: policy,
+    ...(preconditions === undefined ? {} : { preconditions }),
+  };
+  const { dryRun = [] } = sent;
+  const isDryRun = Array.isArray(dryRun) && dryRun.length === 1 && dryRun[0] === "All";
+  // Mistaking a rehearsal for the deletion would be the worst that can happen here.
+  if (!isDryRun && !(Array.isArray(dryRun) && dryRun.length === 0))
+    throw new StatusError("BadRequest", `dryRun: got ${JSON.stringify(dryRun)?.slice(0, 60)}, wanted ["All"]`);
+  return { options, isDryRun: isDryRun || exchange.query.get("dryRun") === "All" };
+}
+
+/** A whole number in a query; undefined when it is not there. Throws BadRequest. */
+export function wholeNumber(name: string, text: string | null): number | undefined {
+  if (text === null || text === "") return undefined;
+  if (!/^[0-9]{1,9}$/.test(text))
+    throw new StatusError("BadRequest", `${name}: got ${JSON.stringify(text)}, wanted a whole number`);
+  return Number(text);
+}
+
+/** Go's strconv.ParseBool, as far as clients use it. */
+export function isTrue(text: string | null): boolean {
+  return text === "true" || text === "1" || text === "True";
+}
