@@ -21,7 +21,12 @@ export function loadImageMaps(env: NodeJS.ProcessEnv, files: readonly string[]):
   const examples = join(import.meta.dirname, "..", "examples");
   const shipped = readdirSync(examples).map((example) => join(examples, example, "images.yaml"));
   const present = [own, ...shipped].filter((file) => existsSync(file));
-  return [...files, ...present].flatMap((file) => parseImageMap(readMap(file), file));
+  return [...files, ...present].flatMap((file) => {
+    const entries = parseImageMap(readMap(file), file);
+    const gone = entries.find(({ directory }) => directory !== undefined && !existsSync(directory));
+    if (gone === undefined) return entries;
+    throw new CliError("Failed", `Cannot use image map ${file}: ${gone.image}: no folder ${gone.directory ?? ""}`);
+  });
 }
 
 function readMap(file: string): string {
@@ -60,7 +65,6 @@ function parseEntry(entry: unknown, where: string, base: string): ImageMapEntry 
   if (directory !== undefined && typeof directory !== "string") return fail("directory", "a path");
   if (env !== undefined && !isEnvironment(env)) return fail("env", "names and values");
   const folder = directory === undefined ? undefined : resolve(base, directory);
-  if (folder !== undefined && !existsSync(folder)) return fail("directory", `a folder, ${folder} is not there`);
   return {
     image,
     command,
