@@ -45,7 +45,12 @@ export function qosClassOf(spec: PodSpec): string {
 
 /** What is wrong across the fields of a pod's spec. `path` is `spec` or `spec.template.spec`. */
 export function podSpecErrors(spec: PodSpec, path: string): FieldError[] {
+  // Started without its init containers a pod would be wrong, not only different.
+  const { initContainers } = spec as { readonly initContainers?: readonly unknown[] };
+  const refused =
+    (initContainers ?? []).length > 0 ? [forbidden(`${path}.initContainers`, "init containers are not supported")] : [];
   return [
+    ...refused,
     ...spec.containers.flatMap((container, index) => containerErrors(container, spec, `${path}.containers[${index}]`)),
     ...volumeErrors(spec, path),
   ];

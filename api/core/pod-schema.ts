@@ -95,7 +95,7 @@ const containerFields: Readonly<Record<string, Schema>> = {
   env: envSchema,
   envFrom: envFromSchema,
   resources: object(
-    { requests: resourceListSchema, limits: resourceListSchema, claims: unsupported() },
+    { requests: resourceListSchema, limits: { ...resourceListSchema, unsupported: true }, claims: unsupported() },
     { default: {} },
   ),
   resizePolicy: free(),
@@ -121,7 +121,7 @@ const containerFields: Readonly<Record<string, Schema>> = {
   terminationMessagePath: string({ default: "/dev/termination-log" }),
   terminationMessagePolicy: oneOf(["File", "FallbackToLogsOnError"], { default: "File" }),
   imagePullPolicy: oneOf(["Always", "IfNotPresent", "Never"]),
-  securityContext: free(),
+  securityContext: unsupported(),
   stdin: bool({ unsupported: true }),
   stdinOnce: bool(),
   tty: bool({ unsupported: true }),
@@ -147,7 +147,7 @@ const foreignVolumes = [
 const volumesSchema = list(
   object({
     name: string({ required: true, format: "dnsLabel" }),
-    emptyDir: object({ medium: string(), sizeLimit: quantity() }),
+    emptyDir: object({ medium: string(), sizeLimit: quantity({ unsupported: true }) }),
     configMap: object({
       name: string(),
       items: keyToPathSchema,
@@ -197,7 +197,7 @@ export const podSpecSchema: ObjectSchema = object(
     hostIPC: bool({ unsupported: true }),
     hostUsers: bool(),
     shareProcessNamespace: bool({ unsupported: true }),
-    securityContext: free({ default: {} }),
+    securityContext: free({ default: {}, unsupported: true }),
     imagePullSecrets: list(object({ name: string() }), { patchMergeKey: "name" }),
     hostname: string({ format: "dnsLabel" }),
     hostnameOverride: string({ unsupported: true }),

@@ -45,7 +45,12 @@ export const services: Kind<Service> = {
   schema: object({
     spec: object(
       {
-        type: oneOf(["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"], { default: "ClusterIP" }),
+        // Ports on the nodes are given out and not served yet.
+        type: oneOf(["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"], {
+          default: "ClusterIP",
+          unsupported: true,
+          honoured: ["ClusterIP", "ExternalName"],
+        }),
         selector: map(string({ format: "labelValue" }), { keyFormat: "qualifiedName", flat: true }),
         ports: list(
           object({
@@ -65,10 +70,10 @@ export const services: Kind<Service> = {
         externalName: string(),
         externalIPs: unsupported(),
         publishNotReadyAddresses: bool(),
-        sessionAffinity: oneOf(["None", "ClientIP"], { default: "None" }),
+        sessionAffinity: oneOf(["None", "ClientIP"], { default: "None", unsupported: true, honoured: ["None"] }),
         sessionAffinityConfig: object({ clientIP: object({ timeoutSeconds: int({ min: 1, max: 86_400 }) }) }),
-        internalTrafficPolicy: oneOf(["Cluster", "Local"]),
-        externalTrafficPolicy: oneOf(["Cluster", "Local"]),
+        internalTrafficPolicy: oneOf(["Cluster", "Local"], { unsupported: true, honoured: ["Cluster"] }),
+        externalTrafficPolicy: oneOf(["Cluster", "Local"], { unsupported: true, honoured: ["Cluster"] }),
         trafficDistribution: string({ unsupported: true }),
         allocateLoadBalancerNodePorts: bool({ unsupported: true }),
         healthCheckNodePort: int({ min: 0, max: 65_535, unsupported: true }),

@@ -267,8 +267,7 @@ test("readObject() fills in what Kubernetes fills in", () => {
 });
 
 test("readObject() accepts a published manifest's fields and names those that are not honoured", () => {
-  // The shape of Online Boutique's deployments: security contexts in silence, gRPC probes and init containers with a
-  // warning.
+  // The shape of Online Boutique's deployments.
   const spec = {
     serviceAccountName: "frontend",
     terminationGracePeriodSeconds: 5,
@@ -297,9 +296,34 @@ test("readObject() accepts a published manifest's fields and names those that ar
   assert.deepEqual(unknown, []);
   assert.deepEqual([...unsupported].sort(), [
     "spec.template.spec.containers[0].readinessProbe.grpc",
+    "spec.template.spec.containers[0].resources.limits",
+    "spec.template.spec.containers[0].securityContext",
     "spec.template.spec.initContainers",
+    "spec.template.spec.securityContext",
   ]);
-  assert.deepEqual(validateObject(kind, object), []);
+  // All but one may be passed over: without its init containers the pod would be wrong.
+  const [error, ...more] = validateObject(kind, object);
+  assert.deepEqual(
+    [error?.path, error?.message],
+    ["spec.template.spec.initContainers", "Forbidden: init containers are not supported"],
+  );
+  assert.deepEqual(more, []);
+});
+
+test("readObject() warns of the values that are not honoured, not of those that are", () => {
+  const kind = kindNamed("v1", "Service");
+  const read = (spec: object): readonly string[] =>
+    readObject(kind, {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "s" },
+      spec: { ports: [{ port: 80 }], ...spec },
+    }).unsupported;
+  assert.deepEqual(read({ type: "ClusterIP", sessionAffinity: "None", internalTrafficPolicy: "Cluster" }), []);
+  assert.deepEqual([...read({ type: "NodePort", sessionAffinity: "ClientIP" })].sort(), [
+    "spec.sessionAffinity",
+    "spec.type",
+  ]);
 });
 
 test("validateUpdate() keeps selectors and immutable data as they are", () => {

@@ -20,6 +20,8 @@ export interface FieldOptions {
   readonly patchStrategy?: "merge" | "replace";
   /** Known to Kubernetes, accepted and kept, not honoured: its use is reported as a warning. */
   readonly unsupported?: boolean;
+  /** The values of an otherwise unsupported field that are honoured after all. */
+  readonly honoured?: readonly JSONValue[];
 }
 
 export interface StringSchema extends FieldOptions {

@@ -62,7 +62,9 @@ function walkObject(schema: ObjectSchema, value: unknown, path: string, findings
     const childPath = path === "" ? name : `${path}.${name}`;
     if (field === undefined) add(findings.unknown, childPath);
     else if (child !== null) {
-      if (field.unsupported === true && !isZero(child)) add(findings.unsupported, childPath);
+      const isIgnored =
+        field.unsupported === true && !isZero(child) && field.honoured?.some((value) => value === child) !== true;
+      if (isIgnored) add(findings.unsupported, childPath);
       result[name] = walk(field, child, childPath, findings);
     }
   }
