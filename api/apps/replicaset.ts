@@ -19,6 +19,8 @@ export interface ReplicaSet extends KubeObject {
     readonly fullyLabeledReplicas?: number;
     readonly readyReplicas?: number;
     readonly availableReplicas?: number;
+    /** Pods on their way out: what a Recreate rollout waits for (KEP-3973). */
+    readonly terminatingReplicas?: number;
     readonly conditions?: readonly Condition[];
   };
 }

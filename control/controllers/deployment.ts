@@ -16,7 +16,6 @@ import { isEqual } from "#api/schema/read.ts";
 import { isAlreadyExists, isNotFound } from "#api/status.ts";
 import { type Context, type Controller, createQueue } from "./context.ts";
 import { OwnedIndex, lagMs } from "./owned.ts";
-import type { CountedStatus } from "./replicaset.ts";
 
 const hashLabel = "pod-template-hash";
 const revisionAnnotation = "deployment.kubernetes.io/revision";
@@ -86,7 +85,7 @@ export function planDeployment(deployment: Deployment, owned: readonly ReplicaSe
 
 /** Whether a ReplicaSet that is to have no pods has none: not even one that still ends, or one that it has not counted. */
 function isEmpty({ metadata, status }: ReplicaSet): boolean {
-  const { replicas = 0, terminatingReplicas = 0, observedGeneration = 0 } = (status ?? {}) as CountedStatus;
+  const { replicas = 0, terminatingReplicas = 0, observedGeneration = 0 } = status ?? {};
   return replicas === 0 && terminatingReplicas === 0 && observedGeneration >= (metadata.generation ?? 0);
 }
 

@@ -15,14 +15,11 @@ import { isNotFound } from "#api/status.ts";
 import { type Context, type Controller, createQueue } from "./context.ts";
 import { OwnedIndex, lagMs } from "./owned.ts";
 
-/** The status that this controller writes; `terminatingReplicas` says what a Recreate rollout waits for (KEP-3973). */
-export type CountedStatus = NonNullable<ReplicaSet["status"]> & { readonly terminatingReplicas?: number };
-
 export interface ReplicaSetPlan {
   /** Pods to create. */
   readonly create: number;
   readonly remove: readonly Pod[];
-  readonly status: CountedStatus;
+  readonly status: NonNullable<ReplicaSet["status"]>;
 }
 
 /** Pods created at a time; more when these have worked. A template that is refused then costs one request, not thousands. */
