@@ -23,7 +23,7 @@ function runOnce(view: ContainerView, startMs: number, runMs: number, exitCode =
   const running = { podUid: "u", name: view.name, attempt, startedAtMs: startMs };
   const finishedAtMs = startMs + runMs;
   const up = toRunning(toStarting(view), running, true);
-  return [toExited(up, running, { exitCode, finishedAtMs }), finishedAtMs];
+  return [toExited(up, { running, exit: { exitCode, finishedAtMs }, learnedAtMs: finishedAtMs }), finishedAtMs];
 }
 
 /** Delays before the restarts after runs of these lengths. */

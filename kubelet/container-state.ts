@@ -10,7 +10,7 @@
 import type { ContainerExit, RunningContainer } from "./runtime.ts";
 
 export type ContainerState =
-  /** Not started. `untilMs`: not before then. */
+  /** Not started. `untilMs`: not before then, by the monotonic clock. */
   | { readonly kind: "waiting"; readonly reason: string; readonly message: string; readonly untilMs: number }
   | { readonly kind: "starting" }
   | {
@@ -19,7 +19,13 @@ export type ContainerState =
       readonly ready: boolean;
       readonly stopping: boolean;
     }
-  | { readonly kind: "exited"; readonly running: RunningContainer; readonly exit: ContainerExit };
+  | {
+      readonly kind: "exited";
+      readonly running: RunningContainer;
+      readonly exit: ContainerExit;
+      /** When that was learned, by the monotonic clock: the exit's own time is the wall clock's, which can jump. */
+      readonly learnedAtMs: number;
+    };
 
 export interface ContainerView {
   readonly name: string;
@@ -59,7 +65,7 @@ export function isOver({ state }: ContainerView, policy: RestartPolicy): boolean
   return state.kind === "exited" && !mayRestart(policy, state.exit.exitCode);
 }
 
-/** Restarts that count: none when the run that has just ended was a long one. */
+/** Restarts that count: none when the run that has just ended was a long one, by its record. */
 function failuresOf({ state, failures }: ContainerView): number {
   const ranLong = state.kind === "exited" && state.exit.finishedAtMs - state.running.startedAtMs >= steadyMs;
   return ranLong ? 0 : failures;
@@ -77,6 +83,7 @@ export function backoffOf(view: ContainerView, policy: RestartPolicy): number | 
   return delayMs === 0 ? undefined : delayMs;
 }
 
+/** `nowMs` is the monotonic clock's. */
 export function nextAction(view: ContainerView, policy: RestartPolicy, nowMs: number): ContainerAction {
   const { state } = view;
   switch (state.kind) {
@@ -86,7 +93,7 @@ export function nextAction(view: ContainerView, policy: RestartPolicy, nowMs: nu
 
     case "exited": {
       if (!mayRestart(policy, state.exit.exitCode)) return { kind: "nothing" };
-      const untilMs = state.exit.finishedAtMs + restartDelayMs(failuresOf(view));
+      const untilMs = state.learnedAtMs + restartDelayMs(failuresOf(view));
       if (untilMs > nowMs) return { kind: "wait", untilMs };
       return { kind: "start", attempt: view.restarts + 1 };
     }
@@ -110,14 +117,22 @@ export function toRunning(view: ContainerView, running: RunningContainer, ready:
   return { ...view, state: { kind: "running", running, ready, stopping: false }, restarts: running.attempt };
 }
 
-/** Starting => Waiting: the start failed; again after the back-off. */
+/** Waiting => Waiting: says why it does. */
+export function toExplained(view: ContainerView, reason: string, message: string): ContainerView {
+  return view.state.kind === "waiting" ? { ...view, state: { ...view.state, reason, message } } : view;
+}
+
+/** Starting => Waiting: the start failed; again after the back-off. `nowMs` is the monotonic clock's. */
 export function toFailedStart(view: ContainerView, reason: string, message: string, nowMs: number): ContainerView {
   const failures = view.failures + 1;
   const untilMs = nowMs + restartDelayMs(failures);
   return { ...view, state: { kind: "waiting", reason, message, untilMs }, failures };
 }
 
-/** Running => Exited. */
-export function toExited(view: ContainerView, running: RunningContainer, exit: ContainerExit): ContainerView {
-  return { ...view, state: { kind: "exited", running, exit }, restarts: running.attempt };
+/** Running => Exited. `learnedAtMs` is the monotonic clock's. */
+export function toExited(
+  view: ContainerView,
+  { running, exit, learnedAtMs }: { running: RunningContainer; exit: ContainerExit; learnedAtMs: number },
+): ContainerView {
+  return { ...view, state: { kind: "exited", running, exit, learnedAtMs }, restarts: running.attempt };
 }

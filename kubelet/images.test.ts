@@ -48,7 +48,7 @@ describe("resolveImage()", () => {
     assert.throws(() => resolveImage("example.org/none:1", []), {
       code: "ErrImagePull",
       message:
-        'Cannot resolve image "example.org/none:1": no entry in the image map (add one to ~/.config/wherry/images.yaml, or pass --images)',
+        'Cannot resolve image "example.org/none:1": no entry in the image map (add one to ~/.config/wherry/images.yaml or pass --images, and start the cluster again)',
     });
   });
 

@@ -16,7 +16,7 @@ export function resolveImage(image: string, entries: readonly ImageMapEntry[]): 
   if (found !== undefined) return found;
   throw new KubeletError(
     "ErrImagePull",
-    `Cannot resolve image "${image}": no entry in the image map (add one to ~/.config/wherry/images.yaml, or pass --images)`,
+    `Cannot resolve image "${image}": no entry in the image map (add one to ~/.config/wherry/images.yaml or pass --images, and start the cluster again)`,
   );
 }
 

@@ -115,6 +115,7 @@ export class Kubelet {
       this.#workers.set(record.uid, worker);
       worker.adopt(record);
       if (pod === undefined) worker.objectRemoved();
+      else worker.update(pod);
     }
   }
 
@@ -161,8 +162,9 @@ export class Kubelet {
   }
 
   #report(worker: PodWorker): void {
-    const pod = this.#informer.list().find(({ metadata }) => metadata.uid === worker.uid);
-    if (pod === undefined || worker.isGone) return;
+    const pod = this.#informer.get(worker.key);
+    // Another pod may have the name by now.
+    if (pod?.metadata.uid !== worker.uid || worker.isGone) return;
     this.#statuses.want(pod, podStatus(pod, worker.view(), this.#options.clock.nowMs()));
   }
 

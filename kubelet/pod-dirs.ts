@@ -3,7 +3,7 @@
  *
  *   /run/wherry/<node>/pods/<uid>/pod.json              the pod's network
  *   /run/wherry/<node>/pods/<uid>/volumes/<name>/       volumes
- *   /run/wherry/<node>/pods/<uid>/containers/<name>/    start.sh, state.json, exit
+ *   /run/wherry/<node>/pods/<uid>/containers/<name>/    start.sh, env.json, state.json, exit
  *
  * /run is the cluster's own tmpfs: everything here goes with the cluster.
  */
@@ -17,6 +17,8 @@ export interface PodRecord {
   readonly uid: string;
   readonly podIP: string;
   readonly hasSidecar: boolean;
+  /** Network, sidecar and volumes are all there: containers may have been started. Before that nothing is sure. */
+  readonly furnished: boolean;
 }
 
 export class PodDirs {
@@ -47,12 +49,14 @@ export class PodDirs {
     writeWhole(join(this.podDir(record.uid), "pod.json"), JSON.stringify(record));
   }
 
+  read(uid: string): PodRecord | undefined {
+    const text = readOptional(join(this.podDir(uid), "pod.json"));
+    return text === undefined ? undefined : (JSON.parse(text) as PodRecord);
+  }
+
   /** Every pod that has a record. */
   records(): PodRecord[] {
-    return list(this.#root).flatMap((uid) => {
-      const text = readOptional(join(this.#root, uid, "pod.json"));
-      return text === undefined ? [] : [JSON.parse(text) as PodRecord];
-    });
+    return list(this.#root).flatMap((uid) => this.read(uid) ?? []);
   }
 
   remove(uid: string): void {

@@ -8,7 +8,7 @@
  * TCP to 15006; the sidecar's own connections carry a mark and pass.
  */
 
-/** The mark of the sidecar's own connections. Pods lack the capability to set one. */
+/** The mark of the sidecar's own connections. Pods can set none: they lack net_admin and net_raw. */
 export const sidecarMark = 1337;
 
 export const sidecarPorts = { outbound: 15_001, inbound: 15_006, admin: 15_000, metrics: 15_020 } as const;
@@ -49,6 +49,8 @@ export function planPodNetwork(network: PodNetwork): string {
     "BATCH",
     `nsenter --net=${netns} dash -e <<'INSIDE'`,
     "echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start",
+    // The one group that containers have may ping without net_raw.
+    "echo 0 0 >/proc/sys/net/ipv4/ping_group_range",
     "ip -batch - <<'BATCH'",
     "link set lo up",
     `addr add ${podIP}/32 dev eth0`,

@@ -1,5 +1,5 @@
 /**
- * The phases of a pod on its node. Type only; `pod-worker.ts` holds the transitions.
+ * The phases of a pod on its node; times are the monotonic clock's. Type only; `pod-worker.ts` holds the transitions.
  *
  *   Starting (network, sidecar, volumes) => Running (containers, probes, restarts)
  *     => Draining (deleted: out of the endpoints, still serving) => Stopping (TERM, then KILL) => Removing => Gone

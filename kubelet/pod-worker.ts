@@ -6,13 +6,14 @@
  * listens and end before it goes.
  */
 import type { Pod } from "#api/core/pod.ts";
-import type { Timer } from "#lib/clock.ts";
+import { keyOf, type ObjectKey } from "#api/meta.ts";
 import { messageOf } from "#lib/errors.ts";
 import {
   type ContainerView,
   createdContainer,
   nextAction,
   toExited,
+  toExplained,
   toFailedStart,
   toRunning,
   toStarting,
@@ -25,6 +26,7 @@ import { ProbeLoop } from "./probe-loop.ts";
 import type { ContainerExit, RunningContainer } from "./runtime.ts";
 import { containerSpec, furnish, makeNetwork, removeSandbox } from "./sandbox.ts";
 import type { PodView } from "./status.ts";
+import { StepTimer } from "./step-timer.ts";
 import type { WorkerDependencies } from "./worker-dependencies.ts";
 
 /** How long a pod that was ready serves on after its deletion, so that it leaves every proxy first, in ms. */
@@ -41,19 +43,23 @@ export class PodWorker {
   #podIP: string | undefined;
   #deleted = false;
   #graceMs: number | undefined;
-  #timer: Timer | undefined;
-  #dueAtMs = 0;
+  readonly #timer: StepTimer;
 
   constructor(pod: Pod, deps: WorkerDependencies) {
     this.#pod = pod;
     this.#uid = pod.metadata.uid ?? "";
     this.#deps = deps;
     this.#startedAtMs = deps.clock.nowMs();
+    this.#timer = new StepTimer(deps.clock, () => this.step());
     for (const { name } of pod.spec.containers) this.#containers.set(name, createdContainer(name));
   }
 
   get uid(): string {
     return this.#uid;
+  }
+
+  get key(): ObjectKey {
+    return keyOf(this.#pod);
   }
 
   get isGone(): boolean {
@@ -73,19 +79,23 @@ export class PodWorker {
     this.#end(0);
   }
 
-  /** Takes over network and containers that an earlier kubelet made. */
+  /**
+   * Takes over what an earlier kubelet made; `update` or `objectRemoved` must follow. A pod that it had not furnished
+   * has no containers, and is started from its network on.
+   */
   adopt(record: PodRecord): void {
+    if (!record.furnished) return;
     this.#podIP = record.podIP;
     this.#phase = { kind: "running" };
     for (const { container, exit } of this.#deps.runtime.adopt(this.#uid)) {
       // Without an object there is no list of containers: what runs must be ended all the same.
       const view = this.#containers.get(container.name) ?? createdContainer(container.name);
       const before = this.#pod.status?.containerStatuses?.find(({ name }) => name === container.name);
+      const { readinessProbe } = this.#pod.spec.containers.find(({ name }) => name === container.name) ?? {};
       // Ready before, ready now: the probe speaks up within its period if that has changed.
-      if (exit === undefined) this.#running(view, container, before?.ready === true);
-      else this.#containers.set(container.name, toExited(view, container, exit));
+      if (exit === undefined) this.#running(view, container, readinessProbe === undefined || before?.ready === true);
+      else this.#setExited(view, container, exit);
     }
-    this.step();
   }
 
   view(): PodView {
@@ -102,15 +112,14 @@ export class PodWorker {
 
   /** Does what is due now, and sets the timer for what is due next. */
   step(): void {
-    this.#timer?.cancel();
-    this.#timer = undefined;
-    const nowMs = this.#deps.clock.nowMs();
+    this.#timer.clear();
+    const nowMs = this.#deps.clock.monotonicMs();
     const phase = this.#phase;
     switch (phase.kind) {
       case "starting":
         if (phase.busy) break;
-        if (this.#deleted) return this.#remove();
-        if (phase.notBeforeMs > nowMs) this.#stepAt(phase.notBeforeMs);
+        if (this.#deleted) return void this.#remove();
+        if (phase.notBeforeMs > nowMs) this.#timer.at(phase.notBeforeMs);
         else void this.#start(phase.failures);
         break;
 
@@ -119,13 +128,13 @@ export class PodWorker {
         break;
 
       case "draining":
-        if (phase.untilMs > nowMs) this.#stepAt(phase.untilMs);
+        if (phase.untilMs > nowMs) this.#timer.at(phase.untilMs);
         else this.#stop(nowMs);
         break;
 
       case "stopping":
-        if (![...this.#containers.values()].some(isUp)) return this.#remove();
-        if (phase.killAtMs > nowMs) this.#stepAt(phase.killAtMs);
+        if (![...this.#containers.values()].some(isUp)) return void this.#remove();
+        if (phase.killAtMs > nowMs) this.#timer.at(phase.killAtMs);
         else if (!phase.killed) this.#kill();
         break;
 
@@ -136,27 +145,20 @@ export class PodWorker {
     this.#deps.changed(this);
   }
 
-  /** Steps again at `atMs`, or before when something else is due earlier. */
-  #stepAt(atMs: number): void {
-    if (this.#timer !== undefined && this.#dueAtMs <= atMs) return;
-    this.#timer?.cancel();
-    this.#dueAtMs = atMs;
-    this.#timer = this.#deps.clock.after(Math.max(1, atMs - this.#deps.clock.nowMs()), () => this.step());
-  }
-
-  // Starting => (Running | Starting later): the network, the sidecar, the volumes.
+  // Starting => (Running | Starting later). A network once made is kept: the sidecar listens in it.
   async #start(failures: number): Promise<void> {
     const { clock, log } = this.#deps;
     this.#phase = { kind: "starting", busy: true, notBeforeMs: 0, failures };
     try {
-      this.#podIP = await makeNetwork(this.#pod, this.#deps);
+      this.#podIP ??= await makeNetwork(this.#pod, this.#deps);
       await furnish(this.#pod, this.#podIP, this.#deps);
       this.#phase = { kind: "running" };
     } catch (error) {
       const delayMs = Math.min(500 * 2 ** failures, 30_000);
       log.warn("Pod cannot start", { pod: this.#pod.metadata.name, error: messageOf(error), delayMs });
       this.#explainAll(error);
-      this.#phase = { kind: "starting", busy: false, notBeforeMs: clock.nowMs() + delayMs, failures: failures + 1 };
+      const notBeforeMs = clock.monotonicMs() + delayMs;
+      this.#phase = { kind: "starting", busy: false, notBeforeMs, failures: failures + 1 };
     }
     if (this.#deleted && this.#phase.kind === "running") this.#phase = { kind: "draining", untilMs: 0 };
     this.step();
@@ -164,17 +166,14 @@ export class PodWorker {
 
   #explainAll(error: unknown): void {
     const reason = error instanceof KubeletError ? error.code : "FailedCreatePodSandBox";
-    const message = messageOf(error);
-    for (const [name, view] of this.#containers) {
-      if (view.state.kind === "waiting")
-        this.#containers.set(name, { ...view, state: { ...view.state, reason, message } });
-    }
+    for (const view of this.#containers.values())
+      this.#containers.set(view.name, toExplained(view, reason, messageOf(error)));
   }
 
   #stepContainer(view: ContainerView, nowMs: number): void {
     const action = nextAction(view, this.#pod.spec.restartPolicy ?? "Always", nowMs);
     if (action.kind === "wait") {
-      this.#stepAt(action.untilMs);
+      this.#timer.at(action.untilMs);
     } else if (action.kind === "start") {
       this.#containers.set(view.name, toStarting(view));
       void this.#startContainer(view.name, action.attempt);
@@ -192,10 +191,10 @@ export class PodWorker {
       this.#deps.log.info("Container started", { pod: this.#pod.metadata.name, container: name, attempt });
       if (this.#phase.kind === "stopping") this.#deps.runtime.signal(running, "SIGKILL");
     } catch (error) {
+      const { clock, log } = this.#deps;
       const reason = error instanceof KubeletError ? error.code : "CreateContainerError";
-      this.#containers.set(name, toFailedStart(view, reason, messageOf(error), this.#deps.clock.nowMs()));
-      const { name: pod } = this.#pod.metadata;
-      this.#deps.log.warn("Container cannot start", { pod, container: name, error: messageOf(error) });
+      this.#containers.set(name, toFailedStart(view, reason, messageOf(error), clock.monotonicMs()));
+      log.warn("Container cannot start", { pod: this.#pod.metadata.name, container: name, error: messageOf(error) });
     }
     this.step();
   }
@@ -242,11 +241,16 @@ export class PodWorker {
     this.#probes.get(running.name)?.stop();
     this.#probes.delete(running.name);
     if (view === undefined) return;
-    this.#containers.set(running.name, toExited(view, running, exit));
+    this.#setExited(view, running, exit);
     this.#deps.log.info("Container ended", { pod: this.#pod.metadata.name, container: running.name, ...exit });
     // First say that it is not ready, then see to the restart: endpoints must not wait for it.
     this.#deps.changed(this);
     this.step();
+  }
+
+  #setExited(view: ContainerView, running: RunningContainer, exit: ContainerExit): void {
+    const learnedAtMs = this.#deps.clock.monotonicMs();
+    this.#containers.set(view.name, toExited(view, { running, exit, learnedAtMs }));
   }
 
   #runningContainers(): RunningContainer[] {
@@ -256,13 +260,12 @@ export class PodWorker {
   // (Starting | Running | Draining) => Draining. A later, shorter grace period shortens what is left.
   #end(graceMs: number): void {
     this.#graceMs = Math.min(this.#graceMs ?? Infinity, graceMs);
-    if (this.#phase.kind === "stopping") {
-      const killAtMs = Math.min(this.#phase.killAtMs, this.#deps.clock.nowMs() + graceMs);
-      this.#phase = { ...this.#phase, killAtMs };
-    }
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (this.#phase.kind === "stopping")
+      this.#phase = { ...this.#phase, killAtMs: Math.min(this.#phase.killAtMs, nowMs + graceMs) };
     this.#deleted = true;
     const served = [...this.#containers.values()].some(({ state }) => state.kind === "running" && state.ready);
-    const drainedAtMs = this.#deps.clock.nowMs() + (served ? Math.min(drainMs, graceMs) : 0);
+    const drainedAtMs = nowMs + (served ? Math.min(drainMs, graceMs) : 0);
     if (this.#phase.kind === "running") this.#phase = { kind: "draining", untilMs: drainedAtMs };
     else if (this.#phase.kind === "draining")
       this.#phase = { kind: "draining", untilMs: Math.min(this.#phase.untilMs, drainedAtMs) };
@@ -283,13 +286,9 @@ export class PodWorker {
   }
 
   // Stopping => Removing => Gone.
-  #remove(): void {
+  async #remove(): Promise<void> {
     this.#phase = { kind: "removing" };
     this.#deps.changed(this);
-    void this.#tearDown();
-  }
-
-  async #tearDown(): Promise<void> {
     await removeSandbox(this.#pod, this.#deps);
     this.#phase = { kind: "gone" };
     this.#deps.gone(this, this.#pod);

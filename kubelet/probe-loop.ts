@@ -18,7 +18,7 @@ export interface ProbeListener {
 
 /** While not ready, readiness is looked at this often, so that a container that comes up serves soon, in ms. */
 const eagerMs = 100;
-/** For so long after the start, in ms. */
+/** For so long after the start, or after it was adopted, in ms. */
 const eagerForMs = 10_000;
 
 export class ProbeLoop {
@@ -26,6 +26,7 @@ export class ProbeLoop {
   readonly #deps: Pick<WorkerDependencies, "prober" | "clock" | "log">;
   readonly #listener: ProbeListener;
   readonly #timers = new Set<Timer>();
+  readonly #sinceMs: number;
   #stopped = false;
 
   constructor(
@@ -36,6 +37,7 @@ export class ProbeLoop {
     this.#target = target;
     this.#deps = deps;
     this.#listener = listener;
+    this.#sinceMs = deps.clock.monotonicMs();
   }
 
   /** `isReady`: what is known of it already, for a container that was adopted. */
@@ -78,7 +80,7 @@ export class ProbeLoop {
 
   /** Kubernetes probes once a period; a container that is just coming up is looked at more often. */
   #delayMs({ verdict }: ProbeState, periodMs: number, purpose: "readiness" | "liveness"): number {
-    const ageMs = this.#deps.clock.nowMs() - this.#target.running.startedAtMs;
+    const ageMs = this.#deps.clock.monotonicMs() - this.#sinceMs;
     const eager = purpose === "readiness" && verdict !== "passing" && ageMs < eagerForMs;
     return eager ? Math.min(eagerMs, periodMs) : periodMs;
   }

@@ -14,7 +14,9 @@ import type { Clock, Timer } from "#lib/clock.ts";
 import { signalProcess, startTicksOf } from "#lib/process.ts";
 import { KubeletError } from "./errors.ts";
 import { type PodDirs, readOptional, writeWhole } from "./pod-dirs.ts";
-import { dropPrivileges, planRootFileSystem, quote } from "./root-file-system.ts";
+import { quote } from "./mount-script.ts";
+import { type CarriedEnvironment, carryEnvironment } from "./carried-environment.ts";
+import { dropPrivileges, planRootFileSystem } from "./root-file-system.ts";
 import type { ContainerExit, ContainerSpec, ExecResult, RunningContainer, Runtime } from "./runtime.ts";
 
 /** What state.json says. */
@@ -30,7 +32,7 @@ interface ContainerRecord extends RunningContainer {
  */
 const init = [
   `trap 't=1; [ -z "$c" ] || kill -TERM $c 2>/dev/null' TERM`,
-  `"$@" & c=$!; [ -z "$t" ] || kill -TERM $c`,
+  `run "$@" & c=$!; [ -z "$t" ] || kill -TERM $c`,
   `while :; do wait $c; r=$?; kill -0 $c 2>/dev/null || exit $r; done`,
 ].join("\n");
 
@@ -64,6 +66,7 @@ export class ProcessRuntime implements Runtime {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     rmSync(join(dir, "exit"), { force: true });
     writeFileSync(join(dir, "start.sh"), startScript(spec), { mode: 0o600 });
+    writeWhole(join(dir, "env.json"), JSON.stringify(spec.env));
     const pid = this.#spawn(spec, dir);
     const startTicks = startTicksOf(pid);
     if (startTicks === undefined) throw new KubeletError("RunContainerError", "Cannot run container: it ended at once");
@@ -84,7 +87,7 @@ export class ProcessRuntime implements Runtime {
       const child = spawn("/bin/dash", ["-c", keepExit, join(dir, "exit"), ...inside], {
         detached: true,
         cwd: "/",
-        env: { ...spec.env, WHERRY_CLUSTER: process.env["WHERRY_CLUSTER"] ?? "" },
+        env: carry(spec.env).env,
         stdio: ["ignore", logFd, logFd],
       });
       child.on("error", () => undefined); // A pid of undefined says it below.
@@ -145,12 +148,16 @@ export class ProcessRuntime implements Runtime {
   async exec(container: RunningContainer, command: readonly string[], timeoutMs: number): Promise<ExecResult> {
     const record = this.#record(container.podUid, container.name);
     const init = record === undefined ? undefined : containerInit(record.pid);
-    if (init === undefined) return { exitCode: 126, output: "container is not running" };
+    const kept = readOptional(join(this.#dirs.containerDir(container.podUid, container.name), "env.json"));
+    if (init === undefined || kept === undefined) return { exitCode: 126, output: "container is not running" };
+    const { env, runFunction } = carry(JSON.parse(kept) as ContainerSpec["env"]);
+    const inside = [...dropPrivileges, "/bin/dash", "-c", `${runFunction}\nrun "$@"`, "exec", ...command];
     // The working folder is that of pid 1: a path given here would be opened outside and lead out of the root.
     const enter = ["-t", String(init), "--mount", "--uts", "--pid", "--net", "--root", "--wd", "--"];
     // A process group of its own: nsenter forks, and what it started must go with it when the time is up.
-    const child = spawn("nsenter", [...enter, ...dropPrivileges, ...command], {
+    const child = spawn("nsenter", [...enter, ...inside], {
       detached: true,
+      env,
       stdio: ["ignore", "pipe", "pipe"],
     });
     return new Promise((resolve) => {
@@ -196,8 +203,13 @@ function lost(clock: Clock): ContainerExit {
   return { exitCode: 137, finishedAtMs: clock.nowMs() };
 }
 
-function startScript({ root, command }: ContainerSpec): string {
-  const run = [...dropPrivileges, "/bin/dash", "-c", init, "init", ...command].map(quote).join(" ");
+function carry(env: ContainerSpec["env"]): CarriedEnvironment {
+  return carryEnvironment(env, process.env["WHERRY_CLUSTER"] ?? "");
+}
+
+function startScript({ root, command, env }: ContainerSpec): string {
+  const program = `${carry(env).runFunction}\n${init}`;
+  const run = [...dropPrivileges, "/bin/dash", "-c", program, "init", ...command].map(quote).join(" ");
   return `exec 2>&3 3>&-\nset -e\n${planRootFileSystem(root)}\nset +e\nexec ${run}\n`;
 }
 

@@ -1,12 +1,16 @@
 /**
  * A container's root file system as a shell script. Pure; runs in the container's own mount and pid namespaces.
  *
- *   tmpfs ◀─ /usr of the host (read-only), links, /dev, /sys, new /proc, a small /etc, image directory at /app,
+ *   tmpfs ◀─ /usr of the host (read-only), links, own /dev, /proc and /sys, a small /etc, image directory at /app,
  *            the pinned Node at /opt/node/bin, volumes ─▶ pivot_root ─▶ the host's file system is out of reach
  *
+ * Invariant: of the host's files nothing is writable inside, also when the cluster is run by root, whose containers own
+ * the host's files.
  * Overlay mounts over / are refused without privileges; this is not.
  */
 import { join } from "node:path";
+import { kernelFileSystemLines } from "./kernel-file-systems.ts";
+import { mountFunctions, quote } from "./mount-script.ts";
 
 export interface Mount {
   /** Absolute path outside; a file or a folder. */
@@ -14,6 +18,8 @@ export interface Mount {
   /** Absolute path inside. */
   readonly target: string;
   readonly readOnly: boolean;
+  /** The folder that `source` must lie in when its links are resolved; absent for what no container can write to. */
+  readonly within?: string;
 }
 
 export interface RootFileSystem {
@@ -31,8 +37,11 @@ export interface RootFileSystem {
 /** PATH of every container that does not set its own. */
 export const containerPath = "/opt/node/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** Capabilities that a container keeps: those of Docker's default set that a program may need; none that touches networks or mounts. */
-const capabilities = "-all,+chown,+dac_override,+fowner,+kill,+net_bind_service,+net_raw,+setuid,+setgid";
+/**
+ * Capabilities that a container keeps: those of Docker's default set that a program may need; none that touches
+ * networks or mounts. Not net_raw: since Linux 5.17 it suffices for SO_MARK, by which a pod could pass its sidecar by.
+ */
+const capabilities = "-all,+chown,+dac_override,+fowner,+kill,+net_bind_service,+setuid,+setgid";
 
 /** Drops privileges for good: the command that runs what follows it without them. */
 export const dropPrivileges: readonly string[] = [
@@ -42,23 +51,18 @@ export const dropPrivileges: readonly string[] = [
   "--no-new-privs",
 ];
 
-/** Text as one word for the shell. */
-export function quote(text: string): string {
-  return `'${text.replaceAll("'", `'\\''`)}'`;
-}
-
 function heredoc(file: string, lines: readonly string[]): string {
   return [`cat >${file} <<'END_OF_FILE'`, ...lines, "END_OF_FILE"].join("\n");
 }
 
-/** A mount of a file needs a file to be mounted on, one of a folder a folder. */
-function bindLines({ source, target, readOnly }: Mount): string[] {
-  const [from, to] = [quote(source), quote(`.${target}`)];
-  return [
-    `if [ -d ${from} ]; then mkdir -p ${to}; else mkdir -p "$(dirname ${to})"; touch ${to}; fi`,
-    `mount --rbind ${from} ${to}`,
-    ...(readOnly ? [`mount -o remount,bind,ro ${to}`] : []),
+function bindLine({ source, target, readOnly, within }: Mount): string {
+  const words = [
+    quote(source),
+    quote(target),
+    readOnly ? "ro" : "rw",
+    ...(within === undefined ? [] : [quote(within)]),
   ];
+  return `bind ${words.join(" ")}`;
 }
 
 function etcLines({ hostname, podIP, namespace, nameserver }: RootFileSystem): string[] {
@@ -76,7 +80,12 @@ function etcLines({ hostname, podIP, namespace, nameserver }: RootFileSystem): s
     heredoc("etc/hostname", [hostname]),
     // The dynamic linker, Debian's alternatives, time zones and trusted certificates come from the host.
     "for f in ld.so.cache localtime services protocols; do if [ -e /etc/$f ]; then cp -L /etc/$f etc/$f; fi; done",
-    "for d in alternatives ssl ca-certificates ld.so.conf.d; do if [ -d /etc/$d ]; then mkdir etc/$d; mount --rbind /etc/$d etc/$d; fi; done",
+    "for d in alternatives ssl ca-certificates ld.so.conf.d; do",
+    "  if [ -d /etc/$d ]; then mkdir etc/$d; mount --rbind /etc/$d etc/$d; fi",
+    "done",
+    // The host's private keys are no business of a container's.
+    "if [ -d etc/ssl/private ]; then mount -t tmpfs -o nosuid,nodev,noexec,size=4k none etc/ssl/private; fi",
+    'read_only "$PWD/etc"',
   ];
 }
 
@@ -86,24 +95,27 @@ export function planRootFileSystem(root: RootFileSystem): string {
   const workingDir = join("/", root.workingDir);
   const image = imageDirectory === undefined ? [] : [{ source: imageDirectory, target: "/app", readOnly: true }];
   return [
+    mountFunctions,
     "mkdir -p /run/wherry/root",
     "mount -t tmpfs -o mode=755,size=256m root /run/wherry/root",
     "cd /run/wherry/root",
     "mkdir usr dev sys proc tmp run var var/tmp opt root home old",
     "chmod 1777 tmp var/tmp",
+    ": >staged",
     "mount --rbind /usr usr",
-    "mount -o remount,bind,ro usr",
+    'read_only "$PWD/usr"',
     "for d in bin sbin lib lib32 lib64 libx32; do if [ -e /$d ]; then cp -a --no-preserve=ownership /$d $d; fi; done",
-    "mount --rbind /dev dev",
-    "mount --rbind /sys sys",
-    "mount -t proc proc proc",
+    ...kernelFileSystemLines,
     ...etcLines(root),
-    ...[{ source: nodeBinary, target: "/opt/node/bin/node", readOnly: true }, ...image, ...mounts].flatMap(bindLines),
+    ...[{ source: nodeBinary, target: "/opt/node/bin/node", readOnly: true }, ...image, ...mounts].map(bindLine),
     `hostname ${quote(hostname)}`,
-    `mkdir -p ${quote(`.${workingDir}`)}`,
+    "rm staged",
     "pivot_root . old",
-    `cd ${quote(workingDir)}`,
+    "cd /",
     "umount -l /old",
     "rmdir /old",
+    // Only now: a link in a volume can lead no further than the root.
+    `mkdir -p ${quote(workingDir)}`,
+    `cd ${quote(workingDir)}`,
   ].join("\n");
 }

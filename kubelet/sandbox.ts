@@ -4,8 +4,8 @@
  *   Pod ─▶ makeNetwork ─▶ furnish (sidecar, volumes) ─▶ containers …  removeSandbox undoes it
  *
  * Invariant: the record is on disk before anything is made, so that a successor can remove what an interrupted run
- * left. The interception rules are there before the sidecar listens and both before any container: nothing passes it
- * by.
+ * left, and says `furnished` only once everything is. The interception rules are there before the sidecar listens and
+ * both before any container: nothing passes it by.
  */
 import type { Container, Pod } from "#api/core/pod.ts";
 import { sidecarStatusAnnotation } from "#api/core/pod.ts";
@@ -15,6 +15,7 @@ import type { SidecarSpec } from "#api/wire/sidecar.ts";
 import { messageOf } from "#lib/errors.ts";
 import { resolveEnvironment } from "./environment.ts";
 import { resolveImage } from "./images.ts";
+import type { PodRecord } from "./pod-dirs.ts";
 import { netnsPath, planPodNetwork, removePodNetwork } from "./pod-network.ts";
 import type { ContainerSpec } from "./runtime.ts";
 import { makeVolumes, planMounts } from "./volumes.ts";
@@ -23,31 +24,41 @@ import type { WorkerDependencies } from "./worker-dependencies.ts";
 /** How long its sidecar may take for what is in flight once the containers have ended, in ms. */
 const sidecarDrainMs = 1000;
 
-/** Makes the network of a pod, or makes it anew over one that an interrupted run left. Resolves with its address. */
+/**
+ * Makes the network of a pod, or makes it anew over one that an interrupted run left; then a sidecar goes first, for it
+ * would go on listening in a network that nothing reaches any more. Resolves with the pod's address.
+ */
 export async function makeNetwork(pod: Pod, deps: WorkerDependencies): Promise<string> {
-  const { addresses, dirs, runScript } = deps;
-  const { namespace = "default", name, uid = "" } = pod.metadata;
+  const { addresses, dirs, runScript, sidecars } = deps;
+  const { uid = "" } = pod.metadata;
+  if (dirs.read(uid)?.hasSidecar === true) await sidecars.remove(uid, 0);
   const podIP = addresses.allocate(uid);
   const spec = sidecarSpec(pod, podIP);
-  dirs.write({ namespace, name, uid, podIP, hasSidecar: spec !== undefined });
+  dirs.write(recordOf(pod, podIP, false));
   const injected = spec !== undefined && spec.gateway === undefined;
   await runScript(planPodNetwork({ podUid: uid, podIP, gatewayIP: addresses.gatewayIP, injected }));
   return podIP;
 }
 
-/** What needs the network: the sidecar, which listens when this resolves, and the volumes. */
+/** What needs the network: the sidecar, which listens when this resolves, and the volumes. Can be repeated. */
 export async function furnish(pod: Pod, podIP: string, deps: WorkerDependencies): Promise<void> {
   const { dirs, sidecars, references } = deps;
   const spec = sidecarSpec(pod, podIP);
   if (spec !== undefined) await sidecars.add(spec);
   await makeVolumes(pod, dirs, references);
+  dirs.write(recordOf(pod, podIP, true));
+}
+
+function recordOf(pod: Pod, podIP: string, furnished: boolean): PodRecord {
+  const { namespace = "default", name, uid = "" } = pod.metadata;
+  return { namespace, name, uid, podIP, hasSidecar: sidecarSpec(pod, podIP) !== undefined, furnished };
 }
 
 /** Removes everything of a pod from the node. What cannot be removed is logged: it must not keep the object. */
 export async function removeSandbox(pod: Pod, deps: WorkerDependencies): Promise<void> {
   const { sidecars, runScript, dirs, runtime, addresses, log } = deps;
   const { name, uid = "" } = pod.metadata;
-  const record = dirs.records().find((candidate) => candidate.uid === uid);
+  const record = dirs.read(uid);
   try {
     if (record?.hasSidecar === true) await sidecars.remove(uid, sidecarDrainMs);
   } catch (error) {

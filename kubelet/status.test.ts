@@ -9,7 +9,7 @@ const startMs = Date.UTC(2026, 0, 1);
 const running = { podUid: "u1", name: "web", attempt: 0, startedAtMs: startMs };
 const up = (ready: boolean): ContainerState => ({ kind: "running", running, ready, stopping: false });
 const ended = (exitCode: number): ContainerState => {
-  return { kind: "exited", running, exit: { exitCode, finishedAtMs: startMs + 1000 } };
+  return { kind: "exited", running, exit: { exitCode, finishedAtMs: startMs + 1000 }, learnedAtMs: 0 };
 };
 const waiting: ContainerState = createdContainer("web").state;
 

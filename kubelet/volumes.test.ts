@@ -107,9 +107,9 @@ describe("planMounts()", () => {
       { name: "conf", mountPath: "../../etc/conf" },
     );
     assert.deepEqual(planMounts(pod, container, dirs), [
-      { source: dirOf(pod, "data"), target: "/data", readOnly: false },
-      { source: dirOf(pod, "data"), target: "/ro", readOnly: true },
-      { source: dirOf(pod, "conf"), target: "/etc/conf", readOnly: true },
+      { source: dirOf(pod, "data"), target: "/data", readOnly: false, within: dirOf(pod, "data") },
+      { source: dirOf(pod, "data"), target: "/ro", readOnly: true, within: dirOf(pod, "data") },
+      { source: dirOf(pod, "conf"), target: "/etc/conf", readOnly: true, within: dirOf(pod, "conf") },
     ]);
   });
 

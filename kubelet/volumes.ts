@@ -4,7 +4,7 @@
  * Files of ConfigMaps and Secrets are written when the pod starts; later changes of the object do not reach them.
  * Every folder is on the cluster's tmpfs, so secrets never touch a disk.
  */
-import { chmodSync, lstatSync, mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, lstatSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import type { Container, KeyToPath, Pod, Volume } from "#api/core/pod.ts";
 import { KubeletError } from "./errors.ts";
@@ -21,6 +21,8 @@ export async function makeVolumes(pod: Pod, dirs: PodDirs, references: Reference
     const projected = await projectedFiles(pod, volume, references);
     for (const { path, bytes, mode } of projected) {
       mkdirSync(dirname(join(dir, path)), { recursive: true });
+      // A start that is tried again finds files that nobody may write.
+      rmSync(join(dir, path), { force: true });
       writeFileSync(join(dir, path), bytes, { mode });
       chmodSync(join(dir, path), mode); // Exactly, whatever the umask.
     }
@@ -89,15 +91,17 @@ export function planMounts(pod: Pod, container: Container, dirs: PodDirs): Mount
     }
     const dir = dirs.volumeDir(pod.metadata.uid ?? "", mount.name);
     const source = mount.subPath === undefined ? dir : subPath(dir, mount.subPath, volume);
+    // Checked again where it is mounted: what a path leads to may have changed by then.
     const readOnly = mount.readOnly === true || volume.configMap !== undefined || volume.secret !== undefined;
     // Always absolute and without "..": a relative one counts from the root, as with other runtimes.
-    return { source, target: join("/", mount.mountPath), readOnly };
+    return { source, target: join("/", mount.mountPath), readOnly, within: dir };
   });
 }
 
 /**
  * A file or folder of a volume; made where it is a folder of an emptyDir that is not there.
  * A container can put links into an emptyDir: none is followed, for it would lead out of the volume (CVE-2017-1002101).
+ * A link swapped in while this runs can still make it create empty folders elsewhere; `mount-script.ts` mounts none.
  */
 function subPath(dir: string, path: string, volume: Volume): string {
   let at = dir;

@@ -11,6 +11,8 @@ import { describe, it } from "node:test";
 const suite = join(import.meta.dirname, "suite.ts");
 const marker = `kubelet-netns-${process.pid}`;
 
+const locked = 'mount -t tmpfs -o nosuid,nodev,noexec locked /mnt; exec "$@"';
+
 /** PATH with the folders of administrators' programs, and no trace of the test runner that runs this file. */
 function environment(): NodeJS.ProcessEnv {
   const { NODE_TEST_CONTEXT: _context, NODE_OPTIONS: _options, ...rest } = process.env;
@@ -19,18 +21,10 @@ function environment(): NodeJS.ProcessEnv {
 
 function inNamespaces(script: string): { status: number | null; output: string } {
   const unshare = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child"];
-  const command = [
-    "--pdeathsig",
-    "KILL",
-    ...unshare,
-    "--mount-proc",
-    "dash",
-    "-c",
-    script,
-    "dash",
-    process.execPath,
-    suite,
-  ];
+  // The outer user namespace has a mount at /mnt whose flags are locked for the inner one, as a host's are.
+  const outer = ["unshare", "--user", "--map-root-user", "--mount", "dash", "-ec", locked, "dash"];
+  const command = ["--pdeathsig", "KILL", ...outer, ...unshare, "--mount-proc"];
+  command.push("dash", "-c", script, "dash", process.execPath, suite);
   const done = spawnSync("setpriv", command, { env: environment(), encoding: "utf8", timeout: 60_000 });
   return { status: done.status, output: `${done.stdout}${done.stderr}${done.error?.message ?? ""}` };
 }

@@ -2,73 +2,21 @@
  * ProcessRuntime, pod networks and probes on the real kernel. Run by namespaces.test.ts, inside its namespaces.
  */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import type { Container, Probe } from "#api/core/pod.ts";
 import { realClock } from "#lib/clock.ts";
-import { PodDirs } from "../../../kubelet/pod-dirs.ts";
 import { netnsPath, planPodNetwork, removePodNetwork } from "../../../kubelet/pod-network.ts";
 import { createProber } from "../../../kubelet/prober.ts";
-import { ProcessRuntime } from "../../../kubelet/process-runtime.ts";
-import type { ContainerExit, RunningContainer } from "../../../kubelet/runtime.ts";
+import { dirs, ended, kill, logOf, newRuntime, run, runtime, says, shell, start } from "./containers.ts";
+import "./isolation.ts";
 
-const dirs = new PodDirs("/run/wherry/pods");
-const logDir = "/run/wherry/logs";
-const newRuntime = (): ProcessRuntime => new ProcessRuntime(dirs, logDir, realClock);
-const runtime = newRuntime();
 const pods = [
   { podUid: "one", podIP: "10.244.1.2" },
   { podUid: "two", podIP: "10.244.1.3" },
 ];
 
-const shell = (script: string): string => execFileSync("dash", ["-e"], { input: script, encoding: "utf8" });
-
-let names = 0;
-/** Starts a program in a pod, under a name of its own. */
-async function start(command: readonly string[], podUid = "one"): Promise<RunningContainer> {
-  names += 1;
-  const name = `c${names}`;
-  const env = { PATH: "/opt/node/bin:/usr/sbin:/usr/bin:/sbin:/bin", GREETING: "hello" };
-  const root = {
-    hostname: "web-1",
-    podIP: "10.244.1.2",
-    namespace: "shop",
-    nameserver: "10.96.0.10",
-    nodeBinary: process.execPath,
-    imageDirectory: undefined,
-    mounts: [{ source: "/run/wherry/shared", target: "/data", readOnly: false }],
-    workingDir: "/work",
-  };
-  return runtime.start({ podUid, name, attempt: 0, command, env, root, netnsPath: netnsPath(podUid) });
-}
-
-const ended = (container: RunningContainer, by = runtime): Promise<ContainerExit> =>
-  new Promise((resolve) => by.onExit(container, resolve));
-
-const logOf = ({ podUid, name }: RunningContainer): string => readFileSync(runtime.logFile(podUid, name), "utf8");
-
-/** Runs a shell script in a container to its end. */
-async function run(script: string): Promise<{ exitCode: number; output: string }> {
-  const container = await start(["sh", "-c", script]);
-  const { exitCode } = await ended(container);
-  return { exitCode, output: logOf(container) };
-}
-
 const listRoot = async (): Promise<string> => (await run("ls /")).output;
-
-/** Waits until a container's log holds `text`: what it prints when it is up. */
-async function says(container: RunningContainer, text: string): Promise<void> {
-  for (let tries = 0; !logOf(container).includes(text); tries += 1) {
-    assert.ok(tries < 500, `no ${text} in: ${logOf(container)}`);
-    await realClock.sleep(20);
-  }
-}
-
-async function kill(container: RunningContainer): Promise<ContainerExit> {
-  runtime.signal(container, "SIGKILL");
-  return ended(container);
-}
 
 before(() => {
   for (const dir of ["/run/netns", "/run/wherry/shared"]) mkdirSync(dir, { recursive: true });
@@ -85,9 +33,7 @@ after(() => {
 
 describe("ProcessRuntime", () => {
   it("gives a container a root, a working folder, a host name and DNS of its own", async () => {
-    const { exitCode, output } = await run(
-      "pwd; hostname; cat /etc/resolv.conf; ls /; echo $GREETING; ps=1; echo pid $$",
-    );
+    const { exitCode, output } = await run("pwd; hostname; cat /etc/resolv.conf; ls /; echo $GREETING");
     assert.equal(exitCode, 0, output);
     const wanted = ["/work", "web-1", "nameserver 10.96.0.10", "search shop.svc.cluster.local", "data", "hello"];
     for (const text of wanted) assert.ok(output.includes(text), `${text} in ${output}`);
@@ -165,8 +111,8 @@ describe("ProcessRuntime", () => {
   });
 
   it("hands its containers to a successor, with the ends that happened in between", async () => {
-    const lives = await start(["sh", "-c", "echo up; sleep 60"], "two");
-    const dies = await start(["sh", "-c", "exit 9"], "two");
+    const lives = await start(["sh", "-c", "echo up; sleep 60"], { podUid: "two" });
+    const dies = await start(["sh", "-c", "exit 9"], { podUid: "two" });
     await Promise.all([says(lives, "up"), ended(dies)]);
     const successor = newRuntime();
     const found = new Map(successor.adopt("two").map(({ container, exit }) => [container.name, exit]));
@@ -234,7 +180,7 @@ describe("pod network", () => {
 
   it("reaches a pod by way of the node from another pod", async () => {
     shell("nsenter --net=/run/netns/pod-two nft delete table ip wherry-sidecar");
-    const container = await start(["node", "-e", server], "two");
+    const container = await start(["node", "-e", server], { podUid: "two" });
     await says(container, "up");
     const client = await start(["node", "-e", "fetch('http://10.244.1.3:8080/ok').then(r=>console.log(r.status))"]);
     assert.equal((await ended(client)).exitCode, 0, logOf(client));
