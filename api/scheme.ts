@@ -23,6 +23,7 @@ import { gatewayClasses, gateways } from "./gateway/gateway.ts";
 import { httpRoutes } from "./gateway/httproute.ts";
 import { apiVersionOf, type KindRef } from "./kind.ts";
 import { ingresses } from "./networking/ingress.ts";
+import { ingressClasses } from "./networking/ingress-class.ts";
 import { podDisruptionBudgets } from "./policy/poddisruptionbudget.ts";
 import type { Kind } from "./schema/kind.ts";
 
@@ -44,6 +45,7 @@ export const kinds: readonly Kind[] = [
   jobs,
   leases,
   ingresses,
+  ingressClasses,
   podDisruptionBudgets,
   endpointSlices,
   gatewayClasses,

@@ -5,6 +5,8 @@
  */
 import { Agent, type Dispatcher, request } from "undici";
 import { CodedError } from "#lib/errors.ts";
+import type { TokenRequest } from "../authentication/token-request.ts";
+import { serviceAccounts } from "../core/service-account.ts";
 import { type KindRef, apiVersionOf, collectionPath } from "../kind.ts";
 import type { KubeList, KubeObject, ObjectKey } from "../meta.ts";
 import { keyOf } from "../meta.ts";
@@ -86,6 +88,11 @@ export class HttpKubeClient implements KubeClient {
 
   delete<T extends KubeObject>(kind: KindRef<T>, key: ObjectKey, options: DeleteOptions = {}): Promise<T> {
     return this.#json("DELETE", objectPath(kind, key), {}, { kind: "DeleteOptions", apiVersion: "v1", ...options });
+  }
+
+  /** A token for a ServiceAccount. */
+  createToken(serviceAccount: ObjectKey, request: TokenRequest): Promise<TokenRequest> {
+    return this.#json("POST", `${objectPath(serviceAccounts, serviceAccount)}/token`, {}, request);
   }
 
   /** A GET whose answer is a stream of bytes: pod logs. */

@@ -1,4 +1,4 @@
-/** Ingress: HTTP routes from outside to Services. Stored and shown. */
+/** Ingress: HTTP routes from outside to Services, served by a Gateway (control/snapshot/ingress.ts). */
 import type { KubeObject } from "../meta.ts";
 import { type FieldError, forbidden, invalidValue, requiredError } from "../schema/field-error.ts";
 import type { Kind } from "../schema/kind.ts";
@@ -54,7 +54,7 @@ export const ingresses: Kind<Ingress> = {
       {
         ingressClassName: string({ format: "dnsSubdomain" }),
         defaultBackend: object(backendFields),
-        tls: list(object({ hosts: list(string()), secretName: string() })),
+        tls: list(object({ hosts: list(string()), secretName: string() }), { unsupported: true }),
         rules: list(
           object({
             host: string({ format: "hostname" }),

@@ -12,6 +12,7 @@ import { type EndpointSlice, endpointSlices, serviceNameLabel } from "#api/disco
 import { type GatewayClass, gatewayClasses, gatewayController } from "#api/gateway/gateway.ts";
 import type { KindRef } from "#api/kind.ts";
 import { type KubeObject, keyOf } from "#api/meta.ts";
+import { type IngressClass, ingressClasses, ingressController } from "#api/networking/ingress-class.ts";
 import { isEqual } from "#api/schema/read.ts";
 import { isAlreadyExists } from "#api/status.ts";
 
@@ -30,6 +31,7 @@ export async function bootstrap(client: KubeClient, config: BootstrapConfig): Pr
   await ensure(client, services, kubernetesService(config.kubernetesIP ?? "10.96.0.1"));
   await ensureEndpoints(client, kubernetesEndpoints(config));
   await ensure(client, gatewayClasses, gatewayClass);
+  await ensure(client, ingressClasses, ingressClass);
 }
 
 async function ensure<T extends KubeObject>(client: KubeClient, kind: KindRef<T>, object: T): Promise<void> {
@@ -79,4 +81,12 @@ const gatewayClass: GatewayClass = {
   kind: "GatewayClass",
   metadata: { name: "wherry" },
   spec: { controllerName: gatewayController, description: "Gateways served by Wherry's own proxy" },
+};
+
+/** Ours is the default: an Ingress that names no class is served. */
+const ingressClass: IngressClass = {
+  apiVersion: "networking.k8s.io/v1",
+  kind: "IngressClass",
+  metadata: { name: "wherry", annotations: { "ingressclass.kubernetes.io/is-default-class": "true" } },
+  spec: { controller: ingressController },
 };

@@ -16,6 +16,8 @@ import { type Service, services } from "#api/core/service.ts";
 import { type EndpointSlice, endpointSlices } from "#api/discovery/endpointslice.ts";
 import { type Gateway, type GatewayClass, gatewayClasses, gateways } from "#api/gateway/gateway.ts";
 import { type HTTPRoute, httpRoutes } from "#api/gateway/httproute.ts";
+import { type Ingress, ingresses } from "#api/networking/ingress.ts";
+import { type IngressClass, ingressClasses } from "#api/networking/ingress-class.ts";
 import type { Clock } from "#lib/clock.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
@@ -40,6 +42,8 @@ export interface Informers {
   readonly gatewayClasses: Informer<GatewayClass>;
   readonly gateways: Informer<Gateway>;
   readonly httpRoutes: Informer<HTTPRoute>;
+  readonly ingressClasses: Informer<IngressClass>;
+  readonly ingresses: Informer<Ingress>;
 }
 
 export interface Context extends Environment {
@@ -59,6 +63,8 @@ export function createInformers(environment: Environment): Informers {
     gatewayClasses: new Informer(gatewayClasses, environment),
     gateways: new Informer(gateways, environment),
     httpRoutes: new Informer(httpRoutes, environment),
+    ingressClasses: new Informer(ingressClasses, environment),
+    ingresses: new Informer(ingresses, environment),
   };
 }
 

@@ -12,6 +12,7 @@ import { createDeploymentController } from "./deployment.ts";
 import { createEndpointSliceController } from "./endpointslice.ts";
 import { createGarbageCollector } from "./garbage-collector.ts";
 import { createGatewayController } from "./gateway.ts";
+import { createIngressController } from "./ingress.ts";
 import { createNamespaceController } from "./namespace.ts";
 import { createReplicaSetController } from "./replicaset.ts";
 
@@ -36,6 +37,7 @@ export async function startControllers(options: ControllersOptions, signal: Abor
     createScheduler(context, { bind }),
     createEndpointSliceController(context),
     createGatewayController(context, { objects }),
+    createIngressController(context),
     createGarbageCollector(context),
   ];
   for (const informer of Object.values(informers)) void informer.run(signal);

@@ -21,7 +21,8 @@ import { ManualClock, realClock } from "#lib/clock.ts";
 import { silentLogger } from "#lib/log.ts";
 import { seededRandom } from "#lib/random.ts";
 import { backend, bookinfo, fill, httpRoute, service } from "../snapshot/fixture.ts";
-import { Snapshot, snapshotKinds } from "../snapshot/index.ts";
+import { Snapshot } from "../snapshot/index.ts";
+import { snapshotKinds } from "../snapshot/kinds.ts";
 import { createPushServer, type PushServer } from "./server.ts";
 
 const reviewsRoute = "reviews.default.svc.cluster.local:9080";

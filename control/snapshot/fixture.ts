@@ -8,7 +8,8 @@ import { gatewayClasses, gatewayController, gateways, type Gateway, type Gateway
 import { httpRoutes, type HTTPBackendRef, type HTTPRoute, type HTTPRouteRule } from "#api/gateway/httproute.ts";
 import type { KindRef } from "#api/kind.ts";
 import type { KubeObject, ObjectMeta } from "#api/meta.ts";
-import { snapshotKinds, type Snapshot } from "./index.ts";
+import type { Snapshot } from "./index.ts";
+import { snapshotKinds } from "./kinds.ts";
 
 export type Fixture = readonly [KindRef, KubeObject];
 

@@ -8,18 +8,15 @@
  * Invariant: after a flush the table holds what a new Snapshot fed with the same objects would hold (property test).
  * An object that cannot be translated keeps its last good resources and is listed in `problems`.
  */
-import { replicaSets } from "#api/apps/replicaset.ts";
-import { namespaces } from "#api/core/namespace.ts";
-import { pods, type Pod } from "#api/core/pod.ts";
-import { services } from "#api/core/service.ts";
-import { endpointSlices, type EndpointSlice } from "#api/discovery/endpointslice.ts";
-import { gatewayClasses, gateways } from "#api/gateway/gateway.ts";
+import type { Pod } from "#api/core/pod.ts";
+import type { EndpointSlice } from "#api/discovery/endpointslice.ts";
 import { httpRoutes, type HTTPRoute } from "#api/gateway/httproute.ts";
 import type { KindRef } from "#api/kind.ts";
 import { controllerOf, formatKey, keyOf, type KubeObject } from "#api/meta.ts";
 import { typeUrls } from "#api/xds/envoy.ts";
 import type { NodeId } from "#api/xds/node-id.ts";
 import { messageOf } from "#lib/errors.ts";
+import { IngressRoutes } from "./ingress.ts";
 import {
   configOf,
   endpointResourcesOf,
@@ -30,23 +27,12 @@ import {
   workloadResourcesOf,
   type SidecarPlace,
 } from "./make.ts";
+import { kindNameOf, snapshotKinds } from "./kinds.ts";
 import { Objects, parentKeysOf, serviceKeyOfSlice, type KindName } from "./objects.ts";
 import type { Placed } from "./resource.ts";
 import { ResourceTable, type Changes } from "./table.ts";
 import { gatewayView, scopedView, type View } from "./view.ts";
 import { workloadOf } from "./workload.ts";
-
-/** The kinds that the snapshot reads; each must be reported synced before anything is pushed. */
-export const snapshotKinds: readonly KindRef[] = [
-  services,
-  endpointSlices,
-  pods,
-  replicaSets,
-  namespaces,
-  httpRoutes,
-  gateways,
-  gatewayClasses,
-];
 
 export type EventType = "ADDED" | "MODIFIED" | "DELETED";
 
@@ -67,6 +53,7 @@ export class Snapshot {
   readonly problems: ReadonlyMap<string, string>;
   readonly #problems = new Map<string, string>();
   readonly #table = new ResourceTable();
+  readonly #ingresses = new IngressRoutes(this.objects.services);
   readonly #sidecars = new Map<string, ConnectedSidecar>();
   readonly #gatewayClusters = new Map<string, ReadonlySet<string>>();
   readonly #unsynced = new Set(snapshotKinds.map(({ plural }) => plural));
@@ -98,11 +85,10 @@ export class Snapshot {
 
   /** One change of an object, from an informer. Kinds that the snapshot does not read are passed over. */
   onEvent(kind: KindRef, type: EventType, object: KubeObject): void {
-    const name = kindNameOf(kind);
-    if (name === undefined) return;
-    const key = formatKey(keyOf(object));
-    const old = type === "DELETED" ? this.objects.remove(name, key) : this.objects.put(name, object);
-    this.#markFor(name, old, type === "DELETED" ? undefined : object);
+    const isRemoved = type === "DELETED";
+    this.#put(kind, isRemoved, object);
+    for (const change of this.#ingresses.onEvent(kind, isRemoved, object))
+      this.#put(httpRoutes, change.type === "DELETED", change.route);
     if (this.#marked.size > 0) this.#notify();
   }
 
@@ -136,6 +122,14 @@ export class Snapshot {
     const changes = this.#table.takeChanges();
     if (changes.size > 0) this.#revision++;
     return changes;
+  }
+
+  #put(kind: KindRef, isRemoved: boolean, object: KubeObject): void {
+    const name = kindNameOf(kind);
+    if (name === undefined) return;
+    const key = formatKey(keyOf(object));
+    const old = isRemoved ? this.objects.remove(name, key) : this.objects.put(name, object);
+    this.#markFor(name, old, isRemoved ? undefined : object);
   }
 
   #notify(): void {
@@ -278,12 +272,6 @@ export class Snapshot {
     for (const name of clusters.symmetricDifference(old))
       for (const typeUrl of [typeUrls.cluster, typeUrls.endpoint]) this.#table.touch(`gateway:${key}`, typeUrl, name);
   }
-}
-
-function kindNameOf({ group, plural }: KindRef): KindName | undefined {
-  return snapshotKinds.some((kind) => kind.group === group && kind.plural === plural)
-    ? (plural as KindName)
-    : undefined;
 }
 
 function deploymentOf(replicaSet: KubeObject | undefined): string | undefined {
