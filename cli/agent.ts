@@ -22,6 +22,7 @@ import { Kubelet } from "../kubelet/kubelet.ts";
 import { createKubeletServer } from "../kubelet/server.ts";
 import { createServer } from "node:net";
 import { listenKept, startChild } from "./child.ts";
+import { EgressGate } from "./egress.ts";
 import { type AgentConfig, addresses } from "./ipc.ts";
 import { RelayedSidecars } from "./relayed-sidecars.ts";
 
@@ -36,7 +37,16 @@ try {
   const tls = { ca: pki("ca.crt"), cert: pki(`${nodeName}.crt`), key: pki(`${nodeName}.key`) };
   const server = `https://${addresses.control}:${addresses.apiPort}`;
   const sidecars = new RelayedSidecars((message) => child.send(message), clock);
-  child.onMessage((message) => sidecars.receive(message));
+  const egress = new EgressGate({
+    clock,
+    log: log.with({ part: "egress" }),
+    send: (request) => child.send(request),
+  });
+  child.onMessage((message, socket) => {
+    if (message.kind === "egressConnected" || message.kind === "egressRefused") egress.receive(message, socket);
+    else sidecars.receive(message);
+  });
+  await listenKept(child, egress.server, "egress", { address: "0.0.0.0", port: addresses.egressPort });
   const kubelet = new Kubelet({
     client: new HttpKubeClient({ server, ...tls }),
     clock,

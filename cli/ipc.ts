@@ -8,19 +8,26 @@
  */
 import type { SidecarSpec } from "#api/wire/sidecar.ts";
 import type { ImageMapEntry } from "#api/wire/image.ts";
+import type { Timing } from "./timing.ts";
 
 /** Addresses inside every cluster. */
 export const addresses = {
   control: "100.64.0.1",
   apiPort: 6443,
   adsPort: 15010,
+  /** Where nodes redirect what leaves the cluster, to their agent. */
+  egressPort: 15002,
   /** What `node` number n (from 1) has. */
   node: (index: number): string => `100.64.0.${index + 1}`,
   podCIDR: (index: number): string => `10.244.${index}.0/24`,
   podGateway: (index: number): string => `10.244.${index}.1`,
+  podsCIDR: "10.244.0.0/16",
+  nodesCIDR: "100.64.0.0/16",
   serviceCIDR: "10.96.0.0/16",
   kubernetesService: "10.96.0.1",
   dns: "10.96.0.10",
+  /** Stands for the host's loopback, as `host.wherry.internal`. */
+  host: "100.64.255.253",
 } as const;
 
 /** A port on the host and what answers behind it. */
@@ -39,6 +46,7 @@ export interface ControlConfig {
   /** Where the API answers on the host, for the kubeconfig. */
   readonly apiAddress: string;
   readonly nodes: number;
+  readonly timing: Timing;
 }
 
 export interface AgentConfig {
@@ -49,6 +57,7 @@ export interface AgentConfig {
   readonly nodeIndex: number;
   readonly images: readonly ImageMapEntry[];
   readonly published: readonly PublishedPort[];
+  readonly timing: Timing;
 }
 
 export interface SidecarHostConfig {
@@ -74,6 +83,19 @@ export type SidecarMessage =
   /** Where the host relays a published `svc/` port to; absent address: nowhere yet. */
   | { readonly kind: "relay"; readonly hostPort: number; readonly address?: string; readonly port: number };
 
+/** An agent asks for a connection to outside the cluster. */
+export interface EgressRequest {
+  readonly kind: "egressConnect";
+  readonly id: number;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** The answer to the request of that id. `egressConnected` carries the connected socket. */
+export type EgressAnswer =
+  | { readonly kind: "egressConnected"; readonly id: number }
+  | { readonly kind: "egressRefused"; readonly id: number; readonly reason: string };
+
 /** From a process to the launcher. */
 export type ToLauncher =
   | { readonly kind: "ready" }
@@ -81,6 +103,7 @@ export type ToLauncher =
   | { readonly kind: "fatal"; readonly message: string }
   | { readonly kind: "keep"; readonly name: string; readonly fd: number }
   | { readonly kind: "drop"; readonly name: string }
+  | EgressRequest
   | SidecarMessage;
 
 /** From the launcher to an agent: everything it knows about the node's sidecars, sent once after `start`. */
@@ -89,4 +112,7 @@ export interface SidecarTable {
   readonly sidecars: readonly { readonly spec: SidecarSpec; readonly listening: boolean }[];
 }
 
-export type FromLauncher<Config> = Start<Config> | SidecarMessage | SidecarTable;
+/** What comes after `start`. */
+export type LaterMessage = SidecarMessage | SidecarTable | EgressAnswer;
+
+export type FromLauncher<Config> = Start<Config> | LaterMessage;

@@ -9,14 +9,16 @@ import type { Readable } from "node:stream";
 import { splitLines } from "#api/client/lines.ts";
 import { assert } from "#lib/assert.ts";
 import { CliError } from "./errors.ts";
+import { type EgressOptions, parseEgress } from "./egress-options.ts";
 import { loadImageMaps } from "./images.ts";
 import type { PublishedPort } from "./ipc.ts";
 import type { LauncherConfig } from "./launcher/launcher.ts";
 import { formatTarget, parsePublished } from "./launcher/publish.ts";
 import { type LauncherRecord, checkClusterName, openStateDir, readRecord } from "./launcher/state-dir.ts";
 import { realSystem, requireSystem } from "./preflight.ts";
+import { type TimingOptions, parseTiming } from "./timing.ts";
 
-export interface UpOptions {
+export interface UpOptions extends TimingOptions, EgressOptions {
   readonly name: string;
   readonly detach?: boolean;
   readonly nodes?: string;
@@ -66,6 +68,8 @@ export async function up(options: UpOptions): Promise<void> {
 export async function startCluster(options: UpOptions, published: readonly PublishedPort[]): Promise<RunningCluster> {
   const cluster = checkClusterName(options.name);
   const nodes = parseNodes(options.nodes);
+  const timing = parseTiming(options);
+  const egress = parseEgress(options);
   const images = loadImageMaps(process.env, options.images);
   requireSystem(realSystem(process.env), (line) => process.stderr.write(`${line}\n`));
   const stateDir = openStateDir(process.env, cluster);
@@ -74,7 +78,7 @@ export async function startCluster(options: UpOptions, published: readonly Publi
     refuseChange(running, options, published);
     return { record: running, stateDir, ended: Promise.resolve(0), wasRunning: true };
   }
-  const config: LauncherConfig = { cluster, stateDir, nodes, published, images };
+  const config: LauncherConfig = { cluster, stateDir, nodes, published, images, timing, egress };
   const { child, record } = await startLauncher(config, options.detach === true);
   const ended = new Promise<number>((resolve) => child.once("exit", (code) => resolve(code ?? 1)));
   return { record, stateDir, ended, wasRunning: false };

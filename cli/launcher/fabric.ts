@@ -30,6 +30,33 @@ function member(name: string, address: string): string[] {
   ];
 }
 
+/**
+ * What leaves the cluster: TCP goes to the node's agent, which joins it to a connection that the launcher makes outside;
+ * everything else is refused at once, not lost on the way. The host's own address inside counts as outside. These chains
+ * come after those of the Services: what was translated there is the cluster's.
+ */
+const cluster = [addresses.podsCIDR, addresses.serviceCIDR, addresses.nodesCIDR, "127.0.0.0/8"].join(", ");
+const leaving = [
+  `ip daddr { ${cluster} } ip daddr != ${addresses.host} return`,
+  `meta l4proto tcp redirect to :${addresses.egressPort}`,
+];
+const unreachable = [
+  `ip daddr { ${cluster} } ip daddr != ${addresses.host} return`,
+  "reject with icmp type net-unreachable",
+];
+const egressRules = [
+  "table ip wherry-egress {",
+  ...chain("nat-prerouting", "nat", "prerouting", -90, leaving),
+  ...chain("nat-output", "nat", "output", -90, leaving),
+  ...chain("filter-forward", "filter", "forward", 10, unreachable),
+  ...chain("filter-output", "filter", "output", 10, unreachable),
+  "}",
+];
+
+function chain(name: string, type: string, hook: string, priority: number, rules: readonly string[]): string[] {
+  return [`chain ${name} {`, `type ${type} hook ${hook} priority ${priority}; policy accept;`, ...rules, "}"];
+}
+
 /** Lines that turn a member into a node: forwarding, the service range, the DNS address. */
 function node(name: string, index: number): string[] {
   return [
@@ -39,7 +66,11 @@ function node(name: string, index: number): string[] {
     `ip addr add ${addresses.dns}/32 dev lo`,
     // Output nat runs after routing: without a route, calls from the node itself fail before translation.
     `ip route add ${addresses.serviceCIDR} dev lo src ${addresses.node(index)}`,
-    `ip route add blackhole ${addresses.podCIDR(index)}`,
+    // An address that no pod has is refused at once.
+    `ip route add unreachable ${addresses.podCIDR(index)}`,
+    "nft -f - <<'RULES'",
+    ...egressRules,
+    "RULES",
     "INSIDE",
   ];
 }

@@ -14,8 +14,11 @@ import { startTicksOf } from "#lib/process.ts";
 import type { ImageMapEntry } from "#api/wire/image.ts";
 import { CliError } from "../errors.ts";
 import type { AgentConfig, ControlConfig, PublishedPort, SidecarHostConfig, ToLauncher } from "../ipc.ts";
+import { Egress } from "./egress.ts";
+import type { EgressPolicy } from "./egress-policy.ts";
 import { planFabric } from "./fabric.ts";
 import { type Namespaces, createNamespaces, endsWithParent, enterCommand, runInside } from "./namespaces.ts";
+import type { Timing } from "../timing.ts";
 import { bindHost, formatListening, formatTarget, publishedSocketName } from "./publish.ts";
 import { SidecarRelay } from "./sidecar-relay.ts";
 import { type LauncherRecord, claim, release, removeRecord, writeRecord } from "./state-dir.ts";
@@ -28,6 +31,8 @@ export interface LauncherConfig {
   readonly nodes: number;
   readonly published: readonly PublishedPort[];
   readonly images: readonly ImageMapEntry[];
+  readonly timing: Timing;
+  readonly egress: EgressPolicy;
 }
 
 /** Longest time for a process to be ready for the first time, in ms, restarts included. */
@@ -114,13 +119,13 @@ export class Launcher {
   }
 
   async #startControl(apiFd: number, apiAddress: string): Promise<void> {
-    const { cluster, stateDir, nodes } = this.#config;
+    const { cluster, stateDir, nodes, timing } = this.#config;
     const ready = this.#gate("control");
     this.#control = this.#supervise<ControlConfig>({
       name: "control",
       netns: "control",
       program: "control.ts",
-      config: { cluster, stateDir, apiAddress, nodes },
+      config: { cluster, stateDir, apiAddress, nodes, timing },
       onMessage: ready.receive,
     });
     this.#control.descriptors.keep("api-host", apiFd);
@@ -129,11 +134,16 @@ export class Launcher {
   }
 
   async #startNode(index: number, sockets: readonly { port: PublishedPort; fd: number }[]): Promise<void> {
-    const { cluster, stateDir, images } = this.#config;
+    const { cluster, stateDir, images, timing } = this.#config;
     const published = this.#published;
     const nodeName = `node${index}`;
     const ready = this.#gate(`agent of ${nodeName}`);
     const relay = new SidecarRelay(this.#log);
+    const egress = new Egress({
+      policy: this.#config.egress,
+      clock: this.#clock,
+      answer: (message, socket) => agent.send(message, socket),
+    });
     const sidecarHost = this.#supervise<SidecarHostConfig>({
       name: `sidecars-${nodeName}`,
       netns: nodeName,
@@ -147,8 +157,12 @@ export class Launcher {
       name: `agent-${nodeName}`,
       netns: nodeName,
       program: "agent.ts",
-      config: { cluster, stateDir, nodeName, nodeIndex: index, images, published },
-      onMessage: (message) => (ready.receive(message), relay.fromAgent(message)),
+      config: { cluster, stateDir, nodeName, nodeIndex: index, images, published, timing },
+      onMessage: (message) => {
+        if (message.kind === "egressConnect") return egress.request(message);
+        ready.receive(message);
+        relay.fromAgent(message);
+      },
       onStart: () => relay.agentStarted(),
     });
     relay.connect(agent, sidecarHost);

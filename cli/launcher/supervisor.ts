@@ -8,6 +8,7 @@
  * Invariant: at most one child at a time; it inherits every kept socket.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import type { Socket } from "node:net";
 import type { Clock } from "#lib/clock.ts";
 import { backoffMs } from "#lib/backoff.ts";
 import { messageOf } from "#lib/errors.ts";
@@ -99,12 +100,17 @@ export class Supervisor<Config> {
     onStart?.();
   }
 
-  /** Sends to the process; a message to one that is down is dropped, for its successor is told everything at start. */
-  send(message: FromLauncher<Config>): void {
+  /**
+   * Sends to the process; a message to one that is down is dropped, for its successor is told everything at start. A
+   * connected socket that goes along is the process's from then on.
+   */
+  send(message: FromLauncher<Config>, socket?: Socket): void {
     const child = this.#child;
-    if (child === undefined || !child.connected) return;
-    child.send(message, (error) => {
-      if (error !== null) this.#options.log.debug("Message not delivered", { process: this.#options.name });
+    if (child === undefined || !child.connected) return void socket?.destroy();
+    child.send(message, socket, (error) => {
+      if (error === null) return;
+      socket?.destroy();
+      this.#options.log.debug("Message not delivered", { process: this.#options.name });
     });
   }
 

@@ -61,10 +61,14 @@ export function createTestCluster(): TestCluster {
   };
 }
 
-/** Runs a command to its end. */
-export function runCommand(command: readonly string[], env: NodeJS.ProcessEnv = process.env): Promise<Done> {
+/** Runs a command to its end, in `folder` (default: ours). */
+export function runCommand(
+  command: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+  folder: string = process.cwd(),
+): Promise<Done> {
   const [program = "", ...args] = command;
-  const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"], timeout: commandMs });
+  const child = spawn(program, args, { env, cwd: folder, stdio: ["ignore", "pipe", "pipe"], timeout: commandMs });
   let stdout = "";
   let stderr = "";
   child.stdout.on("data", (chunk: Buffer) => (stdout += chunk.toString()));

@@ -1,0 +1,104 @@
+/**
+ * Egress, the half inside: TCP connections to outside the cluster, which the node redirects here.
+ *
+ *   pod ─▶ node's nftables (redirect) ─▶ here ─ egressConnect ─▶ launcher
+ *                                          ⇅ splice ◀─ connected socket ─┘
+ *
+ * Invariants: a connection that is refused is reset at once and the reason logged; at most `openMax` are open, the next
+ * are refused; both ends keep half-close and back-pressure.
+ */
+import { type Server, type Socket, createServer } from "node:net";
+import type { Clock } from "#lib/clock.ts";
+import { descriptorOf, originalDestination } from "#lib/linux.ts";
+import type { Logger } from "#lib/log.ts";
+import { prepareSocket, resetSocket, splice } from "#proxy/l7/tcp.ts";
+import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
+import type { EgressAnswer, EgressRequest } from "./ipc.ts";
+
+/** Connections of one node, at most. */
+const openMax = 20_000;
+/** Time without bytes before a connection is closed, in ms. */
+const idleMs = 3_600_000;
+
+export interface EgressCounters {
+  /** Connections that were joined to their destination. */
+  connected: number;
+  /** Connections that were reset: refused by policy, unreachable, or too many. */
+  refused: number;
+  /** Bytes from pods to outside. */
+  receivedBytes: number;
+  /** Bytes from outside to pods. */
+  sentBytes: number;
+}
+
+export interface EgressGateOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly send: (request: EgressRequest) => void;
+}
+
+export class EgressGate {
+  readonly server: Server;
+  readonly counters: EgressCounters = { connected: 0, refused: 0, receivedBytes: 0, sentBytes: 0 };
+  readonly #options: EgressGateOptions;
+  readonly #wheel: TimerWheel;
+  readonly #waiting = new Map<number, Socket>();
+  #open = 0;
+  #lastId = 0;
+
+  /** Give `server` a socket to listen on. */
+  constructor(options: EgressGateOptions) {
+    this.#options = options;
+    this.#wheel = new TimerWheel(options.clock);
+    this.server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
+  }
+
+  /** The launcher's answer, with the connected socket if there is one. */
+  receive(answer: EgressAnswer, upstream: Socket | undefined): void {
+    const downstream = this.#waiting.get(answer.id);
+    this.#waiting.delete(answer.id);
+    if (downstream === undefined || downstream.destroyed) {
+      upstream?.destroy();
+      return;
+    }
+    if (answer.kind === "egressRefused") return this.#refuse(downstream, answer.reason);
+    if (upstream === undefined) return this.#refuse(downstream, "the connected socket was lost on the way");
+    this.#join(downstream, upstream);
+  }
+
+  #accept(socket: Socket): void {
+    // Until it is joined, an error is followed by "close", which is all there is to know.
+    socket.on("error", () => undefined);
+    this.#open += 1;
+    socket.once("close", () => (this.#open -= 1));
+    const fd = descriptorOf(socket);
+    const destination = fd === undefined ? undefined : originalDestination(fd);
+    if (destination === undefined) return this.#refuse(socket, "it was not on its way out of the cluster");
+    if (this.#open > openMax) return this.#refuse(socket, `${openMax} connections are open already`);
+    this.#lastId += 1;
+    const id = this.#lastId;
+    this.#waiting.set(id, socket);
+    socket.once("close", () => this.#waiting.delete(id));
+    this.#options.send({ kind: "egressConnect", id, ...destination });
+  }
+
+  #refuse(socket: Socket, reason: string): void {
+    this.counters.refused += 1;
+    const fd = descriptorOf(socket);
+    const { address, port } = (fd === undefined ? undefined : originalDestination(fd)) ?? { address: "?", port: 0 };
+    const from = socket.remoteAddress ?? "?";
+    this.#options.log.warn("Egress refused", { from, destination: `${address}:${port}`, reason });
+    resetSocket(socket);
+  }
+
+  #join(downstream: Socket, upstream: Socket): void {
+    this.counters.connected += 1;
+    for (const socket of [downstream, upstream]) {
+      socket.removeAllListeners("error");
+      prepareSocket(socket);
+    }
+    const { clock } = this.#options;
+    const nowMs = (): number => clock.monotonicMs();
+    splice(downstream, upstream, { wheel: this.#wheel, nowMs, idleMs, counts: this.counters, onEnd: () => undefined });
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * What leaves the cluster: TCP to a port of the host that was allowed, byte for byte, with and without a sidecar; and what
+ * must not leave.
+ */
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { type AddressInfo, type Server, createServer } from "node:net";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { createTestCluster, type TestCluster } from "./cluster.ts";
+
+const node = process.execPath;
+const script = join(import.meta.dirname, "egress-client.ts");
+/** Stands for the host's loopback. */
+const host = "100.64.255.253";
+
+const manifest = `
+apiVersion: v1
+kind: Pod
+metadata: {name: plain}
+spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: wherry.dev/pause}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: meshed, labels: {sidecar.istio.io/inject: "true"}}
+spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: wherry.dev/pause}]}
+`;
+
+describe("egress", () => {
+  let cluster: TestCluster;
+  let echo: Server;
+  let port = 0;
+
+  before(async () => {
+    echo = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on("error", () => socket.destroy());
+      socket.pipe(socket);
+    });
+    await new Promise<void>((resolve) => echo.listen({ host: "127.0.0.1", port: 0, backlog: 1024 }, resolve));
+    port = (echo.address() as AddressInfo).port;
+    cluster = createTestCluster();
+    await cluster.run("up", "--detach", "--nodes", "1", "--allow-host-port", String(port));
+    const file = join(cluster.stateHome, "pods.yaml");
+    writeFileSync(file, manifest);
+    await cluster.run("apply", "-f", file);
+    for (const untilMs = performance.now() + 20_000; ;) {
+      const pods = JSON.parse(await cluster.run("get", "pods", "-o", "json")) as {
+        items: { status: { phase: string } }[];
+      };
+      if (pods.items.every(({ status }) => status.phase === "Running")) break;
+      assert.ok(performance.now() < untilMs, "the pods never ran");
+    }
+  });
+
+  after(async () => {
+    echo.close();
+    await cluster[Symbol.asyncDispose]();
+  });
+
+  const inside = async (where: readonly string[], ...args: readonly (string | number)[]): Promise<unknown> =>
+    JSON.parse(await cluster.run("sh", ...where, "--", node, script, ...args.map(String)));
+  const log = (): string =>
+    readFileSync(join(cluster.stateHome, "wherry", cluster.name, "logs", "agent-node1.log"), "utf8");
+
+  for (const [what, where, connections, bytes] of [
+    ["a pod without a sidecar", ["--pod", "plain"], 10_000, 1e9],
+    ["a pod with a sidecar", ["--pod", "meshed"], 10_000, 1e9],
+    ["the node itself", ["--node", "node1"], 100, 1e7],
+  ] as const) {
+    it(`carries ${connections} connections at a time from ${what}`, async () => {
+      const found = await inside(where, host, port, "connections", connections);
+      assert.deepEqual(found, { connections, whole: connections });
+    });
+
+    it(`carries ${bytes} bytes both ways from ${what}, with their end`, async () => {
+      assert.deepEqual(await inside(where, host, port, "bytes", bytes), { bytes, same: true });
+    });
+  }
+
+  it("refuses at once, and logs, what is not to be reached", async () => {
+    const cases = [
+      [host, 1, /port 1 of the host is not allowed/],
+      ["169.254.169.254", 80, /the address is link-local/],
+    ] as const;
+    for (const [address, to, reason] of cases) {
+      const { how, ms } = (await inside(["--pod", "plain"], address, to, "refused")) as { how: string; ms: number };
+      assert.equal(how, "ECONNRESET", address);
+      assert.ok(ms < 2000, `${address} after ${ms} ms`);
+      assert.match(log(), reason);
+    }
+  });
+
+  it("keeps cluster addresses inside, allocated or not", async () => {
+    const before = log().length;
+    for (const [address, how] of [
+      ["10.96.200.200", "ECONNREFUSED"],
+      ["10.244.1.250", "EHOSTUNREACH|ENETUNREACH|ECONNREFUSED"],
+      ["100.64.77.77", "EHOSTUNREACH|ENETUNREACH|ECONNREFUSED"],
+    ] as const) {
+      const found = (await inside(["--pod", "plain"], address, 9, "refused")) as { how: string; ms: number };
+      assert.match(found.how, new RegExp(`^(${how})$`), address);
+      assert.ok(found.ms < 2000, `${address} after ${found.ms} ms`);
+    }
+    assert.doesNotMatch(log().slice(before), /Egress refused/);
+  });
+
+  it("refuses a port of the host that nobody listens on, as the host does", async () => {
+    const gone = createServer();
+    await new Promise<void>((resolve) => gone.listen({ host: "127.0.0.1", port: 0 }, resolve));
+    await new Promise((resolve) => gone.close(resolve));
+    const found = (await inside(["--pod", "meshed"], host, port + 1, "refused")) as { how: string };
+    assert.equal(found.how, "ECONNRESET");
+  });
+});
