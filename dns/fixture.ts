@@ -1,5 +1,10 @@
 /** Services for tests, by hand: the fixture of the DNS cases. Only tests import this. */
-import type { ServiceResource, ServiceResourceEndpoint, ServiceResourcePort } from "#api/wire/service.ts";
+import {
+  plainPolicies,
+  type ServiceResource,
+  type ServiceResourceEndpoint,
+  type ServiceResourcePort,
+} from "#api/wire/service.ts";
 
 export function port(name: string, number: number, protocol: "TCP" | "UDP" = "TCP"): ServiceResourcePort {
   return { name, protocol, port: number, nodePort: 0, appProtocol: "" };
@@ -17,6 +22,8 @@ export function endpoint(address: string, given: Partial<ServiceResourceEndpoint
     nodeName: "node1",
     zone: "",
     podName: "",
+    hintZones: [],
+    hintNodes: [],
     ...given,
   };
 }
@@ -31,6 +38,7 @@ export function service(name: string, given: Partial<ServiceResource> = {}): Ser
     ports: [port("http", 80)],
     endpoints: [],
     publishNotReadyAddresses: false,
+    ...plainPolicies,
     ...given,
   };
 }

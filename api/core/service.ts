@@ -1,7 +1,7 @@
 /** Service: a name and a virtual address for a set of pods. */
 import type { IntOrString, KubeObject } from "../meta.ts";
 import { conditionsSchema, type Kind } from "../schema/kind.ts";
-import { bool, free, int, intOrString, list, map, object, oneOf, port, string, unsupported } from "../schema/schema.ts";
+import { bool, free, int, intOrString, list, map, object, oneOf, port, string } from "../schema/schema.ts";
 import { defaultService, serviceErrors } from "./service-rules.ts";
 
 export interface ServicePort {
@@ -11,6 +11,13 @@ export interface ServicePort {
   readonly port: number;
   readonly targetPort?: IntOrString;
   readonly nodePort?: number;
+}
+
+export interface LoadBalancerIngress {
+  readonly ip?: string;
+  readonly hostname?: string;
+  /** `VIP` (default): nodes answer the address themselves. `Proxy`: what is in front does. */
+  readonly ipMode?: string;
 }
 
 export interface Service extends KubeObject {
@@ -28,9 +35,20 @@ export interface Service extends KubeObject {
     readonly sessionAffinity?: "None" | "ClientIP";
     readonly internalTrafficPolicy?: "Cluster" | "Local";
     readonly externalTrafficPolicy?: "Cluster" | "Local";
+    readonly sessionAffinityConfig?: { readonly clientIP?: { readonly timeoutSeconds?: number } };
+    readonly externalIPs?: readonly string[];
+    readonly loadBalancerSourceRanges?: readonly string[];
+    readonly loadBalancerClass?: string;
+    readonly healthCheckNodePort?: number;
+    readonly trafficDistribution?: string;
   };
-  readonly status?: { readonly loadBalancer?: Readonly<Record<string, unknown>> };
+  readonly status?: { readonly loadBalancer?: { readonly ingress?: readonly LoadBalancerIngress[] } };
 }
+
+const loadBalancerSchema = object(
+  { ingress: list(object({ ip: string(), hostname: string(), ipMode: string(), ports: free() })) },
+  { default: {} },
+);
 
 export const services: Kind<Service> = {
   group: "",
@@ -68,7 +86,7 @@ export const services: Kind<Service> = {
         ipFamilies: list(oneOf(["IPv4", "IPv6"]), { keys: [] }),
         ipFamilyPolicy: oneOf(["SingleStack", "PreferDualStack", "RequireDualStack"]),
         externalName: string(),
-        externalIPs: unsupported(),
+        externalIPs: list(string({ format: "ipv4" }), { unsupported: true }),
         publishNotReadyAddresses: bool(),
         sessionAffinity: oneOf(["None", "ClientIP"], { default: "None", unsupported: true, honoured: ["None"] }),
         sessionAffinityConfig: object({ clientIP: object({ timeoutSeconds: int({ min: 1, max: 86_400 }) }) }),
@@ -79,11 +97,11 @@ export const services: Kind<Service> = {
         healthCheckNodePort: int({ min: 0, max: 65_535, unsupported: true }),
         loadBalancerClass: string({ unsupported: true }),
         loadBalancerIP: string({ unsupported: true }),
-        loadBalancerSourceRanges: unsupported(),
+        loadBalancerSourceRanges: list(string(), { unsupported: true }),
       },
       { required: true },
     ),
-    status: object({ loadBalancer: free({ default: {} }), conditions: conditionsSchema }, { default: {} }),
+    status: object({ loadBalancer: loadBalancerSchema, conditions: conditionsSchema }, { default: {} }),
   }),
   fieldSelectors: {
     "spec.clusterIP": ({ spec }) => spec.clusterIP ?? "",

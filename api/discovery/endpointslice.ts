@@ -3,7 +3,7 @@ import type { KubeObject } from "../meta.ts";
 import { type FieldError, invalidValue } from "../schema/field-error.ts";
 import { formatError } from "../schema/format.ts";
 import type { Kind } from "../schema/kind.ts";
-import { bool, free, list, map, object, oneOf, port, string } from "../schema/schema.ts";
+import { bool, list, map, object, oneOf, port, string } from "../schema/schema.ts";
 
 export interface Endpoint {
   readonly addresses: readonly string[];
@@ -16,6 +16,10 @@ export interface Endpoint {
   readonly hostname?: string;
   readonly nodeName?: string;
   readonly zone?: string;
+  readonly hints?: {
+    readonly forZones?: readonly { readonly name: string }[];
+    readonly forNodes?: readonly { readonly name: string }[];
+  };
   readonly targetRef?: {
     readonly kind: string;
     readonly namespace?: string;
@@ -36,6 +40,8 @@ export interface EndpointSlice extends KubeObject {
   readonly endpoints: readonly Endpoint[];
   readonly ports?: readonly EndpointPort[];
 }
+
+const namesSchema = list(object({ name: string({ required: true }) }));
 
 export const endpointSlices: Kind<EndpointSlice> = {
   group: "discovery.k8s.io",
@@ -65,7 +71,7 @@ export const endpointSlices: Kind<EndpointSlice> = {
           fieldPath: string(),
         }),
         deprecatedTopology: map(string()),
-        hints: free(),
+        hints: object({ forZones: namesSchema, forNodes: namesSchema }),
       }),
       { itemsMax: 1000, default: [] },
     ),

@@ -36,7 +36,13 @@ export interface ServiceResourceEndpoint {
   readonly zone: string;
   /** Name of the pod behind it in the Service's namespace, or empty. */
   readonly podName: string;
+  /** Zones whose clients the endpoint is meant for; empty: no hint. EndpointSlice's `hints.forZones`. */
+  readonly hintZones: readonly string[];
+  /** Nodes whose clients the endpoint is meant for; empty: no hint. EndpointSlice's `hints.forNodes`. */
+  readonly hintNodes: readonly string[];
 }
+
+export type TrafficPolicy = "Cluster" | "Local";
 
 export interface ServiceResource {
   readonly namespace: string;
@@ -50,4 +56,50 @@ export interface ServiceResource {
   /** Sorted by address. */
   readonly endpoints: readonly ServiceResourceEndpoint[];
   readonly publishNotReadyAddresses: boolean;
+  readonly type: "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName";
+  readonly externalIPs: readonly string[];
+  /** Addresses of status.loadBalancer that the node answers itself: those whose ipMode is not Proxy. */
+  readonly loadBalancerIPs: readonly string[];
+  /** CIDRs that may use `loadBalancerIPs`; empty: all. */
+  readonly loadBalancerSourceRanges: readonly string[];
+  /** How long a client's address keeps its endpoint, in s; 0 without session affinity. */
+  readonly affinitySeconds: number;
+  readonly internalTrafficPolicy: TrafficPolicy;
+  readonly externalTrafficPolicy: TrafficPolicy;
+  /** 0 when there is none. */
+  readonly healthCheckNodePort: number;
+  /** `PreferSameNode`, `PreferSameZone`, `PreferClose`, or empty. */
+  readonly trafficDistribution: string;
+  /** The label service.kubernetes.io/service-proxy-name gives the Service to another proxy; empty: ours. */
+  readonly proxyName: string;
+  /** Balanced per request by the node's HTTP engine (annotation proxy.wherry.dev/l7). */
+  readonly l7: boolean;
 }
+
+/** What a Service of type ClusterIP without any policy has. */
+export const plainPolicies: Pick<
+  ServiceResource,
+  | "type"
+  | "externalIPs"
+  | "loadBalancerIPs"
+  | "loadBalancerSourceRanges"
+  | "affinitySeconds"
+  | "internalTrafficPolicy"
+  | "externalTrafficPolicy"
+  | "healthCheckNodePort"
+  | "trafficDistribution"
+  | "proxyName"
+  | "l7"
+> = {
+  type: "ClusterIP",
+  externalIPs: [],
+  loadBalancerIPs: [],
+  loadBalancerSourceRanges: [],
+  affinitySeconds: 0,
+  internalTrafficPolicy: "Cluster",
+  externalTrafficPolicy: "Cluster",
+  healthCheckNodePort: 0,
+  trafficDistribution: "",
+  proxyName: "",
+  l7: false,
+};

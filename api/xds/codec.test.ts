@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { serviceTypeUrl } from "../wire/service.ts";
+import { plainPolicies, serviceTypeUrl } from "../wire/service.ts";
 import { checkMessage, decodeResource, encodeResource } from "./codec.ts";
 import { decodeMessage } from "./decode.ts";
 import { encodeMessage } from "./encode.ts";
@@ -97,6 +97,11 @@ test("decodeResource() gives every field of wherry.v1 and the lists that envoy.t
     ports: [],
     endpoints: [],
     publishNotReadyAddresses: false,
+    ...plainPolicies,
+    // Absent text is empty: the snapshot always says which.
+    type: "",
+    internalTrafficPolicy: "",
+    externalTrafficPolicy: "",
   });
 });
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { plainPolicies } from "../wire/service.ts";
 import { compile, loadProtos } from "./compile.ts";
 import { decodeMessage } from "./decode.ts";
 import { encodeMessage } from "./encode.ts";
@@ -75,16 +76,22 @@ test("encodeMessage() and decodeMessage() agree with protobufjs", () => {
             nodeName: "",
             zone: "",
             podName: "",
+            hintZones: ["a"],
+            hintNodes: [],
           },
         ],
         publishNotReadyAddresses: true,
+        ...plainPolicies,
       },
       {
         namespace: "n",
         name: "s",
         clusterIPs: ["10.96.0.1"],
-        endpoints: [{ address: "10.0.0.1", ports: { http: 8080 }, ready: true }],
+        endpoints: [{ address: "10.0.0.1", ports: { http: 8080 }, ready: true, hintZones: ["a"] }],
         publishNotReadyAddresses: true,
+        type: "ClusterIP",
+        internalTrafficPolicy: "Cluster",
+        externalTrafficPolicy: "Cluster",
       },
     ],
   ];

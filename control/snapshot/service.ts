@@ -5,7 +5,7 @@
  */
 import { isHeadless, type Service } from "#api/core/service.ts";
 import type { Endpoint, EndpointSlice } from "#api/discovery/endpointslice.ts";
-import type { ServiceResource, ServiceResourceEndpoint } from "#api/wire/service.ts";
+import type { plainPolicies, ServiceResource, ServiceResourceEndpoint } from "#api/wire/service.ts";
 
 /** The resource of a Service. */
 export function serviceResourceOf(service: Service, slices: readonly EndpointSlice[]): ServiceResource {
@@ -26,6 +26,30 @@ export function serviceResourceOf(service: Service, slices: readonly EndpointSli
     })),
     endpoints: endpointsOf(slices),
     publishNotReadyAddresses: spec.publishNotReadyAddresses ?? false,
+    ...policiesOf(service),
+  };
+}
+
+const affinityDefaultSeconds = 10_800;
+const proxyNameLabel = "service.kubernetes.io/service-proxy-name";
+const l7Annotation = "proxy.wherry.dev/l7";
+
+function policiesOf({ metadata, spec, status }: Service): typeof plainPolicies {
+  const isSticky = spec.sessionAffinity === "ClientIP";
+  return {
+    type: spec.type ?? "ClusterIP",
+    externalIPs: spec.externalIPs ?? [],
+    loadBalancerIPs: (status?.loadBalancer?.ingress ?? []).flatMap(({ ip = "", ipMode }) =>
+      ip === "" || ipMode === "Proxy" ? [] : [ip],
+    ),
+    loadBalancerSourceRanges: (spec.loadBalancerSourceRanges ?? []).map((range) => range.trim()),
+    affinitySeconds: isSticky ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? affinityDefaultSeconds) : 0,
+    internalTrafficPolicy: spec.internalTrafficPolicy ?? "Cluster",
+    externalTrafficPolicy: spec.externalTrafficPolicy ?? "Cluster",
+    healthCheckNodePort: spec.healthCheckNodePort ?? 0,
+    trafficDistribution: spec.trafficDistribution ?? "",
+    proxyName: metadata.labels?.[proxyNameLabel] ?? "",
+    l7: metadata.annotations?.[l7Annotation] === "true",
   };
 }
 
@@ -74,6 +98,8 @@ function endpointOf(
     nodeName: endpoint.nodeName ?? "",
     zone: endpoint.zone ?? "",
     podName: targetRef?.kind === "Pod" ? targetRef.name : "",
+    hintZones: (endpoint.hints?.forZones ?? []).map(({ name }) => name),
+    hintNodes: (endpoint.hints?.forNodes ?? []).map(({ name }) => name),
   };
 }
 

@@ -1,6 +1,8 @@
 /** Small translators, by table: protocols, endpoints, Services, inbound ports. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Service } from "#api/core/service.ts";
+import { plainPolicies, type ServiceResource } from "#api/wire/service.ts";
 import { parseNode, toNode, type NodeId } from "#api/xds/node-id.ts";
 import { loadAssignmentsOf } from "./cluster.ts";
 import { pod, service, slice } from "./fixture.ts";
@@ -154,3 +156,47 @@ test("parseNode() inverts toNode() and refuses anything else", () => {
   ])
     assert.throws(() => parseNode({ id }), /Cannot serve node/, id);
 });
+
+test("serviceResourceOf() carries every policy of a Service, with Kubernetes' defaults", () => {
+  const [, plain] = service("a", "10.96.0.1", [{ port: 80 }]);
+  assert.deepEqual(policiesIn(serviceResourceOf(plain, [])), plainPolicies);
+  const full: Service = {
+    ...plain,
+    metadata: {
+      ...plain.metadata,
+      labels: { "service.kubernetes.io/service-proxy-name": "other" },
+      annotations: { "proxy.wherry.dev/l7": "true" },
+    },
+    spec: {
+      ...plain.spec,
+      type: "LoadBalancer",
+      externalIPs: ["198.51.100.1"],
+      loadBalancerSourceRanges: [" 203.0.113.0/24"],
+      sessionAffinity: "ClientIP",
+      internalTrafficPolicy: "Local",
+      externalTrafficPolicy: "Local",
+      healthCheckNodePort: 30_001,
+      trafficDistribution: "PreferSameZone",
+    },
+    status: { loadBalancer: { ingress: [{ ip: "198.51.100.2" }, { ip: "198.51.100.3", ipMode: "Proxy" }] } },
+  };
+  assert.deepEqual(policiesIn(serviceResourceOf(full, [])), {
+    type: "LoadBalancer",
+    externalIPs: ["198.51.100.1"],
+    loadBalancerIPs: ["198.51.100.2"],
+    loadBalancerSourceRanges: ["203.0.113.0/24"],
+    affinitySeconds: 10_800,
+    internalTrafficPolicy: "Local",
+    externalTrafficPolicy: "Local",
+    healthCheckNodePort: 30_001,
+    trafficDistribution: "PreferSameZone",
+    proxyName: "other",
+    l7: true,
+  });
+});
+
+function policiesIn(resource: ServiceResource): object {
+  return Object.fromEntries(
+    Object.keys(plainPolicies).map((name) => [name, resource[name as keyof typeof plainPolicies]]),
+  );
+}

@@ -1,5 +1,10 @@
 /** Services for the proxy's tests. Only tests import this. */
-import type { ServiceResource, ServiceResourceEndpoint, ServiceResourcePort } from "#api/wire/service.ts";
+import {
+  plainPolicies,
+  type ServiceResource,
+  type ServiceResourceEndpoint,
+  type ServiceResourcePort,
+} from "#api/wire/service.ts";
 
 export function port(number: number, protocol: "TCP" | "UDP" | "SCTP" = "TCP", name = "http"): ServiceResourcePort {
   return { name, protocol, port: number, nodePort: 0, appProtocol: "" };
@@ -19,6 +24,8 @@ export function endpoint(target: string, given: Partial<ServiceResourceEndpoint>
     nodeName: "",
     zone: "",
     podName: "",
+    hintZones: [],
+    hintNodes: [],
     ...given,
   };
 }
@@ -33,6 +40,7 @@ export function service(name: string, clusterIP: string, given: Partial<ServiceR
     ports: [port(80)],
     endpoints: [],
     publishNotReadyAddresses: false,
+    ...plainPolicies,
     ...given,
   };
 }
