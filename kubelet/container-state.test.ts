@@ -22,7 +22,7 @@ function runOnce(view: ContainerView, startMs: number, runMs: number, exitCode =
   const attempt = action.kind === "start" ? action.attempt : 0;
   const running = { podUid: "u", name: view.name, attempt, startedAtMs: startMs };
   const finishedAtMs = startMs + runMs;
-  const up = toRunning(toStarting(view), running, true);
+  const up = toRunning(toStarting(view), running, { started: true, ready: true });
   return [toExited(up, { running, exit: { exitCode, finishedAtMs }, learnedAtMs: finishedAtMs }), finishedAtMs];
 }
 

@@ -16,6 +16,9 @@ export type ContainerState =
   | {
       readonly kind: "running";
       readonly running: RunningContainer;
+      /** Its post-start hook and its startup probe, where it has them, are through. */
+      readonly started: boolean;
+      /** Its readiness probe passes, or it has none. Means nothing before `started`. */
       readonly ready: boolean;
       readonly stopping: boolean;
     }
@@ -27,8 +30,12 @@ export type ContainerState =
       readonly learnedAtMs: number;
     };
 
+/** `init` ends before the next one starts; a `sidecar` is an init container that runs on; `main` is any other. */
+export type ContainerRole = "init" | "sidecar" | "main";
+
 export interface ContainerView {
   readonly name: string;
+  readonly role: ContainerRole;
   readonly state: ContainerState;
   /** Starts so far, less one. */
   readonly restarts: number;
@@ -42,9 +49,9 @@ const backoffBaseMs = 10_000;
 const backoffMaxMs = 300_000;
 const steadyMs = 600_000;
 
-export function createdContainer(name: string): ContainerView {
+export function createdContainer(name: string, role: ContainerRole = "main"): ContainerView {
   const state = { kind: "waiting", reason: "ContainerCreating", message: "", untilMs: 0 } as const;
-  return { name, state, restarts: 0, last: undefined, failures: 0 };
+  return { name, role, state, restarts: 0, last: undefined, failures: 0 };
 }
 
 /** What is to be done with a container now. */
@@ -55,6 +62,12 @@ export type ContainerAction =
 
 /** What becomes of a container that ends. */
 export type RestartPolicy = "Always" | "OnFailure" | "Never";
+
+/** The policy of one container in a pod with `policy`: an init container is never run again once it has succeeded. */
+export function policyOf({ role }: Pick<ContainerView, "role">, policy: RestartPolicy): RestartPolicy {
+  if (role === "sidecar") return "Always";
+  return role === "init" && policy === "Always" ? "OnFailure" : policy;
+}
 
 function mayRestart(policy: RestartPolicy, exitCode: number): boolean {
   return policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
@@ -76,7 +89,10 @@ function restartDelayMs(failures: number): number {
   return failures === 0 ? 0 : Math.min(backoffBaseMs * 2 ** Math.min(failures - 1, 10), backoffMaxMs);
 }
 
-/** The wait before the next start of a container that has ended, in ms; undefined when there is none, or no next start. */
+/**
+ * The wait before the next start of a container that has ended, in ms; undefined when there is none, or no next
+ * start.
+ */
 export function backoffOf(view: ContainerView, policy: RestartPolicy): number | undefined {
   if (view.state.kind !== "exited" || isOver(view, policy)) return undefined;
   const delayMs = restartDelayMs(failuresOf(view));
@@ -112,9 +128,15 @@ export function toStarting(view: ContainerView): ContainerView {
   return { ...view, state: { kind: "starting" }, last: ended, failures };
 }
 
-/** Starting => Running. `ready` when it has no readiness probe. */
-export function toRunning(view: ContainerView, running: RunningContainer, ready: boolean): ContainerView {
-  return { ...view, state: { kind: "running", running, ready, stopping: false }, restarts: running.attempt };
+/**
+ * Starting => Running. `started` when it has neither hook nor startup probe, `ready` when it has no readiness probe.
+ */
+export function toRunning(
+  view: ContainerView,
+  running: RunningContainer,
+  { started, ready }: { started: boolean; ready: boolean },
+): ContainerView {
+  return { ...view, state: { kind: "running", running, started, ready, stopping: false }, restarts: running.attempt };
 }
 
 /** Waiting => Waiting: says why it does. */

@@ -13,7 +13,13 @@ const references: References = {
   secret: async (_, name) => (name === "token" ? data({ value: "s3cret" }) : undefined),
 };
 
-const facts = { podIP: "10.244.1.2", hostIP: "100.64.0.2", nodeName: "node1" };
+const facts = {
+  podIP: "10.244.1.2",
+  hostIP: "100.64.0.2",
+  nodeName: "node1",
+  allocatable: { cpus: 4, memory: 2 ** 30, storage: 2 ** 33 },
+};
+const api = { host: "10.96.0.1", port: 443 };
 
 function resolve(container: Partial<Container>): Promise<Environment> {
   const pod: Pod = {
@@ -23,7 +29,7 @@ function resolve(container: Partial<Container>): Promise<Environment> {
     spec: { containers: [], serviceAccountName: "runner" },
   };
   const image = { image: "web", command: ["serve", "--port", "$(PORT)"], env: { PORT: "80", LANG: "C" } };
-  return resolveEnvironment(pod, { name: "web", ...container }, image, { references, facts });
+  return resolveEnvironment(pod, { name: "web", ...container }, image, { references, facts, api });
 }
 
 const field = (fieldPath: string): EnvVar => ({ name: "V", valueFrom: { fieldRef: { fieldPath } } });
@@ -75,7 +81,7 @@ describe("resolveEnvironment()", () => {
 
   const failures: readonly [what: string, env: EnvVar, message: string][] = [
     ["ConfigMap", fromMap("none", "k"), 'configmap "none" not found'],
-    ["key", fromMap("settings", "k"), 'Cannot read key k: not in configmap "settings"'],
+    ["key", fromMap("settings", "k"), "couldn't find key k in ConfigMap shop/settings"],
     ["Secret", { name: "V", valueFrom: { secretKeyRef: { name: "no", key: "k" } } }, 'secret "no" not found'],
   ];
   for (const [what, variable, message] of failures) {

@@ -4,7 +4,9 @@
 import type { Container, EnvVar, Pod } from "#api/core/pod.ts";
 import type { ImageMapEntry } from "#api/wire/image.ts";
 import { KubeletError } from "./errors.ts";
+import { containersOf } from "./pod-actions.ts";
 import type { Data, References } from "./references.ts";
+import { type PodFacts, fieldText, resourceText } from "./downward.ts";
 import { containerPath } from "./root-file-system.ts";
 
 export interface Environment {
@@ -12,11 +14,10 @@ export interface Environment {
   readonly command: readonly string[];
 }
 
-/** What the pod's own fields give where `fieldRef` asks. */
-export interface PodFacts {
-  readonly podIP: string;
-  readonly hostIP: string;
-  readonly nodeName: string;
+/** Where containers find the API server: the address of the Service `kubernetes`. */
+export interface APIService {
+  readonly host: string;
+  readonly port: number;
 }
 
 /** Throws KubeletError CreateContainerConfigError naming what is missing. */
@@ -24,10 +25,16 @@ export async function resolveEnvironment(
   pod: Pod,
   container: Container,
   image: ImageMapEntry,
-  { references, facts }: { references: References; facts: PodFacts },
+  { references, facts, api }: { references: References; facts: PodFacts; api: APIService },
 ): Promise<Environment> {
   const namespace = pod.metadata.namespace ?? "default";
-  const env: Record<string, string> = { PATH: containerPath, HOME: "/root", HOSTNAME: pod.metadata.name, ...image.env };
+  const env: Record<string, string> = {
+    PATH: containerPath,
+    HOME: "/root",
+    HOSTNAME: pod.spec.hostname ?? pod.metadata.name.slice(0, 63),
+    ...apiVariables(api),
+    ...image.env,
+  };
   for (const source of container.envFrom ?? []) {
     const reference = source.configMapRef ?? source.secretRef;
     if (reference === undefined) continue;
@@ -37,11 +44,26 @@ export async function resolveEnvironment(
     for (const [key, value] of data ?? []) env[`${source.prefix ?? ""}${key}`] = value.toString();
   }
   for (const variable of container.env ?? []) {
-    const value = await valueOf(variable, { pod, namespace, references, facts });
+    const value = await valueOf(variable, { pod, container, namespace, references, facts });
     if (value !== undefined) env[variable.name] = expand(value, env);
   }
   const words = [...(container.command ?? image.command), ...(container.args ?? [])];
   return { env, command: words.map((word) => expand(word, env)) };
+}
+
+/** What in-cluster clients look for, as every container of a Kubernetes cluster has it. */
+function apiVariables({ host, port }: APIService): Record<string, string> {
+  const url = `tcp://${host}:${port}`;
+  return {
+    KUBERNETES_SERVICE_HOST: host,
+    KUBERNETES_SERVICE_PORT: String(port),
+    KUBERNETES_SERVICE_PORT_HTTPS: String(port),
+    KUBERNETES_PORT: url,
+    [`KUBERNETES_PORT_${port}_TCP`]: url,
+    [`KUBERNETES_PORT_${port}_TCP_PROTO`]: "tcp",
+    [`KUBERNETES_PORT_${port}_TCP_PORT`]: String(port),
+    [`KUBERNETES_PORT_${port}_TCP_ADDR`]: host,
+  };
 }
 
 /** `$(NAME)` becomes the variable's value where there is one; `$$` is a dollar. */
@@ -51,65 +73,51 @@ export function expand(text: string, env: Readonly<Record<string, string>>): str
   );
 }
 
+interface Where {
+  readonly pod: Pod;
+  readonly container: Container;
+  readonly namespace: string;
+  readonly references: References;
+  readonly facts: PodFacts;
+}
+
 async function valueOf(
-  { name, value, valueFrom }: EnvVar,
-  { pod, namespace, references, facts }: { pod: Pod; namespace: string; references: References; facts: PodFacts },
+  { value, valueFrom }: EnvVar,
+  { pod, container, namespace, references, facts }: Where,
 ): Promise<string | undefined> {
   if (valueFrom === undefined) return value ?? "";
-  if (valueFrom.configMapKeyRef !== undefined) {
-    const { name: object, key, optional } = valueFrom.configMapKeyRef;
-    return keyOf("configMap", object, { data: await references.configMap(namespace, object), key, optional });
+  const { configMapKeyRef, secretKeyRef, fieldRef, resourceFieldRef } = valueFrom;
+  if (configMapKeyRef !== undefined) {
+    const { name, key, optional } = configMapKeyRef;
+    return keyOf("ConfigMap", `${namespace}/${name}`, {
+      data: await references.configMap(namespace, name),
+      key,
+      optional,
+    });
   }
-  if (valueFrom.secretKeyRef !== undefined) {
-    const { name: object, key, optional } = valueFrom.secretKeyRef;
-    return keyOf("secret", object, { data: await references.secret(namespace, object), key, optional });
+  if (secretKeyRef !== undefined) {
+    const { name, key, optional } = secretKeyRef;
+    return keyOf("Secret", `${namespace}/${name}`, { data: await references.secret(namespace, name), key, optional });
   }
-  if (valueFrom.fieldRef !== undefined) return fieldOf(pod, valueFrom.fieldRef.fieldPath, facts);
-  throw new KubeletError(
-    "CreateContainerConfigError",
-    `Cannot set environment variable ${name}: resourceFieldRef is not supported`,
-  );
+  if (fieldRef !== undefined) return fieldText(pod, fieldRef.fieldPath, facts);
+  if (resourceFieldRef === undefined) return "";
+  const { containerName = container.name } = resourceFieldRef;
+  const other = containersOf(pod).find((candidate) => candidate.container.name === containerName)?.container;
+  return resourceText(other ?? container, resourceFieldRef, facts.allocatable);
 }
 
 function keyOf(
-  kind: string,
+  kind: "ConfigMap" | "Secret",
   object: string,
   { data, key, optional }: { data: Data; key: string; optional: boolean | undefined },
 ): string | undefined {
   const bytes = data?.get(key);
   if (bytes !== undefined) return bytes.toString();
   if (optional === true) return undefined;
-  if (data === undefined) throw missing(kind, object);
-  throw new KubeletError(
-    "CreateContainerConfigError",
-    `Cannot read key ${key}: not in ${kind.toLowerCase()} "${object}"`,
-  );
+  if (data === undefined) throw missing(kind, object.slice(object.indexOf("/") + 1));
+  throw new KubeletError("CreateContainerConfigError", `couldn't find key ${key} in ${kind} ${object}`);
 }
 
 function missing(kind: string, name: string): KubeletError {
   return new KubeletError("CreateContainerConfigError", `${kind.toLowerCase()} "${name}" not found`);
-}
-
-/** The downward API's environment fields. */
-function fieldOf(pod: Pod, path: string, { podIP, hostIP, nodeName }: PodFacts): string {
-  const { name, namespace = "default", uid = "", labels, annotations } = pod.metadata;
-  const fields: Readonly<Record<string, string>> = {
-    "metadata.name": name,
-    "metadata.namespace": namespace,
-    "metadata.uid": uid,
-    "spec.nodeName": nodeName,
-    "spec.serviceAccountName": pod.spec.serviceAccountName ?? "default",
-    "status.hostIP": hostIP,
-    "status.hostIPs": hostIP,
-    "status.podIP": podIP,
-    "status.podIPs": podIP,
-  };
-  const subscript = /^metadata\.(labels|annotations)\['([^']+)'\]$/.exec(path);
-  if (subscript !== null) return (subscript[1] === "labels" ? labels : annotations)?.[subscript[2] ?? ""] ?? "";
-  const value = Object.hasOwn(fields, path) ? fields[path] : undefined;
-  if (value !== undefined) return value;
-  throw new KubeletError(
-    "CreateContainerConfigError",
-    `Cannot read field ${path}: wanted one of ${Object.keys(fields).join(", ")}`,
-  );
 }

@@ -77,6 +77,10 @@ export class FakeRuntime implements Runtime {
     else if (!this.stubborn.has(container.name)) this.exit(container.podUid, container.name, 143);
   }
 
+  async isUp({ podUid, name }: RunningContainer): Promise<boolean> {
+    return this.machine.entries.get(`${podUid}/${name}`)?.exit === undefined;
+  }
+
   async exec(container: RunningContainer, command: readonly string[]): Promise<ExecResult> {
     const entry = this.machine.entries.get(`${container.podUid}/${container.name}`);
     if (entry === undefined || entry.exit !== undefined) return { exitCode: 126, output: "container is not running" };
@@ -91,8 +95,17 @@ export class FakeRuntime implements Runtime {
     }
   }
 
-  logFile(podUid: string, name: string): string {
-    return `/logs/${podUid}/${name}.log`;
+  logFile(podUid: string, name: string, attempt: number): string {
+    return `/logs/${podUid}/${name}/${attempt}.log`;
+  }
+
+  lookAtLog(): void {
+    // Nothing is written here.
+    return undefined;
+  }
+
+  init(): undefined {
+    return undefined;
   }
 
   /** The program of a container ends by itself, also while no runtime object listens. */

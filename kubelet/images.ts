@@ -44,7 +44,9 @@ function withoutTag(image: string): string {
   return colon < 0 ? name : name.slice(0, colon);
 }
 
-/** Whether `text` matches `pattern`, in which `*` stands for any text. Linear: each piece is taken at its first place. */
+/**
+ * Whether `text` matches `pattern`, in which `*` stands for any text. Linear: each piece is taken at its first place.
+ */
 function glob(text: string, pattern: string): boolean {
   const pieces = pattern.split("*");
   const [first = "", ...middle] = pieces;

@@ -7,6 +7,8 @@
  * Source: the OCI runtime specification's default devices; runc's default masked and read-only paths.
  */
 
+import { quote } from "./mount-script.ts";
+
 const devices = ["null", "zero", "full", "random", "urandom", "tty"];
 const readOnlySettings = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 const maskedFiles = ["kcore", "keys", "latency_stats", "sched_debug", "timer_list", "timer_stats"];
@@ -47,5 +49,10 @@ const procAndSysLines: readonly string[] = [
   "rm table",
 ];
 
-/** Lines that fill the empty folders `dev`, `proc` and `sys`. */
-export const kernelFileSystemLines: readonly string[] = [...devLines, ...procAndSysLines];
+/** Lines that fill the empty folders `dev`, `proc` and `sys`; `words` is a file outside for /dev/termination-log. */
+export function kernelFileSystemLines(words: string | undefined): readonly string[] {
+  if (words === undefined) return [...devLines, ...procAndSysLines];
+  // Mounted with all the others: no further program runs.
+  const line = `: >dev/termination-log; echo ${quote(words)} "$PWD/dev/termination-log none bind" >>table`;
+  return [...devLines, line, ...procAndSysLines];
+}

@@ -67,9 +67,9 @@ describe("planRootFileSystem()", () => {
   const script = planRootFileSystem(root);
 
   for (const lines of [
-    "nameserver 10.96.0.10\nsearch shop.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5",
-    "127.0.0.1\tlocalhost\n10.244.1.2\tweb-1",
-    "bind '/srv/web' '/app' ro\nbind",
+    "'nameserver 10.96.0.10' 'search shop.svc.cluster.local svc.cluster.local cluster.local' 'options ndots:5'",
+    "'fe00::2\tip6-allrouters' '10.244.1.2\tweb-1'",
+    'mkdir app\nmount -c --rbind \'/srv/web\' "$PWD/app"\nread_only "$PWD/app"\nbind',
     "bind '/run/v/it'\\''s' '/data' rw '/run/v'\nhostname 'web-1'",
     "pivot_root . old\ncd /\numount -l /old\nrmdir /old\nmkdir -p '/work'\ncd '/work'",
   ]) {

@@ -3,7 +3,7 @@
  *
  *   /run/wherry/<node>/pods/<uid>/pod.json              the pod's network
  *   /run/wherry/<node>/pods/<uid>/volumes/<name>/       volumes
- *   /run/wherry/<node>/pods/<uid>/containers/<name>/    start.sh, env.json, state.json, exit
+ *   /run/wherry/<node>/pods/<uid>/containers/<name>/    start.sh, env.json, state.json, exit, words
  *
  * /run is the cluster's own tmpfs: everything here goes with the cluster.
  */
@@ -19,6 +19,8 @@ export interface PodRecord {
   readonly hasSidecar: boolean;
   /** Network, sidecar and volumes are all there: containers may have been started. Before that nothing is sure. */
   readonly furnished: boolean;
+  /** The pod has ended: its network and volumes are gone, what is known of its containers is kept for its status. */
+  readonly finished?: boolean;
 }
 
 export class PodDirs {
@@ -38,6 +40,10 @@ export class PodDirs {
 
   containerDir(uid: string, container: string): string {
     return join(this.#root, uid, "containers", container);
+  }
+
+  volumesDir(uid: string): string {
+    return join(this.#root, uid, "volumes");
   }
 
   containers(uid: string): string[] {

@@ -39,6 +39,8 @@ export class Bench {
   readonly sick: Set<string> = new Set();
   /** What an attempt to make the pod's network fails with, once each. */
   readonly scriptErrors: Error[] = [];
+  /** `Normal Started Container started spec.containers{web}`, …, in order. */
+  readonly events: string[] = [];
   readonly configMaps: Map<string, Map<string, Buffer>> = new Map();
   runtime: FakeRuntime;
   worker: PodWorker;
@@ -116,6 +118,21 @@ export class Bench {
         },
       },
       references: { configMap: async (_, name) => this.configMaps.get(name), secret: async () => undefined },
+      hooks: async (handler) => {
+        trace.push(`hook ${Object.keys(handler).join()}`);
+        if (handler.sleep !== undefined) await clock.sleep(handler.sleep.seconds * 1000);
+        if (handler.exec?.command?.[0] === "false") throw new Error("it failed");
+      },
+      tokens: { token: async () => "t0ken", forget: () => undefined },
+      recorder: {
+        record: (about, type, reason, message) => {
+          const fieldPath = "object" in about ? about.fieldPath : "";
+          this.events.push(`${type} ${reason} ${message} ${fieldPath}`.trim());
+        },
+      },
+      api: { host: "10.96.0.1", port: 443 },
+      allocatable: { cpus: 4, memory: 2 ** 30, storage: 2 ** 33 },
+      limitsRefusal: undefined,
       dirs,
       addresses: this.#addresses,
       images,

@@ -18,8 +18,9 @@ describe("PodWorker start", () => {
     bench.worker.step();
     await bench.settle();
     assert.deepEqual(bench.status.containerStatuses?.[0]?.state, {
-      waiting: { reason: "FailedCreatePodSandBox", message: "no veth" },
+      waiting: { reason: "ContainerCreating", message: "no veth" },
     });
+    assert.deepEqual(bench.events, ["Warning FailedCreatePodSandBox Failed to create pod sandbox: no veth"]);
     await bench.clock.advance(499);
     assert.deepEqual(bench.trace, []);
     await bench.clock.advance(1001);
@@ -140,7 +141,7 @@ describe("PodWorker restart", () => {
     const [status] = bench.status.containerStatuses ?? [];
     assert.deepEqual(status?.state.waiting, {
       reason: "CrashLoopBackOff",
-      message: "back-off 10s restarting failed container=web pod=web-1_shop",
+      message: "back-off 10s restarting failed container=web pod=web-1_shop(u1)",
     });
     assert.equal(status.lastState.terminated?.exitCode, 1);
     await bench.clock.advance(9_900);
@@ -153,8 +154,9 @@ describe("PodWorker restart", () => {
     const bench = await running({ restartPolicy: "Never" });
     bench.runtime.exit("u1", "web", 3);
     await bench.clock.advance(60_000);
-    assert.equal(bench.trace.at(-1), "exit web#0 3");
+    assert.deepEqual(bench.trace.slice(-2), ["exit web#0 3", "network removed"]);
     assert.equal(bench.status.phase, "Failed");
+    assert.ok(!bench.gone);
   });
 
   it("restarts a container whose liveness probe fails, by TERM, then KILL after the grace period", async () => {
@@ -180,7 +182,7 @@ describe("PodWorker restart", () => {
     await bench.clock.advance(500);
     assert.ok(!bench.ready);
     bench.sick.clear();
-    await bench.clock.advance(200);
+    await bench.clock.advance(500);
     assert.ok(bench.ready);
     bench.sick.add("web");
     await bench.clock.advance(1000);

@@ -2,56 +2,64 @@
  * Brings one pod from its object to running processes, and ends it.
  *
  *   Pod object, exits, probes, time ─▶ step ─▶ effects: sandbox, containers, signals ─▶ step …  (pod-phase.ts)
- * Invariant: only `step` decides; every effect ends in a new `step`. Containers of a pod with a sidecar start after it
- * listens and end before it goes.
+ *
+ * Invariant: only `step` decides; every effect ends in a new `step`. Containers of a pod with a mesh sidecar start
+ * after it listens and end before it goes. A pod that has ended never starts anything again.
  */
 import type { Pod } from "#api/core/pod.ts";
-import { keyOf, type ObjectKey } from "#api/meta.ts";
+import { type ObjectKey, keyOf } from "#api/meta.ts";
 import { messageOf } from "#lib/errors.ts";
-import {
-  type ContainerView,
-  createdContainer,
-  nextAction,
-  toExited,
-  toExplained,
-  toFailedStart,
-  toRunning,
-  toStarting,
-} from "./container-state.ts";
+import { ContainerRunner, type PodContext } from "./container-runner.ts";
+import type { ContainerView, RestartPolicy } from "./container-state.ts";
 import { KubeletError } from "./errors.ts";
-import type { PodPhase } from "./pod-phase.ts";
+import { containersOf, isUp, outcomeOf, startable, stoppable } from "./pod-actions.ts";
 import type { PodRecord } from "./pod-dirs.ts";
-import { netnsPath } from "./pod-network.ts";
-import { ProbeLoop } from "./probe-loop.ts";
-import type { ContainerExit, RunningContainer } from "./runtime.ts";
-import { containerSpec, furnish, makeNetwork, removeSandbox } from "./sandbox.ts";
-import type { PodView } from "./status.ts";
+import type { PodPhase } from "./pod-phase.ts";
+import type { References } from "./references.ts";
+import { finishSandbox, furnish, makeNetwork, refresh, removeSandbox } from "./sandbox.ts";
+import type { PodFailure, PodView } from "./status.ts";
 import { StepTimer } from "./step-timer.ts";
 import type { WorkerDependencies } from "./worker-dependencies.ts";
 
 /** How long a pod that was ready serves on after its deletion, so that it leaves every proxy first, in ms. */
 const drainMs = 1500;
 
+const deadlineExceeded: PodFailure = {
+  reason: "DeadlineExceeded",
+  message: "Pod was active on the node longer than the specified deadline",
+};
+
 export class PodWorker {
   #pod: Pod;
   readonly #uid: string;
   readonly #deps: WorkerDependencies;
   #phase: PodPhase = { kind: "starting", busy: false, notBeforeMs: 0, failures: 0 };
-  readonly #containers = new Map<string, ContainerView>();
-  readonly #probes = new Map<string, ProbeLoop>();
+  readonly #containers = new Map<string, ContainerRunner>();
+  readonly #context: PodContext;
   readonly #startedAtMs: number;
+  readonly #createdAtMs: number;
   #podIP: string | undefined;
   #deleted = false;
   #graceMs: number | undefined;
+  #failure: PodFailure | undefined;
   readonly #timer: StepTimer;
 
   constructor(pod: Pod, deps: WorkerDependencies) {
     this.#pod = pod;
     this.#uid = pod.metadata.uid ?? "";
     this.#deps = deps;
-    this.#startedAtMs = deps.clock.nowMs();
+    const startTime = Date.parse(pod.status?.startTime ?? "");
+    this.#startedAtMs = Number.isNaN(startTime) ? deps.clock.nowMs() : startTime;
+    this.#createdAtMs = deps.clock.monotonicMs() - Math.max(0, deps.clock.nowMs() - this.#startedAtMs);
     this.#timer = new StepTimer(deps.clock, () => this.step());
-    for (const { name } of pod.spec.containers) this.#containers.set(name, createdContainer(name));
+    this.#context = {
+      pod: () => this.#pod,
+      podIP: () => this.#podIP ?? "",
+      step: () => this.step(),
+      changed: () => deps.changed(this),
+    };
+    for (const { container, role } of containersOf(pod))
+      this.#containers.set(container.name, new ContainerRunner(container.name, role, this.#context, deps));
   }
 
   get uid(): string {
@@ -68,7 +76,11 @@ export class PodWorker {
 
   /** The newest object. A deletion shows in its deletionTimestamp. */
   update(pod: Pod): void {
+    const { labels, annotations } = this.#pod.metadata;
+    const changed =
+      JSON.stringify([labels, annotations]) !== JSON.stringify([pod.metadata.labels, pod.metadata.annotations]);
     this.#pod = pod;
+    if (changed) void this.refresh();
     if (pod.metadata.deletionTimestamp === undefined) return this.step();
     const seconds = pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30;
     this.#end(seconds * 1000);
@@ -79,6 +91,11 @@ export class PodWorker {
     this.#end(0);
   }
 
+  /** Brings the files of its volumes up to date. */
+  async refresh(references: References = this.#deps.references): Promise<void> {
+    if (this.#phase.kind === "running") await refresh(this.#pod, references, this.#deps);
+  }
+
   /**
    * Takes over what an earlier kubelet made; `update` or `objectRemoved` must follow. A pod that it had not furnished
    * has no containers, and is started from its network on.
@@ -86,27 +103,30 @@ export class PodWorker {
   adopt(record: PodRecord): void {
     if (!record.furnished) return;
     this.#podIP = record.podIP;
-    this.#phase = { kind: "running" };
+    this.#phase = record.finished === true ? { kind: "finished" } : { kind: "running" };
+    const { status } = this.#pod;
+    if (status?.reason === deadlineExceeded.reason) this.#failure = deadlineExceeded;
     for (const { container, exit } of this.#deps.runtime.adopt(this.#uid)) {
       // Without an object there is no list of containers: what runs must be ended all the same.
-      const view = this.#containers.get(container.name) ?? createdContainer(container.name);
-      const before = this.#pod.status?.containerStatuses?.find(({ name }) => name === container.name);
-      const { readinessProbe } = this.#pod.spec.containers.find(({ name }) => name === container.name) ?? {};
-      // Ready before, ready now: the probe speaks up within its period if that has changed.
-      if (exit === undefined) this.#running(view, container, readinessProbe === undefined || before?.ready === true);
-      else this.#setExited(view, container, exit);
+      const known = this.#containers.get(container.name);
+      const runner = known ?? new ContainerRunner(container.name, "main", this.#context, this.#deps);
+      this.#containers.set(container.name, runner);
+      runner.adopt(container, exit);
     }
   }
 
   view(): PodView {
     const { kind } = this.#phase;
+    const hasEnded = kind === "finishing" || kind === "finished" || kind === "removing" || kind === "gone";
     return {
       podIP: this.#podIP,
       hostIP: this.#deps.hostIP,
       startedAtMs: this.#startedAtMs,
       sandboxReady: kind === "running" || kind === "draining" || kind === "stopping",
-      terminating: kind === "stopping" || kind === "removing" || kind === "gone",
-      containers: [...this.#containers.values()],
+      terminating: kind === "stopping" || hasEnded,
+      hasEnded,
+      failure: this.#failure,
+      containers: this.#views(),
     };
   }
 
@@ -114,35 +134,69 @@ export class PodWorker {
   step(): void {
     this.#timer.clear();
     const nowMs = this.#deps.clock.monotonicMs();
+    this.#watchDeadline(nowMs);
     const phase = this.#phase;
     switch (phase.kind) {
       case "starting":
         if (phase.busy) break;
         if (this.#deleted) return void this.#remove();
+        if (this.#failure !== undefined) return void this.#finish();
         if (phase.notBeforeMs > nowMs) this.#timer.at(phase.notBeforeMs);
         else void this.#start(phase.failures);
         break;
 
+      // Running => (Running | Stopping). All over: the sidecars are told to end.
       case "running":
-        for (const view of this.#containers.values()) this.#stepContainer(view, nowMs);
+        if (this.#failure !== undefined || outcomeOf(this.#views(), this.#policy) !== undefined)
+          return this.#stop(nowMs + this.#podGraceMs());
+        this.#runContainers(nowMs);
         break;
 
       case "draining":
         if (phase.untilMs > nowMs) this.#timer.at(phase.untilMs);
-        else this.#stop(nowMs);
+        else return this.#stop(nowMs + (this.#graceMs ?? 0));
         break;
 
+      // Stopping => (Removing | Finishing).
       case "stopping":
-        if (![...this.#containers.values()].some(isUp)) return void this.#remove();
-        if (phase.killAtMs > nowMs) this.#timer.at(phase.killAtMs);
-        else if (!phase.killed) this.#kill();
+        if (!this.#views().some(isUp)) return void (this.#deleted ? this.#remove() : this.#finish());
+        this.#stopContainers(phase.killAtMs, nowMs);
         break;
 
+      case "finished":
+        if (this.#deleted) return void this.#remove();
+        break;
+
+      case "finishing":
       case "removing":
       case "gone":
         break;
     }
     this.#deps.changed(this);
+  }
+
+  get #policy(): RestartPolicy {
+    return this.#pod.spec.restartPolicy ?? "Always";
+  }
+
+  #views(): ContainerView[] {
+    return [...this.#containers.values()].map(({ view }) => view);
+  }
+
+  #podGraceMs(): number {
+    return (this.#pod.spec.terminationGracePeriodSeconds ?? 30) * 1000;
+  }
+
+  /** (Starting | Running) => the end, when activeDeadlineSeconds are over. */
+  #watchDeadline(nowMs: number): void {
+    const { activeDeadlineSeconds } = this.#pod.spec;
+    const { kind } = this.#phase;
+    if (activeDeadlineSeconds === undefined || this.#failure !== undefined || this.#deleted) return;
+    if (kind !== "starting" && kind !== "running") return;
+    const atMs = this.#createdAtMs + activeDeadlineSeconds * 1000;
+    if (atMs > nowMs) return this.#timer.at(atMs);
+    this.#failure = deadlineExceeded;
+    this.#deps.recorder.record(this.#pod, "Normal", deadlineExceeded.reason, deadlineExceeded.message);
   }
 
   // Starting => (Running | Starting later). A network once made is kept: the sidecar listens in it.
@@ -164,107 +218,35 @@ export class PodWorker {
     this.step();
   }
 
+  /** Its containers wait, as with the reference kubelet under this one reason; an event says what for. */
   #explainAll(error: unknown): void {
-    const reason = error instanceof KubeletError ? error.code : "FailedCreatePodSandBox";
-    for (const view of this.#containers.values())
-      this.#containers.set(view.name, toExplained(view, reason, messageOf(error)));
+    const message = messageOf(error);
+    for (const runner of this.#containers.values()) runner.explain("ContainerCreating", message);
+    const isMount = error instanceof KubeletError && error.code === "FailedMount";
+    const reason = isMount ? "FailedMount" : "FailedCreatePodSandBox";
+    this.#deps.recorder.record(
+      this.#pod,
+      "Warning",
+      reason,
+      isMount ? message : `Failed to create pod sandbox: ${message}`,
+    );
   }
 
-  #stepContainer(view: ContainerView, nowMs: number): void {
-    const action = nextAction(view, this.#pod.spec.restartPolicy ?? "Always", nowMs);
-    if (action.kind === "wait") {
-      this.#timer.at(action.untilMs);
-    } else if (action.kind === "start") {
-      this.#containers.set(view.name, toStarting(view));
-      void this.#startContainer(view.name, action.attempt);
+  #runContainers(nowMs: number): void {
+    for (const name of startable(this.#views(), this.#policy)) {
+      const untilMs = this.#containers.get(name)?.step(nowMs);
+      if (untilMs !== undefined) this.#timer.at(untilMs);
     }
-  }
-
-  async #startContainer(name: string, attempt: number): Promise<void> {
-    const container = this.#pod.spec.containers.find((candidate) => candidate.name === name);
-    const view = this.#containers.get(name);
-    if (container === undefined || view === undefined) return;
-    try {
-      const spec = await containerSpec(this.#pod, container, { podIP: this.#podIP ?? "", attempt }, this.#deps);
-      const running = await this.#deps.runtime.start(spec);
-      this.#running(view, running, container.readinessProbe === undefined);
-      this.#deps.log.info("Container started", { pod: this.#pod.metadata.name, container: name, attempt });
-      if (this.#phase.kind === "stopping") this.#deps.runtime.signal(running, "SIGKILL");
-    } catch (error) {
-      const { clock, log } = this.#deps;
-      const reason = error instanceof KubeletError ? error.code : "CreateContainerError";
-      this.#containers.set(name, toFailedStart(view, reason, messageOf(error), clock.monotonicMs()));
-      log.warn("Container cannot start", { pod: this.#pod.metadata.name, container: name, error: messageOf(error) });
-    }
-    this.step();
-  }
-
-  #running(view: ContainerView, running: RunningContainer, ready: boolean): void {
-    this.#containers.set(view.name, toRunning(view, running, ready));
-    this.#deps.runtime.onExit(running, (exit) => this.#exited(running, exit));
-    const container = this.#pod.spec.containers.find(({ name }) => name === view.name);
-    if (container === undefined) return;
-    const where = { podIP: this.#podIP ?? "", netnsPath: netnsPath(this.#uid) };
-    const loop = new ProbeLoop({ container, running, ...where }, this.#deps, {
-      ready: (isReady) => this.#setReady(view.name, isReady),
-      dead: (detail) => this.#restart(view.name, detail),
-    });
-    this.#probes.set(view.name, loop);
-    loop.start(ready);
-  }
-
-  #setReady(name: string, ready: boolean): void {
-    const view = this.#containers.get(name);
-    if (view?.state.kind !== "running" || view.state.ready === ready) return;
-    this.#containers.set(name, { ...view, state: { ...view.state, ready } });
-    this.#deps.changed(this);
-  }
-
-  /** Liveness failed: TERM, then KILL after the grace period; the exit starts it again. */
-  #restart(name: string, detail: string): void {
-    const view = this.#containers.get(name);
-    if (view?.state.kind !== "running" || view.state.stopping) return;
-    const { running } = view.state;
-    this.#deps.log.warn("Liveness probe failed", { pod: this.#pod.metadata.name, container: name, detail });
-    this.#containers.set(name, { ...view, state: { ...view.state, ready: false, stopping: true } });
-    this.#deps.runtime.signal(running, "SIGTERM");
-    const graceMs = (this.#pod.spec.terminationGracePeriodSeconds ?? 30) * 1000;
-    this.#deps.clock.after(graceMs, () => {
-      const now = this.#containers.get(name)?.state;
-      if (now?.kind === "running" && now.running === running) this.#deps.runtime.signal(running, "SIGKILL");
-    });
-    this.#deps.changed(this);
-  }
-
-  #exited(running: RunningContainer, exit: ContainerExit): void {
-    const view = this.#containers.get(running.name);
-    this.#probes.get(running.name)?.stop();
-    this.#probes.delete(running.name);
-    if (view === undefined) return;
-    this.#setExited(view, running, exit);
-    this.#deps.log.info("Container ended", { pod: this.#pod.metadata.name, container: running.name, ...exit });
-    // First say that it is not ready, then see to the restart: endpoints must not wait for it.
-    this.#deps.changed(this);
-    this.step();
-  }
-
-  #setExited(view: ContainerView, running: RunningContainer, exit: ContainerExit): void {
-    const learnedAtMs = this.#deps.clock.monotonicMs();
-    this.#containers.set(view.name, toExited(view, { running, exit, learnedAtMs }));
-  }
-
-  #runningContainers(): RunningContainer[] {
-    return [...this.#containers.values()].flatMap(({ state }) => (state.kind === "running" ? [state.running] : []));
   }
 
   // (Starting | Running | Draining) => Draining. A later, shorter grace period shortens what is left.
   #end(graceMs: number): void {
     this.#graceMs = Math.min(this.#graceMs ?? Infinity, graceMs);
     const nowMs = this.#deps.clock.monotonicMs();
-    if (this.#phase.kind === "stopping")
-      this.#phase = { ...this.#phase, killAtMs: Math.min(this.#phase.killAtMs, nowMs + graceMs) };
     this.#deleted = true;
-    const served = [...this.#containers.values()].some(({ state }) => state.kind === "running" && state.ready);
+    if (this.#phase.kind === "stopping")
+      this.#phase = { kind: "stopping", killAtMs: Math.min(this.#phase.killAtMs, nowMs + graceMs) };
+    const served = this.#views().some(({ state }) => state.kind === "running" && state.started && state.ready);
     const drainedAtMs = nowMs + (served ? Math.min(drainMs, graceMs) : 0);
     if (this.#phase.kind === "running") this.#phase = { kind: "draining", untilMs: drainedAtMs };
     else if (this.#phase.kind === "draining")
@@ -272,20 +254,27 @@ export class PodWorker {
     this.step();
   }
 
-  // Draining => Stopping.
-  #stop(nowMs: number): void {
-    this.#phase = { kind: "stopping", killAtMs: nowMs + (this.#graceMs ?? 0), killed: false };
-    for (const probe of this.#probes.values()) probe.stop();
-    for (const running of this.#runningContainers()) this.#deps.runtime.signal(running, "SIGTERM");
+  // (Running | Draining) => Stopping.
+  #stop(killAtMs: number): void {
+    this.#phase = { kind: "stopping", killAtMs };
     this.step();
   }
 
-  #kill(): void {
-    this.#phase = { kind: "stopping", killAtMs: 0, killed: true };
-    for (const running of this.#runningContainers()) this.#deps.runtime.signal(running, "SIGKILL");
+  #stopContainers(killAtMs: number, nowMs: number): void {
+    for (const name of stoppable(this.#views()))
+      this.#containers.get(name)?.stop(Math.max(0, killAtMs - nowMs), `Stopping container ${name}`);
   }
 
-  // Stopping => Removing => Gone.
+  // (Starting | Stopping) => Finishing => Finished. The object stays; so do its logs.
+  async #finish(): Promise<void> {
+    this.#phase = { kind: "finishing" };
+    this.#deps.changed(this);
+    await finishSandbox(this.#pod, this.#deps);
+    this.#phase = { kind: "finished" };
+    this.step();
+  }
+
+  // (Stopping | Finished) => Removing => Gone.
   async #remove(): Promise<void> {
     this.#phase = { kind: "removing" };
     this.#deps.changed(this);
@@ -294,6 +283,3 @@ export class PodWorker {
     this.#deps.gone(this, this.#pod);
   }
 }
-
-/** Whether there is, or is about to be, something of a container that must be ended. */
-const isUp = ({ state }: ContainerView): boolean => state.kind === "running" || state.kind === "starting";

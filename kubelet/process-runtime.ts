@@ -12,15 +12,21 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Clock, Timer } from "#lib/clock.ts";
 import { signalProcess, startTicksOf } from "#lib/process.ts";
+import type { Cgroups } from "./cgroups.ts";
 import { KubeletError } from "./errors.ts";
+import { logFileOf, logFolder, pruneLogs } from "./logs/log-files.ts";
+import { LogStamper } from "./logs/stamper.ts";
 import { type PodDirs, readOptional, writeWhole } from "./pod-dirs.ts";
 import { quote } from "./mount-script.ts";
+import { containerInit, programInit } from "./container-processes.ts";
+import { lastWords, makeWords } from "./last-words.ts";
 import { type CarriedEnvironment, carryEnvironment } from "./carried-environment.ts";
 import { dropPrivileges, planRootFileSystem } from "./root-file-system.ts";
 import type { ContainerExit, ContainerSpec, ExecResult, RunningContainer, Runtime } from "./runtime.ts";
 
 /** What state.json says. */
 interface ContainerRecord extends RunningContainer {
+  readonly fallbackToLogs: boolean;
   /** The outer shell. */
   readonly pid: number;
   readonly startTicks: string;
@@ -28,11 +34,12 @@ interface ContainerRecord extends RunningContainer {
 
 /**
  * Pid 1 of a container: starts the program, passes TERM on, reaps, and ends with the program's status. The trap comes
- * first: a TERM between the start and the trap would be lost, for pid 1 ignores what it has no handler for.
+ * first: a TERM between the start and the trap would be lost, for pid 1 ignores what it has no handler for. What the
+ * shell says itself of a program that was killed is no part of the container's log.
  */
 const init = [
   `trap 't=1; [ -z "$c" ] || kill -TERM $c 2>/dev/null' TERM`,
-  `run "$@" & c=$!; [ -z "$t" ] || kill -TERM $c`,
+  `run "$@" & c=$!; exec 2>/dev/null; [ -z "$t" ] || kill -TERM $c`,
   `while :; do wait $c; r=$?; kill -0 $c 2>/dev/null || exit $r; done`,
 ].join("\n");
 
@@ -40,13 +47,20 @@ const init = [
 const keepExit = `"$@"; r=$?; echo "$r $(date +%s%3N)" >"$0.new"; mv "$0.new" "$0"`;
 
 /**
- * Starts what follows as pid 1 of the namespaces just made, and ends with its status. Instead of `unshare --fork`, which
- * reports a KILL as exit code 1. The shell's own word on that goes nowhere, for standard error is the container's log:
+ * Starts what follows as pid 1 of the namespaces just made, and ends with its status. Instead of `unshare --fork`,
+ * which reports a KILL as exit code 1. Before that it enters the container's control group, whose list of processes
+ * is $0.
+ * The shell's own word on that goes nowhere, for standard error is the container's log:
  * pid 1 takes it back from descriptor 3.
  */
-const firstChildInside = `exec 3>&2 2>/dev/null; "$@"; exit $?`;
+const firstChildInside = `exec 3>&2 2>/dev/null; case $0 in /*) echo 0 >"$0" ;; esac; "$@"; exit $?`;
+
+/** Runs what follows in the control group whose list of processes is $0, if there is one. */
+const inGroup = `case $0 in /*) echo 0 >"$0" ;; esac; exec "$@"`;
 
 const outputBytesMax = 64 * 1024;
+/** How often a container that starts is looked at by what waits for it, in ms. */
+const upPollMs = 5;
 /** How often ends are looked for in case a file notification was missed, in ms. */
 const pollMs = 1000;
 
@@ -54,34 +68,44 @@ export class ProcessRuntime implements Runtime {
   readonly #dirs: PodDirs;
   readonly #logRoot: string;
   readonly #clock: Clock;
+  readonly #cgroups: Cgroups;
+  readonly #stamper: LogStamper;
 
-  constructor(dirs: PodDirs, logRoot: string, clock: Clock) {
+  constructor(dirs: PodDirs, logRoot: string, { clock, cgroups }: { clock: Clock; cgroups: Cgroups }) {
     this.#dirs = dirs;
     this.#logRoot = logRoot;
     this.#clock = clock;
+    this.#cgroups = cgroups;
+    this.#stamper = new LogStamper(clock);
   }
 
   async start(spec: ContainerSpec): Promise<RunningContainer> {
     const dir = this.#dirs.containerDir(spec.podUid, spec.name);
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     rmSync(join(dir, "exit"), { force: true });
-    writeFileSync(join(dir, "start.sh"), startScript(spec), { mode: 0o600 });
+    makeWords(join(dir, "words"));
+    writeFileSync(join(dir, "start.sh"), startScript(spec, join(dir, "words")), { mode: 0o600 });
     writeWhole(join(dir, "env.json"), JSON.stringify(spec.env));
     const pid = this.#spawn(spec, dir);
     const startTicks = startTicksOf(pid);
     if (startTicks === undefined) throw new KubeletError("RunContainerError", "Cannot run container: it ended at once");
     const { podUid, name, attempt } = spec;
     const container: RunningContainer = { podUid, name, attempt, startedAtMs: this.#clock.nowMs() };
-    writeWhole(join(dir, "state.json"), JSON.stringify({ ...container, pid, startTicks }));
+    const { fallbackToLogs } = spec.terminationMessage;
+    const record: ContainerRecord = { ...container, fallbackToLogs, pid, startTicks };
+    writeWhole(join(dir, "state.json"), JSON.stringify(record));
     return container;
   }
 
   #spawn(spec: ContainerSpec, dir: string): number {
-    const log = this.logFile(spec.podUid, spec.name);
-    mkdirSync(join(this.#logRoot, spec.podUid), { recursive: true, mode: 0o700 });
+    const log = this.logFile(spec.podUid, spec.name, spec.attempt);
+    const folder = logFolder(this.#logRoot, spec.podUid, spec.name);
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    pruneLogs(folder, spec.attempt);
+    const group = this.#cgroups.make(spec.podUid, spec.name, spec.limits);
     const logFd = openSync(log, "a", 0o600);
     try {
-      const namespaces = ["unshare", "--mount", "--uts", "--pid", "dash", "-c", firstChildInside, "dash"];
+      const namespaces = ["unshare", "--mount", "--uts", "--pid", "dash", "-c", firstChildInside, processesOf(group)];
       const pidOne = ["setpriv", "--pdeathsig", "KILL", "dash", "-e", join(dir, "start.sh")];
       const inside = ["nsenter", `--net=${spec.netnsPath}`, ...namespaces, ...pidOne];
       const child = spawn("/bin/dash", ["-c", keepExit, join(dir, "exit"), ...inside], {
@@ -110,6 +134,8 @@ export class ProcessRuntime implements Runtime {
 
   onExit(container: RunningContainer, callback: (exit: ContainerExit) => void): void {
     const dir = this.#dirs.containerDir(container.podUid, container.name);
+    const log = this.logFile(container.podUid, container.name, container.attempt);
+    this.#stamper.start(log);
     let watcher: FSWatcher | undefined;
     let timer: Timer | undefined;
     let told = false;
@@ -125,6 +151,7 @@ export class ProcessRuntime implements Runtime {
       told = true;
       timer?.cancel();
       watcher?.close();
+      this.#stamper.stop(log);
       callback(exit);
     };
     try {
@@ -139,15 +166,25 @@ export class ProcessRuntime implements Runtime {
   signal(container: RunningContainer, signal: "SIGTERM" | "SIGKILL"): void {
     const record = this.#record(container.podUid, container.name);
     if (record === undefined || !isAlive(record)) return;
-    const init = containerInit(record.pid);
-    if (init !== undefined && (signal === "SIGKILL" || catchesTerm(init))) signalProcess(init, signal);
+    const init = signal === "SIGKILL" ? containerInit(record.pid) : programInit(record.pid);
+    if (init !== undefined) signalProcess(init, signal);
     // Not up yet: nothing of the program's has run, so the whole start is ended.
     else signalProcess(-record.pid, "SIGKILL");
   }
 
+  async isUp(container: RunningContainer): Promise<boolean> {
+    while (true) {
+      const record = this.#record(container.podUid, container.name);
+      if (record?.attempt !== container.attempt || !isAlive(record)) return false;
+      if (programInit(record.pid) !== undefined) return true;
+      await this.#clock.sleep(upPollMs);
+    }
+  }
+
   async exec(container: RunningContainer, command: readonly string[], timeoutMs: number): Promise<ExecResult> {
     const record = this.#record(container.podUid, container.name);
-    const init = record === undefined ? undefined : containerInit(record.pid);
+    // Before that the root is still being made, and is no place for a command.
+    const init = record === undefined ? undefined : programInit(record.pid);
     const kept = readOptional(join(this.#dirs.containerDir(container.podUid, container.name), "env.json"));
     if (init === undefined || kept === undefined) return { exitCode: 126, output: "container is not running" };
     const { env, runFunction } = carry(JSON.parse(kept) as ContainerSpec["env"]);
@@ -155,7 +192,8 @@ export class ProcessRuntime implements Runtime {
     // The working folder is that of pid 1: a path given here would be opened outside and lead out of the root.
     const enter = ["-t", String(init), "--mount", "--uts", "--pid", "--net", "--root", "--wd", "--"];
     // A process group of its own: nsenter forks, and what it started must go with it when the time is up.
-    const child = spawn("nsenter", [...enter, ...inside], {
+    const group = processesOf(this.#cgroups.groupOf(container.podUid, container.name));
+    const child = spawn("/bin/dash", ["-c", inGroup, group, "nsenter", ...enter, ...inside], {
       detached: true,
       env,
       stdio: ["ignore", "pipe", "pipe"],
@@ -176,10 +214,22 @@ export class ProcessRuntime implements Runtime {
 
   remove(podUid: string): void {
     rmSync(join(this.#logRoot, podUid), { recursive: true, force: true });
+    this.#cgroups.remove(podUid);
   }
 
-  logFile(podUid: string, name: string): string {
-    return join(this.#logRoot, podUid, `${name}.log`);
+  logFile(podUid: string, name: string, attempt: number): string {
+    return logFileOf(this.#logRoot, podUid, name, attempt);
+  }
+
+  /** Notes the time of what has been written to a log up to now. */
+  lookAtLog(file: string): void {
+    this.#stamper.look(file);
+  }
+
+  /** Pid 1 of each container that runs, for statistics. */
+  init(podUid: string, name: string): number | undefined {
+    const record = this.#record(podUid, name);
+    return record === undefined || !isAlive(record) ? undefined : containerInit(record.pid);
   }
 
   #record(podUid: string, name: string): ContainerRecord | undefined {
@@ -195,40 +245,40 @@ export class ProcessRuntime implements Runtime {
     const [exitCode = "", finishedAtMs = ""] = text.trim().split(" ");
     // No code: the outer shell itself was killed, and with it the container.
     if (exitCode === "") return lost(this.#clock);
-    return { exitCode: Number(exitCode), finishedAtMs: Number(finishedAtMs) };
+    const { podUid, name, attempt } = record;
+    const usesLog = record.fallbackToLogs && exitCode !== "0";
+    const log = usesLog ? this.logFile(podUid, name, attempt) : undefined;
+    const message = lastWords(join(this.#dirs.containerDir(podUid, name), "words"), log);
+    const isOutOfMemory = Number(exitCode) === killed && this.#cgroups.wasOutOfMemory(podUid, name);
+    return {
+      exitCode: Number(exitCode),
+      finishedAtMs: Number(finishedAtMs),
+      ...(message === "" ? {} : { message }),
+      ...(isOutOfMemory ? { isOutOfMemory } : {}),
+    };
   }
 }
 
+/** Exit code of what was killed: 128 + 9. */
+const killed = 137;
+
+/** What a shell takes as the list of a group's processes; no path: no group. */
+function processesOf(group: string | undefined): string {
+  return group === undefined ? "dash" : join(group, "cgroup.procs");
+}
+
 function lost(clock: Clock): ContainerExit {
-  return { exitCode: 137, finishedAtMs: clock.nowMs() };
+  return { exitCode: killed, finishedAtMs: clock.nowMs() };
 }
 
 function carry(env: ContainerSpec["env"]): CarriedEnvironment {
   return carryEnvironment(env, process.env["WHERRY_CLUSTER"] ?? "");
 }
 
-function startScript({ root, command, env }: ContainerSpec): string {
+function startScript({ root, command, env, terminationMessage }: ContainerSpec, words: string): string {
   const program = `${carry(env).runFunction}\n${init}`;
   const run = [...dropPrivileges, "/bin/dash", "-c", program, "init", ...command].map(quote).join(" ");
-  return `exec 2>&3 3>&-\nset -e\n${planRootFileSystem(root)}\nset +e\nexec ${run}\n`;
-}
-
-/** Outer shell → the shell in the namespaces → pid 1 of the container; undefined while it is not up. */
-function containerInit(outer: number): number | undefined {
-  const inner = firstChild(outer);
-  return inner === undefined ? undefined : firstChild(inner);
-}
-
-function firstChild(pid: number): number | undefined {
-  const text = readOptional(`/proc/${pid}/task/${pid}/children`)?.trim() ?? "";
-  return text === "" ? undefined : Number(text.split(" ")[0]);
-}
-
-/** Whether a process has a handler for TERM. Pid 1 of a container has one before its program starts, not earlier. */
-function catchesTerm(pid: number): boolean {
-  const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readOptional(`/proc/${pid}/status`) ?? "")?.[1] ?? "0";
-  const term = 15n;
-  return ((BigInt(`0x${caught}`) >> (term - 1n)) & 1n) === 1n;
+  return `exec 2>&3 3>&-\nset -e\n${planRootFileSystem({ ...root, words: { source: words, target: terminationMessage.path } })}\nset +e\nexec ${run}\n`;
 }
 
 function isAlive({ pid, startTicks }: ContainerRecord): boolean {

@@ -1,5 +1,6 @@
 /**
- * What a container refers to outside its pod: ConfigMaps and Secrets, read live when the container starts.
+ * What a container refers to outside its pod: ConfigMaps and Secrets, read live when the container starts, and once a
+ * round for all pods when their volumes are brought up to date.
  */
 import type { KubeClient } from "#api/client/client.ts";
 import { configMaps } from "#api/core/configmap.ts";
@@ -27,6 +28,21 @@ export function liveReferences(client: KubeClient): References {
       const object = await orUndefined(client.get(secrets, { namespace, name }));
       return object === undefined ? undefined : new Map(decode(object.data));
     },
+  };
+}
+
+/** The same, each object read once: for one round over all pods. */
+export function onceEach(references: References): References {
+  const read = new Map<string, Promise<Data>>();
+  const once = (kind: keyof References, namespace: string, name: string): Promise<Data> => {
+    const key = `${kind}/${namespace}/${name}`;
+    const found = read.get(key) ?? references[kind](namespace, name);
+    read.set(key, found);
+    return found;
+  };
+  return {
+    configMap: (namespace, name) => once("configMap", namespace, name),
+    secret: (namespace, name) => once("secret", namespace, name),
   };
 }
 

@@ -7,18 +7,24 @@
  * left, and says `furnished` only once everything is. The interception rules are there before the sidecar listens and
  * both before any container: nothing passes it by.
  */
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import type { Container, Pod } from "#api/core/pod.ts";
 import { sidecarStatusAnnotation } from "#api/core/pod.ts";
 import { gatewayNameLabel } from "#api/gateway/gateway.ts";
 import { controllerOf } from "#api/meta.ts";
+import { parseMilli } from "#api/quantity.ts";
+import type { ImageMapEntry } from "#api/wire/image.ts";
 import type { SidecarSpec } from "#api/wire/sidecar.ts";
 import { messageOf } from "#lib/errors.ts";
+import { amountOf } from "./downward.ts";
 import { resolveEnvironment } from "./environment.ts";
-import { resolveImage } from "./images.ts";
 import type { PodRecord } from "./pod-dirs.ts";
 import { netnsPath, planPodNetwork, removePodNetwork } from "./pod-network.ts";
-import type { ContainerSpec } from "./runtime.ts";
-import { makeVolumes, planMounts } from "./volumes.ts";
+import type { References } from "./references.ts";
+import type { ContainerSpec, ResourceLimits } from "./runtime.ts";
+import type { VolumeSources } from "./volumes/payload.ts";
+import { makeVolumes, planMounts, refreshVolumes } from "./volumes/volumes.ts";
 import type { WorkerDependencies } from "./worker-dependencies.ts";
 
 /** How long its sidecar may take for what is in flight once the containers have ended, in ms. */
@@ -42,10 +48,14 @@ export async function makeNetwork(pod: Pod, deps: WorkerDependencies): Promise<s
 
 /** What needs the network: the sidecar, which listens when this resolves, and the volumes. Can be repeated. */
 export async function furnish(pod: Pod, podIP: string, deps: WorkerDependencies): Promise<void> {
-  const { dirs, sidecars, references } = deps;
+  const { dirs, sidecars, clock } = deps;
   const spec = sidecarSpec(pod, podIP);
-  if (spec !== undefined) await sidecars.add(spec);
-  await makeVolumes(pod, dirs, references);
+  // Neither waits for the other: both are there before any container.
+  const made = makeVolumes(pod, dirs, volumeSources(deps), clock.nowMs());
+  const listening = spec === undefined ? undefined : sidecars.add(spec);
+  const [volumes, sidecar] = await Promise.allSettled([made, listening]);
+  if (sidecar.status === "rejected") throw sidecar.reason;
+  if (volumes.status === "rejected") throw volumes.reason;
   dirs.write(recordOf(pod, podIP, true));
 }
 
@@ -54,9 +64,39 @@ function recordOf(pod: Pod, podIP: string, furnished: boolean): PodRecord {
   return { namespace, name, uid, podIP, hasSidecar: sidecarSpec(pod, podIP) !== undefined, furnished };
 }
 
+/** Brings the files of a running pod's volumes up to date. */
+export async function refresh(pod: Pod, references: References, deps: WorkerDependencies): Promise<void> {
+  const sources = { ...volumeSources(deps), references };
+  const failures = await refreshVolumes(pod, deps.dirs, sources, deps.clock.nowMs());
+  for (const message of failures) deps.recorder.record(pod, "Warning", "FailedMount", message);
+}
+
+function volumeSources({ references, tokens, allocatable }: WorkerDependencies): VolumeSources {
+  return { references, tokens, allocatable };
+}
+
 /** Removes everything of a pod from the node. What cannot be removed is logged: it must not keep the object. */
 export async function removeSandbox(pod: Pod, deps: WorkerDependencies): Promise<void> {
-  const { sidecars, runScript, dirs, runtime, addresses, log } = deps;
+  const { uid = "" } = pod.metadata;
+  if (deps.dirs.read(uid)?.finished !== true) await releaseSandbox(pod, deps);
+  deps.runtime.remove(uid);
+  deps.dirs.remove(uid);
+}
+
+/**
+ * Gives back what a pod that has ended needs no more: sidecar, network, address, volumes. What is known of its
+ * containers stays, with their logs, until its object goes.
+ */
+export async function finishSandbox(pod: Pod, deps: WorkerDependencies): Promise<void> {
+  const { uid = "" } = pod.metadata;
+  const record = deps.dirs.read(uid);
+  await releaseSandbox(pod, deps);
+  rmSync(deps.dirs.volumesDir(uid), { recursive: true, force: true });
+  if (record !== undefined) deps.dirs.write({ ...record, finished: true });
+}
+
+async function releaseSandbox(pod: Pod, deps: WorkerDependencies): Promise<void> {
+  const { sidecars, runScript, dirs, tokens, addresses, log } = deps;
   const { name, uid = "" } = pod.metadata;
   const record = dirs.read(uid);
   try {
@@ -69,8 +109,7 @@ export async function removeSandbox(pod: Pod, deps: WorkerDependencies): Promise
   } catch (error) {
     log.warn("Pod's network cannot be removed", { pod: name, error: messageOf(error) });
   }
-  runtime.remove(uid);
-  dirs.remove(uid);
+  tokens.forget(uid);
   addresses.release(uid);
 }
 
@@ -78,14 +117,14 @@ export async function removeSandbox(pod: Pod, deps: WorkerDependencies): Promise
 export async function containerSpec(
   pod: Pod,
   container: Container,
-  { podIP, attempt }: { podIP: string; attempt: number },
+  { podIP, attempt, image }: { podIP: string; attempt: number; image: ImageMapEntry },
   deps: WorkerDependencies,
 ): Promise<ContainerSpec> {
-  const { images, references, dirs, nodeName, hostIP, nameserver, nodeBinary } = deps;
+  const { references, dirs, nodeName, hostIP, nameserver, nodeBinary, allocatable, api } = deps;
   const { namespace = "default", name, uid = "" } = pod.metadata;
-  const image = resolveImage(container.image ?? "", images);
-  const facts = { podIP, hostIP, nodeName };
-  const { env, command } = await resolveEnvironment(pod, container, image, { references, facts });
+  const facts = { podIP, hostIP, nodeName, allocatable };
+  const { env, command } = await resolveEnvironment(pod, container, image, { references, facts, api });
+  const { hostname = name.slice(0, 63), subdomain, hostAliases = [] } = pod.spec;
   return {
     podUid: uid,
     name: container.name,
@@ -93,8 +132,15 @@ export async function containerSpec(
     command,
     env,
     netnsPath: netnsPath(uid),
+    terminationMessage: {
+      path: join("/", container.terminationMessagePath ?? "/dev/termination-log"),
+      fallbackToLogs: container.terminationMessagePolicy === "FallbackToLogsOnError",
+    },
+    limits: limitsOf(container),
     root: {
-      hostname: pod.spec.hostname ?? name.slice(0, 63),
+      hostname,
+      domain: subdomain === undefined ? undefined : `${subdomain}.${namespace}.svc.cluster.local`,
+      hostAliases,
       podIP,
       namespace,
       nameserver,
@@ -103,6 +149,19 @@ export async function containerSpec(
       mounts: planMounts(pod, container, dirs),
       workingDir: container.workingDir ?? (image.directory === undefined ? "/" : "/app"),
     },
+  };
+}
+
+/** What a container may use; undefined when it neither asks nor is limited. */
+export function limitsOf({ resources }: Container): ResourceLimits | undefined {
+  const milliCPU = parseMilli(resources?.limits?.["cpu"] ?? "");
+  const milliCPURequest = parseMilli(resources?.requests?.["cpu"] ?? "");
+  const memory = amountOf(resources?.limits?.["memory"]);
+  if (milliCPU === undefined && milliCPURequest === undefined && memory === undefined) return undefined;
+  return {
+    ...(milliCPU === undefined ? {} : { milliCPU }),
+    ...(milliCPURequest === undefined ? {} : { milliCPURequest }),
+    ...(memory === undefined ? {} : { memory }),
   };
 }
 

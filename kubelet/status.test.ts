@@ -7,7 +7,7 @@ import { type PodView, podStatus } from "./status.ts";
 
 const startMs = Date.UTC(2026, 0, 1);
 const running = { podUid: "u1", name: "web", attempt: 0, startedAtMs: startMs };
-const up = (ready: boolean): ContainerState => ({ kind: "running", running, ready, stopping: false });
+const up = (ready: boolean): ContainerState => ({ kind: "running", running, started: true, ready, stopping: false });
 const ended = (exitCode: number): ContainerState => {
   return { kind: "exited", running, exit: { exitCode, finishedAtMs: startMs + 1000 }, learnedAtMs: 0 };
 };
@@ -22,7 +22,7 @@ function podOf(restartPolicy: "Always" | "OnFailure" | "Never", status?: PodStat
 function viewOf(states: readonly ContainerState[], more: Partial<PodView> = {}): PodView {
   const containers = states.map((state): ContainerView => ({ ...createdContainer("web"), state }));
   const facts = { podIP: "10.244.1.2", hostIP: "100.64.0.2", startedAtMs: startMs, sandboxReady: true };
-  return { ...facts, terminating: false, containers, ...more };
+  return { ...facts, terminating: false, hasEnded: false, failure: undefined, containers, ...more };
 }
 
 const condition = (status: PodStatus, type: string): string | undefined =>

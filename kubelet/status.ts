@@ -1,11 +1,19 @@
 /**
  * A pod's status out of what the kubelet sees. Pure: equal views give equal statuses, but for the transition times that
- * are kept from the status before.
+ * are kept from the status before. Reasons and messages are the reference kubelet's (pkg/kubelet/status/generate.go).
  */
-import type { ContainerStatus, ContainerState as APIContainerState, Pod, PodStatus } from "#api/core/pod.ts";
+import { qosClassOf } from "#api/core/pod-rules.ts";
+import type { ContainerStatus, Pod, PodStatus } from "#api/core/pod.ts";
 import { type Condition, formatTime } from "#api/meta.ts";
-import { type ContainerView, type RestartPolicy, backoffOf, isOver } from "./container-state.ts";
-import type { ContainerExit, RunningContainer } from "./runtime.ts";
+import type { ContainerView, RestartPolicy } from "./container-state.ts";
+import { containerStatus } from "./container-status.ts";
+import { incompleteInit, isInitialized, outcomeOf } from "./pod-actions.ts";
+
+/** Why a pod was ended, its containers regardless. */
+export interface PodFailure {
+  readonly reason: string;
+  readonly message: string;
+}
 
 export interface PodView {
   readonly podIP: string | undefined;
@@ -18,116 +26,119 @@ export interface PodView {
    * endpoints say `serving` beside `terminating` (KEP-1669).
    */
   readonly terminating: boolean;
+  /** Nothing of it runs any more, nor will. */
+  readonly hasEnded: boolean;
+  readonly failure: PodFailure | undefined;
   readonly containers: readonly ContainerView[];
 }
 
+type Said = Omit<Condition, "lastTransitionTime">;
+
 export function podStatus(pod: Pod, view: PodView, nowMs: number): PodStatus {
   const policy = pod.spec.restartPolicy ?? "Always";
-  const containers = view.containers.map((container) =>
-    containerStatus(pod, view.terminating ? container : inBackoff(pod, container, policy)),
-  );
-  const allReady = containers.length > 0 && containers.every(({ ready }) => ready) && !view.terminating;
-  const over = view.containers.every((container) => isOver(container, policy));
-  const notReady = { reason: "ContainersNotReady", message: notReadyMessage(containers) };
-  const conditions: Omit<Condition, "lastTransitionTime">[] = [
-    { type: "PodReadyToStartContainers", status: view.sandboxReady ? "True" : "False" },
-    { type: "Initialized", status: "True" },
-    allReady
-      ? { type: "Ready", status: "True" }
-      : { type: "Ready", status: "False", ...(over ? { reason: "PodCompleted" } : notReady) },
-    allReady
-      ? { type: "ContainersReady", status: "True" }
-      : { type: "ContainersReady", status: "False", ...(over ? { reason: "PodCompleted" } : notReady) },
-    { type: "PodScheduled", status: "True" },
-  ];
+  const context = { pod, policy, terminating: view.terminating, isInitialized: isInitialized(view.containers) };
+  const statuses = view.containers.map((container) => ({ container, status: containerStatus(container, context) }));
+  const init = statuses.filter(({ container }) => container.role !== "main").map(({ status }) => status);
+  const main = statuses.filter(({ container }) => container.role === "main").map(({ status }) => status);
+  const phase = phaseOf(view, policy);
+  // Init containers that have ended say nothing of whether the pod serves; those that run on do.
+  const serving = statuses.filter(({ container }) => container.role !== "init").map(({ status }) => status);
+  const conditions = conditionsOf(pod, view, { phase, serving });
   return {
-    phase: phaseOf(view, policy),
-    conditions: conditions.map((condition) => withTransition(condition, pod, nowMs)),
+    phase,
+    conditions: [...foreign(pod, conditions), ...conditions.map((condition) => withTransition(condition, pod, nowMs))],
+    ...(view.failure === undefined ? {} : { reason: view.failure.reason, message: view.failure.message }),
     hostIP: view.hostIP,
     hostIPs: [{ ip: view.hostIP }],
     ...(view.podIP === undefined ? {} : { podIP: view.podIP, podIPs: [{ ip: view.podIP }] }),
     startTime: pod.status?.startTime ?? formatTime(view.startedAtMs),
-    containerStatuses: containers,
-    qosClass: "BestEffort",
+    ...(init.length === 0 ? {} : { initContainerStatuses: init }),
+    containerStatuses: main,
+    qosClass: qosClassOf(pod.spec),
     ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
   };
 }
 
-function phaseOf({ containers }: PodView, policy: RestartPolicy): NonNullable<PodStatus["phase"]> {
-  if (containers.every((container) => isOver(container, policy))) {
-    const clean = containers.every(({ state }) => state.kind === "exited" && state.exit.exitCode === 0);
-    return clean ? "Succeeded" : "Failed";
+function phaseOf(view: PodView, policy: RestartPolicy): NonNullable<PodStatus["phase"]> {
+  const { containers, failure, hasEnded } = view;
+  const main = containers.filter(({ role }) => role === "main");
+  const isUp = containers.some(({ state }) => state.kind === "running" || state.kind === "starting");
+  const outcome = outcomeOf(containers, policy);
+  if (hasEnded) {
+    if (failure !== undefined) return "Failed";
+    const clean = main.every(({ state }) => state.kind === "exited" && state.exit.exitCode === 0);
+    return outcome ?? (clean ? "Succeeded" : "Failed");
   }
-  const started = containers.every(
+  // Its sidecars have not ended yet.
+  if (outcome !== undefined) return isUp ? "Running" : outcome;
+  if (!isInitialized(containers)) return "Pending";
+  const started = main.every(
     ({ state, last }) => state.kind === "running" || state.kind === "exited" || last !== undefined,
   );
   return started ? "Running" : "Pending";
 }
 
-function notReadyMessage(containers: readonly ContainerStatus[]): string {
-  const names = containers.filter(({ ready }) => !ready).map(({ name }) => name);
-  return `containers with unready status: [${names.join(" ")}]`;
+function conditionsOf(
+  pod: Pod,
+  { containers, sandboxReady, terminating }: PodView,
+  { phase, serving }: { phase: PodStatus["phase"]; serving: readonly ContainerStatus[] },
+): Said[] {
+  const incomplete = incompleteInit(containers);
+  const initialized: Omit<Said, "type"> =
+    phase === "Succeeded"
+      ? { status: "True", reason: "PodCompleted" }
+      : incomplete.length === 0
+        ? { status: "True" }
+        : {
+            status: "False",
+            reason: "ContainersNotInitialized",
+            message: `containers with incomplete status: [${incomplete.join(" ")}]`,
+          };
+  const containersReady = readinessOf(phase, serving, terminating);
+  return [
+    { type: "PodReadyToStartContainers", status: sandboxReady ? "True" : "False" },
+    { type: "Initialized", ...initialized },
+    { type: "Ready", ...withGates(pod, containersReady) },
+    { type: "ContainersReady", ...containersReady },
+    { type: "PodScheduled", status: "True" },
+  ];
+}
+
+function readinessOf(
+  phase: PodStatus["phase"],
+  containers: readonly ContainerStatus[],
+  terminating: boolean,
+): Omit<Said, "type"> {
+  if (phase === "Succeeded") return { status: "False", reason: "PodCompleted" };
+  if (phase === "Failed") return { status: "False", reason: "PodFailed" };
+  const unready = containers.filter(({ ready }) => !ready || terminating).map(({ name }) => name);
+  if (unready.length === 0 && containers.length > 0) return { status: "True" };
+  const message = `containers with unready status: [${unready.join(" ")}]`;
+  return { status: "False", reason: "ContainersNotReady", message };
+}
+
+/** Ready when the containers are, and every readiness gate is open (KEP-580). */
+function withGates(pod: Pod, containersReady: Omit<Said, "type">): Omit<Said, "type"> {
+  if (containersReady.status !== "True") return containersReady;
+  const messages = (pod.spec.readinessGates ?? []).flatMap(({ conditionType }) => {
+    const found = pod.status?.conditions?.find(({ type }) => type === conditionType);
+    if (found === undefined)
+      return [`corresponding condition of pod readiness gate "${conditionType}" does not exist.`];
+    if (found.status === "True") return [];
+    return [`the status of pod readiness gate "${conditionType}" is not "True", but ${found.status}`];
+  });
+  if (messages.length === 0) return containersReady;
+  return { status: "False", reason: "ReadinessGatesNotReady", message: messages.join(", ") };
+}
+
+/** Conditions that others have set: kept. */
+function foreign(pod: Pod, own: readonly Said[]): readonly Condition[] {
+  return (pod.status?.conditions ?? []).filter(({ type }) => !own.some((condition) => condition.type === type));
 }
 
 /** Keeps the transition time while the status is the same. */
-function withTransition(condition: Omit<Condition, "lastTransitionTime">, pod: Pod, nowMs: number): Condition {
+function withTransition(condition: Said, pod: Pod, nowMs: number): Condition {
   const before = pod.status?.conditions?.find(({ type }) => type === condition.type);
   const kept = before?.status === condition.status ? before.lastTransitionTime : undefined;
   return { ...condition, lastTransitionTime: kept ?? formatTime(nowMs) };
-}
-
-/** A container that waits for its next start says so, and how it ended moves to its last state, as users know it. */
-function inBackoff(pod: Pod, container: ContainerView, policy: RestartPolicy): ContainerView {
-  const delayMs = backoffOf(container, policy);
-  if (delayMs === undefined || container.state.kind !== "exited") return container;
-  const { running, exit } = container.state;
-  const { namespace = "default", name } = pod.metadata;
-  const message = `back-off ${delayMs / 1000}s restarting failed container=${container.name} pod=${name}_${namespace}`;
-  const state = { kind: "waiting", reason: "CrashLoopBackOff", message, untilMs: 0 } as const;
-  return { ...container, state, last: { running, exit } };
-}
-
-function containerStatus(pod: Pod, { name, state, restarts, last }: ContainerView): ContainerStatus {
-  const image = pod.spec.containers.find((container) => container.name === name)?.image ?? "";
-  const running = state.kind === "running" || state.kind === "exited" ? state.running : undefined;
-  return {
-    name,
-    state: apiState({ name, state, restarts, last, failures: 0 }),
-    lastState: last === undefined ? {} : { terminated: terminated(last.running, last.exit) },
-    ready: state.kind === "running" && state.ready && !state.stopping,
-    started: state.kind === "running",
-    restartCount: restarts,
-    image,
-    imageID: "",
-    ...(running === undefined ? {} : { containerID: containerID(running) }),
-  };
-}
-
-function apiState({ state, last }: ContainerView): APIContainerState {
-  switch (state.kind) {
-    case "waiting":
-      return { waiting: { reason: state.reason, ...(state.message === "" ? {} : { message: state.message }) } };
-    case "starting":
-      return last === undefined
-        ? { waiting: { reason: "ContainerCreating" } }
-        : { waiting: { reason: "ContainerCreating", message: "restarting ended container" } };
-    case "running":
-      return { running: { startedAt: formatTime(state.running.startedAtMs) } };
-    case "exited":
-      return { terminated: terminated(state.running, state.exit) };
-  }
-}
-
-function terminated(running: RunningContainer, exit: ContainerExit): NonNullable<APIContainerState["terminated"]> {
-  return {
-    exitCode: exit.exitCode,
-    reason: exit.exitCode === 0 ? "Completed" : "Error",
-    startedAt: formatTime(running.startedAtMs),
-    finishedAt: formatTime(exit.finishedAtMs),
-    containerID: containerID(running),
-  };
-}
-
-function containerID({ podUid, name, attempt }: RunningContainer): string {
-  return `wherry://${podUid}/${name}/${attempt}`;
 }

@@ -5,9 +5,12 @@
  *
  * Pure. Follows: k8s.io/kubernetes pkg/apis/core/{v1/defaults.go,validation/validation.go}.
  */
-import { type FieldError, duplicateValue, forbidden, invalidValue, requiredError } from "../schema/field-error.ts";
+import { isIP } from "node:net";
+import { type FieldError, duplicateValue, forbidden, invalidValue, notSupported } from "../schema/field-error.ts";
 import { isEqual } from "../schema/read.ts";
-import type { Container, Pod, PodSpec, Probe } from "./pod.ts";
+import { containerErrors, isSidecarContainer } from "./container-rules.ts";
+import type { Container, Pod, PodSpec } from "./pod.ts";
+import { volumeErrors } from "./volume-rules.ts";
 
 /** The spec with image pull policies, resource requests and the old name of the service account filled in. */
 export function defaultPodSpec(spec: PodSpec): PodSpec {
@@ -15,6 +18,7 @@ export function defaultPodSpec(spec: PodSpec): PodSpec {
   return {
     ...spec,
     ...(spec.containers === undefined ? {} : { containers: spec.containers.map(defaultContainer) }),
+    ...(spec.initContainers === undefined ? {} : { initContainers: spec.initContainers.map(defaultContainer) }),
     ...(serviceAccountName === undefined ? {} : { serviceAccountName, serviceAccount: serviceAccountName }),
   };
 }
@@ -33,7 +37,7 @@ function defaultContainer(container: Container): Container {
 
 /** Quality of service: `Guaranteed`, `Burstable` or `BestEffort`, from requests and limits of CPU and memory. */
 export function qosClassOf(spec: PodSpec): string {
-  const all = spec.containers.map(({ resources }) => resources ?? {});
+  const all = [...(spec.initContainers ?? []), ...spec.containers].map(({ resources }) => resources ?? {});
   const names = ["cpu", "memory"];
   if (all.every(({ requests, limits }) => names.every((name) => !requests?.[name] && !limits?.[name])))
     return "BestEffort";
@@ -45,80 +49,68 @@ export function qosClassOf(spec: PodSpec): string {
 
 /** What is wrong across the fields of a pod's spec. `path` is `spec` or `spec.template.spec`. */
 export function podSpecErrors(spec: PodSpec, path: string): FieldError[] {
-  // Started without its init containers a pod would be wrong, not only different.
-  const { initContainers } = spec as { readonly initContainers?: readonly unknown[] };
-  const refused =
-    (initContainers ?? []).length > 0 ? [forbidden(`${path}.initContainers`, "init containers are not supported")] : [];
+  const all: readonly (readonly [Container, string])[] = [
+    ...spec.containers.map((container, at) => [container, `${path}.containers[${at}]`] as const),
+    ...(spec.initContainers ?? []).map((container, at) => [container, `${path}.initContainers[${at}]`] as const),
+  ];
   return [
-    ...refused,
-    ...spec.containers.flatMap((container, index) => containerErrors(container, spec, `${path}.containers[${index}]`)),
+    ...refusedFields(spec, path),
+    ...all.flatMap(([container, at]) => containerErrors(container, spec, at)),
+    ...(spec.initContainers ?? []).flatMap((container, at) =>
+      initContainerErrors(container, spec, `${path}.initContainers[${at}]`),
+    ),
+    ...spec.containers.flatMap(({ restartPolicy }, at) =>
+      restartPolicy === undefined
+        ? []
+        : [forbidden(`${path}.containers[${at}].restartPolicy`, "may not be set for non-init containers")],
+    ),
     ...volumeErrors(spec, path),
+    ...(spec.hostAliases ?? []).flatMap(({ ip }, at) =>
+      isIP(ip) === 0
+        ? [
+            invalidValue(
+              `${path}.hostAliases[${at}].ip`,
+              ip,
+              "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)",
+            ),
+          ]
+        : [],
+    ),
   ];
 }
 
-function containerErrors(container: Container, spec: PodSpec, path: string): FieldError[] {
+/** Fields without which a pod would be wrong, not only different, and that no kubelet here honours. */
+function refusedFields(spec: PodSpec, path: string): FieldError[] {
+  const { ephemeralContainers = [], setHostnameAsFQDN } = spec as {
+    readonly ephemeralContainers?: readonly unknown[];
+    readonly setHostnameAsFQDN?: boolean;
+  };
+  return [
+    ...(ephemeralContainers.length > 0
+      ? [forbidden(`${path}.ephemeralContainers`, "ephemeral containers are not supported")]
+      : []),
+    ...(setHostnameAsFQDN === true
+      ? [forbidden(`${path}.setHostnameAsFQDN`, "a fully qualified host name is not supported")]
+      : []),
+  ];
+}
+
+function initContainerErrors(container: Container, spec: PodSpec, path: string): FieldError[] {
   const errors: FieldError[] = [];
-  for (const [index, { name }] of (container.volumeMounts ?? []).entries()) {
-    if (spec.volumes?.some((volume) => volume.name === name) !== true)
-      errors.push({
-        reason: "FieldValueInvalid",
-        path: `${path}.volumeMounts[${index}].name`,
-        message: `Not found: ${JSON.stringify(name)}`,
-      });
+  const { name, restartPolicy, lifecycle, livenessProbe, readinessProbe, startupProbe } = container;
+  if (spec.containers.some((other) => other.name === name)) errors.push(duplicateValue(`${path}.name`, name));
+  if (isSidecarContainer(container)) return errors;
+  if (restartPolicy !== undefined) errors.push(notSupported(`${path}.restartPolicy`, restartPolicy, ["Always"]));
+  const without = Object.entries({ lifecycle, livenessProbe, readinessProbe, startupProbe });
+  for (const [field, value] of without) {
+    if (value !== undefined)
+      errors.push(forbidden(`${path}.${field}`, "may not be set for init containers without restartPolicy=Always"));
   }
-  const names = new Set<string>();
-  for (const [index, { name }] of (container.ports ?? []).entries()) {
-    if (name !== undefined && names.has(name)) errors.push(duplicateValue(`${path}.ports[${index}].name`, name));
-    if (name !== undefined) names.add(name);
-  }
-  for (const [index, { value, valueFrom }] of (container.env ?? []).entries()) {
-    if (valueFrom === undefined) continue;
-    const at = `${path}.env[${index}].valueFrom`;
-    if (value !== undefined && value !== "")
-      errors.push(invalidValue(at, "", "may not be specified when `value` is not empty"));
-    const sources = Object.keys(valueFrom).length;
-    if (sources === 0)
-      errors.push(
-        invalidValue(
-          at,
-          "",
-          "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`",
-        ),
-      );
-    if (sources > 1) errors.push(invalidValue(at, "", "may not have more than one field specified at a time"));
-  }
-  errors.push(...probeErrors(container.livenessProbe, `${path}.livenessProbe`));
-  errors.push(...probeErrors(container.readinessProbe, `${path}.readinessProbe`));
-  if ((container.livenessProbe?.successThreshold ?? 1) !== 1)
-    errors.push(
-      invalidValue(`${path}.livenessProbe.successThreshold`, container.livenessProbe?.successThreshold, "must be 1"),
-    );
   return errors;
 }
 
-function probeErrors(probe: Probe | undefined, path: string): FieldError[] {
-  if (probe === undefined) return [];
-  const handlers = ["httpGet", "tcpSocket", "exec", "grpc"].filter((name) => Object.hasOwn(probe, name));
-  if (handlers.length === 0) return [requiredError(path, "must specify a handler type")];
-  return handlers.slice(1).map((name) => forbidden(`${path}.${name}`, "may not specify more than 1 handler type"));
-}
-
-function volumeErrors(spec: PodSpec, path: string): FieldError[] {
-  return (spec.volumes ?? []).flatMap((volume, index) => {
-    const sources = Object.keys(volume).filter((name) => name !== "name");
-    const at = `${path}.volumes[${index}]`;
-    if (sources.length === 0) return [requiredError(at, "must specify a volume type")];
-    const errors = sources
-      .slice(1)
-      .map((name) => forbidden(`${at}.${name}`, "may not specify more than 1 volume type"));
-    if (volume.configMap !== undefined && !volume.configMap.name) errors.push(requiredError(`${at}.configMap.name`));
-    if (volume.secret !== undefined && !volume.secret.secretName) errors.push(requiredError(`${at}.secret.secretName`));
-    return errors;
-  });
-}
-
 const updateRule =
-  "pod updates may not change fields other than `spec.containers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to existing tolerations)";
+  "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
 /** What a change of a pod's spec does wrong: nearly all of it is fixed once the pod exists. */
 export function podUpdateErrors(next: Pod, previous: Pod): FieldError[] {
@@ -131,11 +123,9 @@ export function podUpdateErrors(next: Pod, previous: Pod): FieldError[] {
 }
 
 function fixedPart(spec: PodSpec): unknown {
-  const { tolerations: _tolerations, containers, ...rest } = spec;
+  const { tolerations: _tolerations, containers, initContainers = [], ...rest } = spec;
   const { activeDeadlineSeconds: _deadline, ...fixed } = rest as Record<string, unknown>;
   // The pull policy's default follows the image, so it may move with it.
-  return {
-    ...fixed,
-    containers: containers.map(({ image: _image, imagePullPolicy: _policy, ...container }) => container),
-  };
+  const withoutImage = ({ image: _image, imagePullPolicy: _policy, ...container }: Container): unknown => container;
+  return { ...fixed, containers: containers.map(withoutImage), initContainers: initContainers.map(withoutImage) };
 }

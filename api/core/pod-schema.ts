@@ -25,8 +25,16 @@ import {
   time,
   unsupported,
 } from "../schema/schema.ts";
+import { affinitySchema } from "./affinity.ts";
 
 const keySelector = object({ name: string({ required: true }), key: string({ required: true }), optional: bool() });
+
+const fieldRefSchema = object({ fieldPath: string({ required: true }), apiVersion: string({ default: "v1" }) });
+const resourceFieldRefSchema = object({
+  resource: string({ required: true }),
+  containerName: string(),
+  divisor: quantity({ default: "0" }),
+});
 
 const envSchema = list(
   object({
@@ -35,8 +43,8 @@ const envSchema = list(
     valueFrom: object({
       configMapKeyRef: keySelector,
       secretKeyRef: keySelector,
-      fieldRef: object({ fieldPath: string({ required: true }), apiVersion: string({ default: "v1" }) }),
-      resourceFieldRef: object({ resource: string({ required: true }), containerName: string(), divisor: quantity() }),
+      fieldRef: fieldRefSchema,
+      resourceFieldRef: resourceFieldRefSchema,
       fileKeyRef: unsupported(),
     }),
   }),
@@ -67,13 +75,20 @@ const probeSchema = object({
   httpGet: httpGetSchema,
   tcpSocket: tcpSocketSchema,
   exec: execSchema,
-  grpc: object({ port: port({ required: true }), service: string() }, { unsupported: true }),
+  grpc: object({ port: port({ required: true }), service: string({ default: "" }) }),
   initialDelaySeconds: int({ min: 0 }),
   timeoutSeconds: int({ min: 1, default: 1 }),
   periodSeconds: int({ min: 1, default: 10 }),
   successThreshold: int({ min: 1, default: 1 }),
   failureThreshold: int({ min: 1, default: 3 }),
-  terminationGracePeriodSeconds: int({ min: 1, unsupported: true }),
+  terminationGracePeriodSeconds: int({ min: 1 }),
+});
+
+const handlerSchema = object({
+  exec: execSchema,
+  httpGet: httpGetSchema,
+  tcpSocket: { ...tcpSocketSchema, unsupported: true },
+  sleep: object({ seconds: int({ required: true, min: 0 }) }),
 });
 
 const containerFields: Readonly<Record<string, Schema>> = {
@@ -95,11 +110,11 @@ const containerFields: Readonly<Record<string, Schema>> = {
   env: envSchema,
   envFrom: envFromSchema,
   resources: object(
-    { requests: resourceListSchema, limits: { ...resourceListSchema, unsupported: true }, claims: unsupported() },
+    { requests: resourceListSchema, limits: resourceListSchema, claims: unsupported() },
     { default: {} },
   ),
   resizePolicy: free(),
-  restartPolicy: string({ unsupported: true }),
+  restartPolicy: string(),
   restartPolicyRules: unsupported(),
   volumeMounts: list(
     object({
@@ -116,8 +131,8 @@ const containerFields: Readonly<Record<string, Schema>> = {
   volumeDevices: list(free(), { patchMergeKey: "devicePath", unsupported: true }),
   livenessProbe: probeSchema,
   readinessProbe: probeSchema,
-  startupProbe: { ...probeSchema, unsupported: true },
-  lifecycle: unsupported(),
+  startupProbe: probeSchema,
+  lifecycle: object({ postStart: handlerSchema, preStop: handlerSchema, stopSignal: unsupported() }),
   terminationMessagePath: string({ default: "/dev/termination-log" }),
   terminationMessagePolicy: oneOf(["File", "FallbackToLogsOnError"], { default: "File" }),
   imagePullPolicy: oneOf(["Always", "IfNotPresent", "Never"]),
@@ -137,12 +152,41 @@ const keyToPathSchema = list(
 
 /** Sources of a volume that Kubernetes knows and no node here can mount. */
 const foreignVolumes = [
-  "awsElasticBlockStore azureDisk azureFile cephfs cinder csi downwardAPI ephemeral fc flexVolume flocker",
+  "awsElasticBlockStore azureDisk azureFile cephfs cinder csi ephemeral fc flexVolume flocker",
   "gcePersistentDisk gitRepo glusterfs hostPath image iscsi nfs persistentVolumeClaim photonPersistentDisk",
-  "portworxVolume projected quobyte rbd scaleIO storageos vsphereVolume",
+  "portworxVolume quobyte rbd scaleIO storageos vsphereVolume",
 ]
   .join(" ")
   .split(" ");
+
+const downwardFilesSchema = list(
+  object({
+    path: string({ required: true }),
+    fieldRef: fieldRefSchema,
+    resourceFieldRef: resourceFieldRefSchema,
+    mode: int({ min: 0, max: 0o777 }),
+  }),
+);
+
+const projectionSchema = object({ name: string(), items: keyToPathSchema, optional: bool() });
+
+const projectedSchema = object({
+  sources: list(
+    object({
+      configMap: projectionSchema,
+      secret: projectionSchema,
+      downwardAPI: object({ items: downwardFilesSchema }),
+      serviceAccountToken: object({
+        audience: string(),
+        expirationSeconds: int({ min: 600, max: 2 ** 32, default: 3600 }),
+        path: string({ required: true }),
+      }),
+      clusterTrustBundle: unsupported(),
+      podCertificate: unsupported(),
+    }),
+  ),
+  defaultMode: int({ min: 0, max: 0o777, default: 0o644 }),
+});
 
 const volumesSchema = list(
   object({
@@ -160,6 +204,11 @@ const volumesSchema = list(
       optional: bool(),
       defaultMode: int({ min: 0, max: 0o777, default: 0o644 }),
     }),
+    downwardAPI: object({
+      items: downwardFilesSchema,
+      defaultMode: int({ min: 0, max: 0o777, default: 0o644 }),
+    }),
+    projected: projectedSchema,
     ...Object.fromEntries(foreignVolumes.map((name) => [name, unsupported()])),
   }),
   { keys: ["name"], patchMergeKey: "name" },
@@ -179,14 +228,14 @@ const tolerationsSchema = list(
 export const podSpecSchema: ObjectSchema = object(
   {
     containers: list(object(containerFields), { required: true, keys: ["name"], patchMergeKey: "name" }),
-    initContainers: { ...list(object(containerFields), { keys: ["name"], patchMergeKey: "name" }), unsupported: true },
+    initContainers: list(object(containerFields), { keys: ["name"], patchMergeKey: "name" }),
     ephemeralContainers: list(free(), { patchMergeKey: "name", unsupported: true }),
     volumes: volumesSchema,
     nodeName: string({ format: "dnsSubdomain" }),
     nodeSelector: map(string({ format: "labelValue" }), { keyFormat: "qualifiedName", flat: true }),
     restartPolicy: oneOf(["Always", "OnFailure", "Never"], { default: "Always" }),
     terminationGracePeriodSeconds: int({ min: 0, default: 30 }),
-    activeDeadlineSeconds: int({ min: 1, unsupported: true }),
+    activeDeadlineSeconds: int({ min: 1 }),
     dnsPolicy: oneOf(["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"], { default: "ClusterFirst" }),
     dnsConfig: unsupported(),
     serviceAccountName: string({ format: "dnsSubdomain" }),
@@ -203,16 +252,18 @@ export const podSpecSchema: ObjectSchema = object(
     hostnameOverride: string({ unsupported: true }),
     subdomain: string({ format: "dnsLabel" }),
     setHostnameAsFQDN: bool({ unsupported: true }),
-    affinity: unsupported(),
+    affinity: affinitySchema,
     topologySpreadConstraints: list(free(), { patchMergeKey: "topologyKey", unsupported: true }),
     schedulerName: string({ default: "default-scheduler" }),
     schedulingGates: unsupported(),
     tolerations: tolerationsSchema,
-    hostAliases: list(free(), { patchMergeKey: "ip", unsupported: true }),
+    hostAliases: list(object({ ip: string({ required: true }), hostnames: list(string({ format: "dnsSubdomain" })) }), {
+      patchMergeKey: "ip",
+    }),
     priorityClassName: string({ unsupported: true }),
     priority: int(),
     preemptionPolicy: string(),
-    readinessGates: unsupported(),
+    readinessGates: list(object({ conditionType: string({ required: true, format: "qualifiedName" }) })),
     runtimeClassName: string({ unsupported: true }),
     enableServiceLinks: bool({ default: true }),
     overhead: resourceListSchema,

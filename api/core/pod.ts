@@ -2,6 +2,7 @@
 import type { Condition, IntOrString, KubeObject, ObjectMeta } from "../meta.ts";
 import type { Kind } from "../schema/kind.ts";
 import { object } from "../schema/schema.ts";
+import type { Affinity } from "./affinity.ts";
 import { defaultPodSpec, podSpecErrors, podUpdateErrors } from "./pod-rules.ts";
 import { podSpecSchema, podStatusSchema } from "./pod-schema.ts";
 
@@ -17,9 +18,25 @@ export interface EnvVar {
   readonly valueFrom?: {
     readonly configMapKeyRef?: { readonly name: string; readonly key: string; readonly optional?: boolean };
     readonly secretKeyRef?: { readonly name: string; readonly key: string; readonly optional?: boolean };
-    readonly fieldRef?: { readonly fieldPath: string; readonly apiVersion?: string };
-    readonly resourceFieldRef?: { readonly resource: string; readonly containerName?: string };
+    readonly fieldRef?: ObjectFieldSelector;
+    readonly resourceFieldRef?: ResourceFieldSelector;
   };
+}
+
+/** A field of the pod itself. */
+export interface ObjectFieldSelector {
+  readonly fieldPath: string;
+  readonly apiVersion?: string;
+}
+
+/** A request or limit of a container, divided by `divisor` and rounded up. */
+export interface ResourceFieldSelector {
+  /** `limits.cpu`, `requests.memory`, … */
+  readonly resource: string;
+  /** Required in volumes; in a container's environment the container itself is meant. */
+  readonly containerName?: string;
+  /** A quantity. Default 1. */
+  readonly divisor?: string;
 }
 
 export interface EnvFromSource {
@@ -28,22 +45,39 @@ export interface EnvFromSource {
   readonly secretRef?: { readonly name: string; readonly optional?: boolean };
 }
 
-/** One of httpGet, tcpSocket, exec. Times in seconds. */
+export interface HTTPGetAction {
+  readonly path?: string;
+  readonly port: IntOrString;
+  readonly host?: string;
+  readonly scheme?: "HTTP" | "HTTPS";
+  readonly httpHeaders?: readonly { readonly name: string; readonly value: string }[];
+}
+
+/** One of httpGet, tcpSocket, exec, grpc. Times in seconds. */
 export interface Probe {
-  readonly httpGet?: {
-    readonly path?: string;
-    readonly port: IntOrString;
-    readonly host?: string;
-    readonly scheme?: "HTTP" | "HTTPS";
-    readonly httpHeaders?: readonly { readonly name: string; readonly value: string }[];
-  };
+  readonly httpGet?: HTTPGetAction;
   readonly tcpSocket?: { readonly port: IntOrString; readonly host?: string };
   readonly exec?: { readonly command?: readonly string[] };
+  readonly grpc?: { readonly port: number; readonly service?: string };
   readonly initialDelaySeconds?: number;
   readonly timeoutSeconds?: number;
   readonly periodSeconds?: number;
   readonly successThreshold?: number;
   readonly failureThreshold?: number;
+  /** The grace period of a container that this probe ends; the pod's when absent. */
+  readonly terminationGracePeriodSeconds?: number;
+}
+
+/** What is done right after a container's start, or before its end. */
+export interface LifecycleHandler {
+  readonly exec?: { readonly command?: readonly string[] };
+  readonly httpGet?: HTTPGetAction;
+  readonly sleep?: { readonly seconds: number };
+}
+
+export interface Lifecycle {
+  readonly postStart?: LifecycleHandler;
+  readonly preStop?: LifecycleHandler;
 }
 
 export interface ResourceRequirements {
@@ -69,6 +103,13 @@ export interface Container {
   }[];
   readonly readinessProbe?: Probe;
   readonly livenessProbe?: Probe;
+  readonly startupProbe?: Probe;
+  readonly lifecycle?: Lifecycle;
+  /** Of an init container only: `Always` makes it a sidecar, which runs beside the pod's containers (KEP-753). */
+  readonly restartPolicy?: string;
+  /** Absolute path inside. Default /dev/termination-log. */
+  readonly terminationMessagePath?: string;
+  readonly terminationMessagePolicy?: "File" | "FallbackToLogsOnError";
   readonly imagePullPolicy?: string;
   readonly securityContext?: Readonly<Record<string, unknown>>;
 }
@@ -77,6 +118,35 @@ export interface KeyToPath {
   readonly key: string;
   readonly path: string;
   readonly mode?: number;
+}
+
+/** A file of a downward API volume. */
+export interface DownwardAPIFile {
+  readonly path: string;
+  readonly fieldRef?: ObjectFieldSelector;
+  readonly resourceFieldRef?: ResourceFieldSelector;
+  readonly mode?: number;
+}
+
+/** A ConfigMap's or Secret's keys as files. */
+export interface KeyProjection {
+  readonly name?: string;
+  readonly items?: readonly KeyToPath[];
+  readonly optional?: boolean;
+}
+
+/** One source of a projected volume. */
+export interface VolumeProjection {
+  readonly configMap?: KeyProjection;
+  readonly secret?: KeyProjection;
+  readonly downwardAPI?: { readonly items?: readonly DownwardAPIFile[] };
+  readonly serviceAccountToken?: {
+    /** Default: the API server. */
+    readonly audience?: string;
+    /** In seconds, >= 600. Default 3600. */
+    readonly expirationSeconds?: number;
+    readonly path: string;
+  };
 }
 
 export interface Volume {
@@ -94,21 +164,32 @@ export interface Volume {
     readonly optional?: boolean;
     readonly defaultMode?: number;
   };
+  readonly downwardAPI?: { readonly items?: readonly DownwardAPIFile[]; readonly defaultMode?: number };
+  readonly projected?: { readonly sources?: readonly VolumeProjection[]; readonly defaultMode?: number };
 }
 
 export interface PodSpec {
   readonly containers: readonly Container[];
+  /** Run one after the other before the containers; those that restart Always run on beside them. */
+  readonly initContainers?: readonly Container[];
   readonly volumes?: readonly Volume[];
   readonly nodeName?: string;
   readonly nodeSelector?: Readonly<Record<string, string>>;
   readonly restartPolicy?: "Always" | "OnFailure" | "Never";
   readonly terminationGracePeriodSeconds?: number;
+  /** Longest time from the pod's start to its end, in seconds, >= 1. Default: none. */
+  readonly activeDeadlineSeconds?: number;
+  readonly automountServiceAccountToken?: boolean;
+  readonly hostAliases?: readonly { readonly ip: string; readonly hostnames?: readonly string[] }[];
+  /** Conditions of the pod's status that must be True, too, before it is ready. */
+  readonly readinessGates?: readonly { readonly conditionType: string }[];
   readonly serviceAccountName?: string;
   readonly serviceAccount?: string;
   readonly hostname?: string;
   readonly subdomain?: string;
   readonly schedulerName?: string;
   readonly dnsPolicy?: string;
+  readonly affinity?: Affinity;
   readonly tolerations?: readonly {
     readonly key?: string;
     readonly operator?: "Exists" | "Equal";
@@ -160,6 +241,7 @@ export interface PodStatus {
   readonly podIP?: string;
   readonly podIPs?: readonly { readonly ip: string }[];
   readonly startTime?: string;
+  readonly initContainerStatuses?: readonly ContainerStatus[];
   readonly containerStatuses?: readonly ContainerStatus[];
   readonly observedGeneration?: number;
   readonly qosClass?: string;
@@ -170,7 +252,10 @@ export interface Pod extends KubeObject {
   readonly status?: PodStatus;
 }
 
-/** Annotation of a pod that has a sidecar; its value is `sidecarInjected`. Set by the API server when the pod is created. */
+/**
+ * Annotation of a pod that has a sidecar; its value is `sidecarInjected`. Set by the API server when the pod is
+ * created.
+ */
 export const sidecarStatusAnnotation = "sidecar.wherry.dev/status";
 export const sidecarInjected = "injected";
 

@@ -5,15 +5,17 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { realClock } from "#lib/clock.ts";
+import { Cgroups } from "../../../kubelet/cgroups.ts";
 import { PodDirs } from "../../../kubelet/pod-dirs.ts";
 import { netnsPath } from "../../../kubelet/pod-network.ts";
 import { ProcessRuntime } from "../../../kubelet/process-runtime.ts";
 import type { Mount } from "../../../kubelet/root-file-system.ts";
-import type { ContainerExit, RunningContainer } from "../../../kubelet/runtime.ts";
+import type { ContainerExit, RunningContainer, TerminationMessage } from "../../../kubelet/runtime.ts";
 
 export const dirs: PodDirs = new PodDirs("/run/wherry/pods");
 const logDir = "/run/wherry/logs";
-export const newRuntime = (): ProcessRuntime => new ProcessRuntime(dirs, logDir, realClock);
+export const newRuntime = (): ProcessRuntime =>
+  new ProcessRuntime(dirs, logDir, { clock: realClock, cgroups: Cgroups.none("for tests") });
 export const runtime: ProcessRuntime = newRuntime();
 
 /** Runs a shell script outside, to its end. */
@@ -23,8 +25,10 @@ export interface StartOptions {
   readonly podUid?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly mounts?: readonly Mount[];
+  readonly terminationMessage?: TerminationMessage;
 }
 
+const usualWords: TerminationMessage = { path: "/dev/termination-log", fallbackToLogs: false };
 const usualEnv = { PATH: "/opt/node/bin:/usr/sbin:/usr/bin:/sbin:/bin", GREETING: "hello" };
 const usualMounts: readonly Mount[] = [{ source: "/run/wherry/shared", target: "/data", readOnly: false }];
 let names = 0;
@@ -43,14 +47,16 @@ export function start(command: readonly string[], options: StartOptions = {}): P
     mounts,
     workingDir: "/work",
   };
-  return runtime.start({ podUid, name: `c${names}`, attempt: 0, command, env, root, netnsPath: netnsPath(podUid) });
+  const { terminationMessage = usualWords } = options;
+  const spec = { podUid, name: `c${names}`, attempt: 0, command, env, root, terminationMessage };
+  return runtime.start({ ...spec, netnsPath: netnsPath(podUid) });
 }
 
 export const ended = (container: RunningContainer, by: ProcessRuntime = runtime): Promise<ContainerExit> =>
   new Promise((resolve) => by.onExit(container, resolve));
 
-export const logOf = ({ podUid, name }: RunningContainer): string =>
-  readFileSync(runtime.logFile(podUid, name), "utf8");
+export const logOf = ({ podUid, name, attempt }: RunningContainer): string =>
+  readFileSync(runtime.logFile(podUid, name, attempt), "utf8");
 
 /** Runs a shell script in a container to its end. */
 export async function run(script: string, options?: StartOptions): Promise<{ exitCode: number; output: string }> {

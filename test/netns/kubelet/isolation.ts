@@ -11,7 +11,9 @@ import { dirs, kill, logOf, run, runtime, says, start } from "./containers.ts";
 describe("a container's root", () => {
   it("has only harmless devices, which work", async () => {
     const { output } = await run("cd /dev; ls; echo x >null; echo x >shm/x && cat shm/x; head -c 3 urandom | wc -c");
-    const allowed = "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero x 3".split(" ");
+    const allowed = "fd full null ptmx pts random shm stderr stdin stdout termination-log tty urandom zero x 3".split(
+      " ",
+    );
     const seen = output.trim().split("\n");
     assert.deepEqual(
       seen.filter((name) => !allowed.includes(name)),

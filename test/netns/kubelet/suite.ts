@@ -7,7 +7,8 @@ import { after, before, describe, it } from "node:test";
 import type { Container, Probe } from "#api/core/pod.ts";
 import { realClock } from "#lib/clock.ts";
 import { netnsPath, planPodNetwork, removePodNetwork } from "../../../kubelet/pod-network.ts";
-import { createProber } from "../../../kubelet/prober.ts";
+import { readStamps } from "../../../kubelet/logs/stamper.ts";
+import { createProber } from "../../../kubelet/probes/prober.ts";
 import { dirs, ended, kill, logOf, newRuntime, run, runtime, says, shell, start } from "./containers.ts";
 import "./isolation.ts";
 
@@ -122,6 +123,39 @@ describe("ProcessRuntime", () => {
     assert.equal((await ended(lives, successor)).exitCode, 137);
   });
 
+  it("takes a container's last words, or the end of its log when it failed without any", async () => {
+    const of = async (script: string, fallbackToLogs: boolean, path = "/dev/termination-log"): Promise<unknown> => {
+      const container = await start(["sh", "-c", script], { terminationMessage: { path, fallbackToLogs } });
+      return (await ended(container)).message;
+    };
+    assert.equal(await of("echo bye >/dev/termination-log; echo log; exit 1", true), "bye\n");
+    assert.equal(await of("echo bye >/tmp/words", false, "/tmp/words"), "bye\n");
+    assert.equal(await of("echo log; exit 1", true), "log\n");
+    assert.equal(await of("echo log; exit 0", true), undefined);
+    assert.equal(await of("echo log; exit 1", false), undefined);
+  });
+
+  it("keeps when lines were written beside the log", async () => {
+    const container = await start(["sh", "-c", "echo up; sleep 60"]);
+    const end = ended(container);
+    await says(container, "up");
+    const file = runtime.logFile(container.podUid, container.name, container.attempt);
+    runtime.lookAtLog(file);
+    const [mark] = readStamps(file).marks;
+    assert.ok(mark !== undefined && mark.offset > 0 && Math.abs(mark.timeMs - realClock.nowMs()) < 10_000);
+    runtime.signal(container, "SIGKILL");
+    await end;
+  });
+
+  it("knows when a container is up, and lets no command in before", async () => {
+    const container = await start(["sh", "-c", "sleep 60"]);
+    assert.equal((await runtime.exec(container, ["true"], 1000)).exitCode, 126);
+    assert.equal(await runtime.isUp(container), true);
+    assert.equal((await runtime.exec(container, ["true"], 5000)).exitCode, 0);
+    await kill(container);
+    assert.equal(await runtime.isUp(container), false);
+  });
+
   it("runs a command inside, and leaves nothing of one whose time is up", async () => {
     const container = await start(["sh", "-c", "echo up; sleep 60"]);
     await says(container, "up");
@@ -147,10 +181,15 @@ describe("ProcessRuntime", () => {
 describe("pod network", () => {
   const server =
     "require('http').createServer((q,r)=>{r.statusCode=q.url==='/ok'?200:503;r.end()}).listen(8080,()=>console.log('up'))";
+  // One byte of status after five of frame and one of tag: SERVING for the server as a whole, else NOT_SERVING.
+  const health =
+    "require('http2').createServer().on('stream',s=>{s.respond({':status':200,'content-type':'application/grpc'},{waitForTrailers:true});" +
+    "let n=0;s.on('wantTrailers',()=>s.sendTrailers({'grpc-status':'0'}));s.on('data',c=>{n+=c.length});" +
+    "s.on('end',()=>s.end(Buffer.from([0,0,0,0,2,8,n>5?2:1])))}).listen(8082,()=>console.log('healthy'))";
 
   it("carries requests from one pod to another, and probes", async () => {
-    const container = await start(["node", "-e", server]);
-    await says(container, "up");
+    const container = await start(["node", "-e", `${server};${health}`]);
+    await Promise.all([says(container, "up"), says(container, "healthy")]);
     const client = await start(["node", "-e", "fetch('http://10.244.1.2:8080/ok').then(r=>console.log(r.status))"]);
     assert.equal((await ended(client)).exitCode, 0);
     assert.match(logOf(client), /200/);
@@ -160,14 +199,21 @@ describe("pod network", () => {
     const prober = createProber(runtime, realClock);
     const rows: readonly [probe: Probe, ok: boolean, detail: RegExp][] = [
       [{ httpGet: { path: "/ok", port: "http" } }, true, /status 200/],
-      [{ httpGet: { path: "/", port: 8080 } }, false, /status 503/],
-      [{ httpGet: { port: 8081 } }, false, /ECONNREFUSED/],
-      [{ httpGet: { port: "none" } }, false, /no port of that name/],
+      [{ httpGet: { path: "/", port: 8080 } }, false, /^HTTP probe failed with statuscode: 503$/],
+      [
+        { httpGet: { port: 8081 } },
+        false,
+        /^Get "http:\/\/10\.244\.1\.2:8081\/": dial tcp 10\.244\.1\.2:8081: connect: connection refused$/,
+      ],
+      [{ httpGet: { port: "none" } }, false, /couldn't find port: "none"/],
       [{ httpGet: { port: 8080, scheme: "HTTPS" } }, false, /./],
       [{ tcpSocket: { port: 8080 } }, true, /open/],
-      [{ tcpSocket: { port: 8081 } }, false, /ECONNREFUSED/],
-      [{ exec: { command: ["true"] } }, true, /exited with 0/],
-      [{ exec: { command: ["sh", "-c", "echo bad; exit 2"] } }, false, /exited with 2: bad/],
+      [{ tcpSocket: { port: 8081 } }, false, /^dial tcp 10\.244\.1\.2:8081: connect: connection refused$/],
+      [{ exec: { command: ["true"] } }, true, /^$/],
+      [{ exec: { command: ["sh", "-c", "echo bad; exit 2"] } }, false, /^bad\n$/],
+      [{ grpc: { port: 8082 } }, true, /service healthy/],
+      [{ grpc: { port: 8082, service: "none" } }, false, /^service unhealthy \(responded with "NOT_SERVING"\)$/],
+      [{ grpc: { port: 8081 } }, false, /failed to connect service at "10\.244\.1\.2:8081": dial tcp/],
       [{}, false, /wanted one of/],
     ];
     for (const [probe, ok, detail] of rows) {

@@ -1,7 +1,7 @@
 /** What a row of probe results means. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { afterResult, initialProbeState, probeTimes } from "./probes.ts";
+import { afterResult, initialProbeState, probeTimes } from "./thresholds.ts";
 
 describe("probeTimes()", () => {
   it("has Kubernetes' defaults", () => {

@@ -1,0 +1,164 @@
+/**
+ * Control groups of containers (cgroup v2): what they may use, and whether the kernel ended one for want of memory.
+ *
+ *   <highest group that is ours to write>/wherry-<cluster>-<node>/<pod uid>/<container>/
+ *
+ * They can be had by root, and by an ordinary user below a group that systemd has delegated to him. Elsewhere there are
+ * none, `refusal` says why, and limits are not enforced. Groups that a killed cluster left are empty: they are removed
+ * when the next one of its name starts.
+ * Source: Documentation/admin-guide/cgroup-v2.rst.
+ */
+import { spawnSync } from "node:child_process";
+import { constants, accessSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { messageOf } from "#lib/errors.ts";
+import { readOptional } from "./pod-dirs.ts";
+import type { ResourceLimits } from "./runtime.ts";
+
+const controllers = ["cpu", "memory"];
+/** The kernel counts CPU in slices of this length, in µs. */
+const periodUs = 100_000;
+
+export class Cgroups {
+  readonly #root: string | undefined;
+  /** Why there are none; undefined when there are. */
+  readonly refusal: string | undefined;
+
+  private constructor(root: string | undefined, refusal: string | undefined) {
+    this.#root = root;
+    this.refusal = refusal;
+  }
+
+  /** Without any. */
+  static none(refusal: string): Cgroups {
+    return new Cgroups(undefined, refusal);
+  }
+
+  /** Over a folder that is a group of ours. */
+  static at(root: string): Cgroups {
+    return new Cgroups(root, undefined);
+  }
+
+  /** Finds the highest group below which we may make groups, and makes one named `name` there. */
+  static find(name: string): Cgroups {
+    const mounted = cgroup2Mount(readOptional("/proc/self/mountinfo") ?? "");
+    if (mounted === undefined) return Cgroups.none("no cgroup v2 file system is mounted");
+    const own = /^0::(\/.*)$/m.exec(readOptional("/proc/self/cgroup") ?? "")?.[1] ?? "/";
+    let refusal = `cgroup v2 at ${mounted} does not offer ${controllers.join(" and ")}`;
+    for (const group of ancestors(own)) {
+      const parent = join(mounted, group);
+      const offered = readOptional(join(parent, "cgroup.controllers"))?.split(/\s+/) ?? [];
+      if (!controllers.every((controller) => offered.includes(controller))) continue;
+      try {
+        return Cgroups.at(claim(parent, name));
+      } catch (error) {
+        refusal = messageOf(error);
+      }
+    }
+    return Cgroups.none(refusal);
+  }
+
+  /** The group of a container, with its limits. Undefined when there are no groups. */
+  make(podUid: string, name: string, limits: ResourceLimits | undefined): string | undefined {
+    if (this.#root === undefined) return undefined;
+    const pod = join(this.#root, podUid);
+    const group = join(pod, name);
+    mkdirSync(pod, { recursive: true });
+    enable(pod);
+    removeGroup(group);
+    mkdirSync(group, { recursive: true });
+    for (const [file, text] of Object.entries(limitFiles(limits))) writeFileSync(join(group, file), text);
+    return group;
+  }
+
+  /** The group of a container that has one. */
+  groupOf(podUid: string, name: string): string | undefined {
+    const group = this.#root === undefined ? undefined : join(this.#root, podUid, name);
+    return group === undefined || readOptional(join(group, "cgroup.procs")) === undefined ? undefined : group;
+  }
+
+  /** Whether the kernel ended something of the container because it needed too much memory. */
+  wasOutOfMemory(podUid: string, name: string): boolean {
+    const group = this.groupOf(podUid, name);
+    const events = group === undefined ? undefined : readOptional(join(group, "memory.events"));
+    return Number(/^oom_kill (\d+)$/m.exec(events ?? "")?.[1] ?? 0) > 0;
+  }
+
+  /** Removes the groups of a pod whose containers have ended. */
+  remove(podUid: string): void {
+    if (this.#root !== undefined) removeGroup(join(this.#root, podUid));
+  }
+}
+
+/** What is written into a group's files for `limits`. Pure. */
+export function limitFiles(limits: ResourceLimits | undefined): Record<string, string> {
+  const { milliCPU, memory, milliCPURequest } = limits ?? {};
+  return {
+    ...(milliCPU === undefined
+      ? {}
+      : { "cpu.max": `${Math.max(1000, Math.ceil((milliCPU * periodUs) / 1000))} ${periodUs}` }),
+    ...(milliCPURequest === undefined ? {} : { "cpu.weight": String(weightOf(milliCPURequest)) }),
+    // All of the container ends, not the greediest process alone: so it is started again as a whole.
+    ...(memory === undefined ? {} : { "memory.max": String(memory), "memory.oom.group": "1" }),
+  };
+}
+
+/** 1 to 10000, as the reference maps CPU shares to weights. */
+function weightOf(milliCPU: number): number {
+  const shares = Math.min(Math.max(2, Math.floor((milliCPU * 1024) / 1000)), 262_144);
+  return 1 + Math.floor(((shares - 2) * 9999) / 262_142);
+}
+
+/** Where cgroup v2 is mounted, by mountinfo. Pure. */
+export function cgroup2Mount(mountinfo: string): string | undefined {
+  const lines = mountinfo.split("\n").filter((line) => line.includes(" - cgroup2 "));
+  return lines[0]?.split(" ")[4];
+}
+
+/** `/a/b` ─▶ `/`, `/a`, `/a/b`. */
+function ancestors(path: string): string[] {
+  const found = [path];
+  for (let at = path; at !== "/"; at = dirname(at)) found.unshift(dirname(at));
+  return found;
+}
+
+/** Makes our group below `parent`, empty, and tries it out. Throws with what was refused. */
+function claim(parent: string, name: string): string {
+  const group = join(parent, name);
+  for (const file of [".", "cgroup.procs", "cgroup.subtree_control"]) accessSync(join(parent, file), constants.W_OK);
+  enable(parent);
+  removeGroup(group);
+  mkdirSync(group, { recursive: true });
+  enable(group);
+  const trial = join(group, "trial");
+  mkdirSync(trial, { recursive: true });
+  const moved = spawnSync("/bin/dash", ["-c", 'echo 0 >"$0"', join(trial, "cgroup.procs")], { encoding: "utf8" });
+  rmdirSync(trial);
+  if (moved.status === 0) return group;
+  rmdirSync(group);
+  throw new Error(moved.stderr.trim());
+}
+
+/** Hands our controllers on to the groups below. */
+function enable(group: string): void {
+  const file = join(group, "cgroup.subtree_control");
+  const enabled = readOptional(file)?.split(/\s+/) ?? [];
+  const missing = controllers.filter((controller) => !enabled.includes(controller));
+  if (missing.length > 0) writeFileSync(file, missing.map((controller) => `+${controller}`).join(" "));
+}
+
+/** Removes a group and those below it, the deepest first. One that still has processes stays. */
+function removeGroup(group: string): void {
+  let entries;
+  try {
+    entries = readdirSync(group, { withFileTypes: true });
+  } catch {
+    return; // There is none.
+  }
+  for (const entry of entries) if (entry.isDirectory()) removeGroup(join(group, entry.name));
+  try {
+    rmdirSync(group);
+  } catch {
+    return; // Its last process is about to go: the next start removes it.
+  }
+}
