@@ -34,7 +34,9 @@ export interface StatusCause {
     | "FieldValueForbidden"
     | "FieldValueTypeInvalid"
     | "FieldValueTooLong"
-    | "FieldManagerConflict";
+    | "FieldManagerConflict"
+    | "DisruptionBudget"
+    | "UnexpectedServerResponse";
   readonly field: string;
   readonly message: string;
 }

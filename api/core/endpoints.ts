@@ -1,4 +1,4 @@
-/** Endpoints: the older form of EndpointSlices, all addresses of a Service in one object. Stored and shown. */
+/** Endpoints: the older form of EndpointSlices, all addresses of a Service in one object. */
 import type { KubeObject } from "../meta.ts";
 import type { Kind } from "../schema/kind.ts";
 import { list, object, objectReference, oneOf, port, string } from "../schema/schema.ts";

@@ -1,4 +1,4 @@
-/** ReplicationController: the ReplicaSet's forerunner, with a selector of plain labels. Stored and shown. */
+/** ReplicationController: the ReplicaSet's forerunner, with a selector of plain labels. */
 import { defaultTemplate, templateErrors } from "./template-rules.ts";
 import type { Condition, KubeObject } from "../meta.ts";
 import { conditionsSchema, type Kind, labelsSchema } from "../schema/kind.ts";

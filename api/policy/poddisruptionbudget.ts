@@ -1,4 +1,4 @@
-/** PodDisruptionBudget: how many pods of an application may be down on purpose at a time. Stored and shown. */
+/** PodDisruptionBudget: how many pods of an application may be down on purpose at a time. Kept by evictions. */
 import type { Condition, IntOrString, KubeObject, LabelSelector } from "../meta.ts";
 import { type FieldError, invalidValue } from "../schema/field-error.ts";
 import { conditionsSchema, type Kind, labelSelector } from "../schema/kind.ts";
@@ -13,6 +13,8 @@ export interface PodDisruptionBudget extends KubeObject {
   };
   readonly status?: {
     readonly observedGeneration?: number;
+    /** Pods whose eviction was allowed a moment ago, and when. */
+    readonly disruptedPods?: Readonly<Record<string, string>>;
     readonly disruptionsAllowed?: number;
     readonly currentHealthy?: number;
     readonly desiredHealthy?: number;

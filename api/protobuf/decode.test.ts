@@ -108,3 +108,26 @@ test("messageOf() knows every message that a table names", () => {
   for (const name of ["networking.Ingress", "discovery.EndpointSlice", "policy.PodDisruptionBudget"]) visit(name);
   assert.ok(seen.size > 100);
 });
+
+test("decodeKubernetes() reads requests for tokens and evictions", () => {
+  const ref = message([1, "Pod"], [2, "v1"], [3, "web"]);
+  const request = message([1, message([1, ""])], [2, message([1, "vault"], [3, ref], [4, 600])], [3, message([1, ""])]);
+  assert.deepEqual(decodeKubernetes(envelope("authentication.k8s.io/v1", "TokenRequest", request)), {
+    apiVersion: "authentication.k8s.io/v1",
+    kind: "TokenRequest",
+    metadata: {},
+    spec: {
+      audiences: ["vault"],
+      boundObjectRef: { kind: "Pod", apiVersion: "v1", name: "web" },
+      expirationSeconds: 600,
+    },
+    status: { token: "" },
+  });
+  const eviction = message([1, message([1, "web"])], [2, message([1, 5])]);
+  assert.deepEqual(decodeKubernetes(envelope("policy/v1", "Eviction", eviction)), {
+    apiVersion: "policy/v1",
+    kind: "Eviction",
+    metadata: { name: "web" },
+    deleteOptions: { gracePeriodSeconds: 5 },
+  });
+});

@@ -4,8 +4,9 @@
  * Source: the struct tags in types.go of k8s.io/api apps/v1, batch/v1, policy/v1, autoscaling/v1.
  */
 
-/** `apps`: Deployment, ReplicaSet, DaemonSet. */
+/** `apps`: Deployment, ReplicaSet, DaemonSet, ControllerRevision. */
 export const appsMessages: string = `
+ControllerRevision: metadata=1:meta.ObjectMeta data=2:raw revision=3:i
 DaemonSet: metadata=1:meta.ObjectMeta spec=2:DaemonSetSpec status=3:DaemonSetStatus
 DaemonSetCondition: type=1:s status=2:s lastTransitionTime=3:time reason=4:s? message=5:s?
 DaemonSetSpec: selector=1:meta.LabelSelector template=2:core.PodTemplateSpec updateStrategy=3:DaemonSetUpdateStrategy
@@ -52,8 +53,9 @@ SuccessPolicyRule: succeededIndexes=1:s succeededCount=2:i
 UncountedTerminatedPods: succeeded=1:s[] failed=2:s[]
 `;
 
-/** `policy`: PodDisruptionBudget. */
+/** `policy`: Eviction, PodDisruptionBudget. */
 export const policyMessages: string = `
+Eviction: metadata=1:meta.ObjectMeta deleteOptions=2:meta.DeleteOptions
 PodDisruptionBudget: metadata=1:meta.ObjectMeta spec=2:PodDisruptionBudgetSpec status=3:PodDisruptionBudgetStatus
 PodDisruptionBudgetSpec: minAvailable=1:intOrString selector=2:meta.LabelSelector maxUnavailable=3:intOrString
   unhealthyPodEvictionPolicy=4:s

@@ -7,6 +7,7 @@ import { timingSafeEqual } from "node:crypto";
 import { StatusError } from "#api/status.ts";
 import type { Credentials } from "./exchange.ts";
 import type { User } from "./registry.ts";
+import { serviceAccountGroups } from "./service-account-tokens.ts";
 
 /** The user behind the credentials; undefined when they are not of this sort. */
 export type Authenticator = (credentials: Credentials) => User | undefined;
@@ -18,9 +19,40 @@ const authenticatedGroup = "system:authenticated";
 export function authenticate(authenticators: readonly Authenticator[], credentials: Credentials): User {
   for (const authenticator of authenticators) {
     const user = authenticator(credentials);
-    if (user !== undefined) return { name: user.name, groups: [...user.groups, authenticatedGroup] };
+    if (user !== undefined) return withAuthenticated(user);
   }
   throw new StatusError("Unauthorized", "Unauthorized");
+}
+
+/** The user, in the group of all that are known. */
+export function withAuthenticated(user: User): User {
+  return { ...user, groups: [...user.groups.filter((group) => group !== authenticatedGroup), authenticatedGroup] };
+}
+
+/** Whom a request wants to be taken for: Impersonate-User, Impersonate-Group. */
+export interface Impersonation {
+  readonly user: string;
+  readonly groups: readonly string[];
+}
+
+const serviceAccountPrefix = "system:serviceaccount:";
+
+/** The user that a request acts as. Throws Forbidden unless `user` may do everything anyway. */
+export function impersonate(user: User, wanted: Impersonation | undefined): User {
+  if (wanted === undefined) return user;
+  if (!user.groups.includes("system:masters"))
+    throw new StatusError(
+      "Forbidden",
+      `users ${JSON.stringify(wanted.user)} is forbidden: User ${JSON.stringify(user.name)} cannot impersonate resource "users" in API group "" at the cluster scope`,
+      { name: wanted.user, group: "", kind: "users" },
+    );
+  if (wanted.user === "") throw new StatusError("BadRequest", "requested groups without impersonating a user");
+  const { user: name, groups } = wanted;
+  const [namespace, account] = name.startsWith(serviceAccountPrefix)
+    ? name.slice(serviceAccountPrefix.length).split(":")
+    : [];
+  const own = namespace === undefined || account === undefined ? [] : serviceAccountGroups(namespace);
+  return withAuthenticated({ name, groups: groups.length === 0 ? own : groups });
 }
 
 /** TLS client certificates: the common name is the user, the organizations are the groups. */

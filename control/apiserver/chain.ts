@@ -2,12 +2,14 @@
  * What happens to every request, in order. The first stage that gives an Answer ends the chain.
  *
  * The law: health and version answer anyone, also while the state is not loaded; nothing else is said to a client
- * before it is known who it is; bodies are read only by verbs, after the resource is known to exist.
+ * before it is known who it is and that it may; bodies are read only by verbs, after the resource is known to exist.
  */
 import { StatusError } from "#api/status.ts";
 import { chooseDiscovery, chooseForm } from "./accept.ts";
 import type { Authenticator } from "./authn.ts";
-import { authenticate } from "./authn.ts";
+import { authenticate, impersonate } from "./authn.ts";
+import { attributesOf, forbiddenBy } from "./authz/attributes.ts";
+import { authorize } from "./authz/authorizer.ts";
 import { discover, version } from "./discovery.ts";
 import { discoverAggregated } from "./discovery-aggregated.ts";
 import { type Dispatched, dispatch, type DispatchContext } from "./dispatch.ts";
@@ -15,12 +17,17 @@ import { type Answer, type Exchange, json, text } from "./exchange.ts";
 import type { ApiMetrics } from "./metrics.ts";
 import { openAPIAt } from "./openapi/documents.ts";
 import { openAPIV2, openAPIV2Accept, openAPIV2Type } from "./openapi/v2.ts";
+import { openIDAt } from "./openid.ts";
 import { parseResourcePath } from "./path.ts";
 
 export interface ChainContext extends DispatchContext {
   readonly authenticators: readonly Authenticator[];
   readonly metrics: ApiMetrics;
+  /** Pages under /debug, for those who may do everything: name → what it shows now. */
+  readonly debug?: DebugPages | undefined;
 }
+
+export type DebugPages = Readonly<Record<string, () => unknown>>;
 
 /** What a stage makes of a request: an answer, the verb to run, or the request as the next stage sees it. */
 export type StageResult =
@@ -45,12 +52,31 @@ const answerHealth: Stage = ({ registry }, exchange) => {
 };
 
 const authenticateUser: Stage = ({ authenticators }, exchange) =>
-  pass({ ...exchange, user: authenticate(authenticators, exchange.credentials) });
+  pass({
+    ...exchange,
+    user: impersonate(authenticate(authenticators, exchange.credentials), exchange.credentials.impersonation),
+  });
+
+const authorizeUser: Stage = ({ registry }, exchange) => {
+  const user = exchange.user ?? { name: "system:anonymous", groups: [] };
+  const attributes = attributesOf(exchange);
+  const { allowed, reason } = authorize(registry, user, attributes);
+  if (!allowed) throw forbiddenBy(user.name, attributes, reason);
+  return pass(exchange);
+};
 
 const answerMetrics: Stage = ({ metrics, registry }, exchange) => {
   if (exchange.segments.length !== 1 || exchange.segments[0] !== "metrics" || exchange.method !== "GET")
     return pass(exchange);
   return answer(text(200, metrics.collect(registry.cache), "text/plain; version=0.0.4; charset=utf-8"));
+};
+
+/** /debug/NAME: the inside of the process. No rule but system:masters' covers these paths. */
+const answerDebug: Stage = ({ debug = {} }, exchange) => {
+  const [folder, name = ""] = exchange.segments;
+  const isAsked = folder === "debug" && exchange.segments.length === 2 && exchange.method === "GET";
+  const page = isAsked && Object.hasOwn(debug, name) ? debug[name] : undefined;
+  return page === undefined ? pass(exchange) : answer(json(page()));
 };
 
 /** OpenAPI v2 is the one document that is not JSON; it comes before the negotiation that would refuse its media type. */
@@ -70,14 +96,16 @@ const negotiate: Stage = (_context, exchange) => {
   );
 };
 
-const answerDiscovery: Stage = (_context, exchange) => {
+const answerDiscovery: Stage = ({ tokens }, exchange) => {
   const version = exchange.method === "GET" ? chooseDiscovery(exchange.accept) : undefined;
   const aggregated = version === undefined ? undefined : discoverAggregated(exchange.segments, version);
   if (aggregated !== undefined)
     return answer({ type: "object", code: 200, body: aggregated.document, contentType: aggregated.contentType });
   const document =
     exchange.method === "GET" ? (discover(exchange.segments) ?? openAPIAt(exchange.segments)) : undefined;
-  return document === undefined ? pass(exchange) : answer(json(document));
+  if (document !== undefined) return answer(json(document));
+  const openID = exchange.method === "GET" && tokens !== undefined ? openIDAt(exchange.segments, tokens) : undefined;
+  return openID === undefined ? pass(exchange) : answer(openID);
 };
 
 const runVerb: Stage = (context, exchange) => {
@@ -90,7 +118,9 @@ const runVerb: Stage = (context, exchange) => {
 export const chain: readonly Stage[] = [
   answerHealth,
   authenticateUser,
+  authorizeUser,
   answerMetrics,
+  answerDebug,
   answerOpenAPIV2,
   negotiate,
   answerDiscovery,

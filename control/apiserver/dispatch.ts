@@ -10,26 +10,33 @@ import { type Kind, wholeSchema } from "#api/schema/kind.ts";
 import { StatusError } from "#api/status.ts";
 import { chooseForm } from "./accept.ts";
 import { type Answer, type Exchange, json } from "./exchange.ts";
+import type { TokenSigner } from "../identity/tokens.ts";
 import type { RequestLabels } from "./metrics.ts";
 import { type ResourcePath, resolvePath } from "./path.ts";
 import { parsePatch } from "./patch/patch.ts";
 import { parseIncludeObject, presentEvent, presentObject, type Presentation } from "./printers/table.ts";
 import { deleteOptions, isTrue, requestOptions, watchQuery, wholeNumber } from "./query.ts";
 import type { ObjectRequest, Registry } from "./registry.ts";
+import { dispatchMetrics } from "./resource-metrics.ts";
 import { dispatchBindings, notAllowed, subresource } from "./subresource.ts";
 import { create } from "./verbs/create.ts";
 import { remove, removeCollection } from "./verbs/delete.ts";
 import { get } from "./verbs/get.ts";
 import { list } from "./verbs/list.ts";
+import type { ReadStats } from "./kubelet-client.ts";
 import type { OpenLog } from "./verbs/log.ts";
 import { patch } from "./verbs/patch.ts";
-import { review, reviewKindOf } from "./verbs/review.ts";
+import { review } from "./verbs/review.ts";
+import { reviewKindOf } from "./verbs/review-kinds.ts";
 import { update } from "./verbs/update.ts";
 import { watch, type WatchQuery } from "./verbs/watch.ts";
 
 export interface DispatchContext {
   readonly registry: Registry;
   readonly openLog: OpenLog | undefined;
+  readonly readStats: ReadStats | undefined;
+  /** Signs and checks the tokens of ServiceAccounts; undefined: there are none. */
+  readonly tokens: TokenSigner | undefined;
 }
 
 export interface Dispatched {
@@ -45,7 +52,9 @@ export function dispatch(context: DispatchContext, exchange: Exchange, path: Res
   if (path.group === "" && path.version === "v1" && path.plural === bindings.plural && path.name === "")
     return dispatchBindings(context, exchange, path);
   const asked = reviewKindOf(path.group, path.version, path.plural);
-  if (asked !== undefined && path.name === "") return dispatchReview(exchange, asked);
+  const metrics = dispatchMetrics(context, exchange, path);
+  if (metrics !== undefined) return metrics;
+  if (asked !== undefined && path.name === "") return dispatchReview(context, exchange, asked, path);
   const resolved = resolvePath(path);
   if (resolved === undefined) throw new StatusError("NotFound", "the server could not find the requested resource");
   const request: ObjectRequest = { ...resolved, ...requestOptions(exchange) };
@@ -75,10 +84,13 @@ function present(registry: Registry, exchange: Exchange, kind: Kind, answer: Ans
 }
 
 /** POST of a review: answered at once, stored nowhere. */
-function dispatchReview(exchange: Exchange, kind: KindRef): Dispatched {
+function dispatchReview(context: DispatchContext, exchange: Exchange, kind: KindRef, path: ResourcePath): Dispatched {
   if (exchange.method !== "POST") throw notAllowed();
+  if (kind.namespaced !== (path.namespace !== undefined))
+    throw new StatusError("NotFound", "the server could not find the requested resource");
   const { user } = requestOptions(exchange);
-  const run = async (): Promise<Answer> => json(review(kind, user, await exchange.readBody()), 201);
+  const asking = { ...context, user, namespace: path.namespace ?? "" };
+  const run = async (): Promise<Answer> => json(review(asking, kind, await exchange.readBody()), 201);
   return { labels: { verb: "CREATE", resource: kind.plural }, run };
 }
 

@@ -7,6 +7,7 @@ import type { WatchEvent } from "#api/client/client.ts";
 import type { KindRef } from "#api/kind.ts";
 import type { Status } from "#api/status.ts";
 import type { Watcher } from "../watch/watcher.ts";
+import type { Impersonation } from "./authn.ts";
 import type { User } from "./registry.ts";
 
 /** What a client shows to be someone. */
@@ -15,6 +16,8 @@ export interface Credentials {
   readonly certificate: { readonly commonName: string; readonly organizations: readonly string[] } | undefined;
   /** The Authorization header. */
   readonly authorization: string | undefined;
+  /** Whom it wants to be taken for. */
+  readonly impersonation?: Impersonation | undefined;
 }
 
 export interface Exchange {

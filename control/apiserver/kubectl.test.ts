@@ -220,10 +220,14 @@ test("scale reads and writes the number of replicas alone", async () => {
   });
 });
 
-test("reviews say who asks and that everything is allowed", async () => {
+test("reviews say who asks and what is allowed", async () => {
   await withServer(async ({ call }) => {
     const ask = (group: string, kind: string): Promise<Reply> =>
-      call("POST", `/apis/${group}/v1/${kind.toLowerCase()}s`, { apiVersion: `${group}/v1`, kind });
+      call("POST", `/apis/${group}/v1/${kind.toLowerCase()}s`, {
+        apiVersion: `${group}/v1`,
+        kind,
+        spec: { nonResourceAttributes: { verb: "get", path: "/metrics" } },
+      });
     const me = ok(await ask("authentication.k8s.io", "SelfSubjectReview"), 201).body;
     assert.deepEqual(me["status"]?.["userInfo"]?.["username"], "tester");
     const access = ok(await ask("authorization.k8s.io", "SelfSubjectAccessReview"), 201).body;

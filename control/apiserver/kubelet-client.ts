@@ -1,14 +1,17 @@
 /**
- * The API server's client of kubelets: opens container logs over HTTPS.
+ * The API server's client of kubelets: opens container logs and reads statistics over HTTPS.
  *
  *   verbs/log.ts ─▶ OpenLog ─▶ GET https://<node>:10250/containerLogs/<namespace>/<pod>/<container>
+ *   resource-metrics.ts ─▶ ReadStats ─▶ GET https://<node>:10250/stats/summary
  *
  * undici is loaded at the first use: it costs start-up time that a cluster whose logs nobody reads need not pay.
  */
 import type { ConnectionOptions } from "node:tls";
 import type { Dispatcher } from "undici";
 import { StatusError } from "#api/status.ts";
+import type { StatsSummary } from "#api/wire/stats.ts";
 import { messageOf } from "#lib/errors.ts";
+import type { KubeletAddress } from "./kubelet-address.ts";
 import type { LogTarget, OpenLog } from "./verbs/log.ts";
 
 export interface KubeletClientConfig {
@@ -18,29 +21,42 @@ export interface KubeletClientConfig {
   readonly timeoutMs?: number;
 }
 
-/** Longest sentence taken from a kubelet's refusal, in bytes. */
-const refusalBytesMax = 4096;
+/** What a kubelet measures now. Throws whatever prevents it, an abort of the signal included. */
+export type ReadStats = (kubelet: KubeletAddress, signal: AbortSignal) => Promise<StatsSummary>;
 
-/** Construct; nothing is opened before the first log. `close()` ends what is open. */
-export function createKubeletClient(config: KubeletClientConfig): {
+export interface KubeletClient {
   readonly openLog: OpenLog;
+  readonly readStats: ReadStats;
   close(): Promise<void>;
-} {
-  let agent: Promise<Dispatcher> | undefined;
+}
+
+/** Longest text taken from a kubelet's refusal, in bytes. kube-apiserver's. */
+const refusalBytesMax = 50_000;
+/** Longest statistics, in bytes: some 110 pods of some containers each need less than a tenth. */
+const statsBytesMax = 4 * 1024 * 1024;
+
+/** Construct; nothing is opened before the first request. `close()` ends what is open. */
+export function createKubeletClient(config: KubeletClientConfig): KubeletClient {
+  const agents = new Map<boolean, Promise<Dispatcher>>();
   const timeoutMs = config.timeoutMs ?? 10_000;
-  const makeAgent = async (): Promise<Dispatcher> => {
+  const scheme = config.tls === undefined ? "http" : "https";
+  const makeAgent = async (isUnverified: boolean): Promise<Dispatcher> => {
     const { Agent } = await import("undici");
-    const connect = { ...config.tls, timeout: timeoutMs };
+    const connect = { ...config.tls, timeout: timeoutMs, rejectUnauthorized: !isUnverified };
     // Following a log may take forever between two lines.
     return new Agent({ connect, headersTimeout: timeoutMs, bodyTimeout: 0, connections: 256 });
   };
+  const agentOf = (isUnverified: boolean): Promise<Dispatcher> => {
+    const agent = agents.get(isUnverified) ?? makeAgent(isUnverified);
+    agents.set(isUnverified, agent);
+    return agent;
+  };
   return {
-    openLog: async (target, signal) => {
-      agent ??= makeAgent();
-      return open(await agent, config.tls === undefined ? "http" : "https", target, signal);
-    },
+    openLog: async (target, signal) => open(await agentOf(target.isUnverified), scheme, target, signal),
+    readStats: async ({ address, port }, signal) =>
+      readStats(await agentOf(false), `${scheme}://${address}:${port}/stats/summary`, signal),
     close: async () => {
-      if (agent !== undefined) await (await agent).destroy();
+      for (const agent of agents.values()) await (await agent).destroy();
     },
   };
 }
@@ -55,17 +71,44 @@ async function open(
   const path = [namespace, pod, container].map(encodeURIComponent).join("/");
   const url = `${scheme}://${address}:${port}/containerLogs/${path}?${query.toString()}`;
   const { request } = await import("undici");
-  const where = `the log of ${namespace}/${pod} from its kubelet at ${address}:${port}`;
   try {
     const { statusCode, body } = await request(url, { dispatcher, signal });
     if (statusCode === 200) return body;
-    const text = (await body.text()).slice(0, refusalBytesMax).trim();
-    throw new StatusError(
-      statusCode < 500 ? "BadRequest" : "ServiceUnavailable",
-      `Cannot get ${where}: ${statusCode} ${text}`,
-    );
+    throw refusal(statusCode, await textOf(body), pod);
   } catch (error) {
     if (error instanceof StatusError) throw error;
-    throw new StatusError("ServiceUnavailable", `Cannot get ${where}: ${messageOf(error)}`);
+    throw new StatusError("ServiceUnavailable", `Get ${JSON.stringify(url)}: ${messageOf(error)}`);
   }
+}
+
+/** The refusal of a kubelet as kube-apiserver passes it on: client-go rest.NewGenericServerResponse. */
+function refusal(code: number, text: string, pod: string): StatusError {
+  if (code === 400) return new StatusError("BadRequest", text);
+  if (code === 404) {
+    const message = `the server could not find the requested resource ( pods/log ${pod})`;
+    const causes = [{ reason: "UnexpectedServerResponse" as const, field: "", message: text }];
+    return new StatusError("NotFound", message, { name: pod, kind: "pods/log", causes });
+  }
+  if (code === 500) return new StatusError("InternalError", `Internal error occurred: ${text}`);
+  return new StatusError("ServiceUnavailable", `the kubelet answered ${code}: ${text}`);
+}
+
+async function readStats(dispatcher: Dispatcher, url: string, signal: AbortSignal): Promise<StatsSummary> {
+  const { request } = await import("undici");
+  const { statusCode, body } = await request(url, { dispatcher, signal });
+  const text = await textOf(body, statsBytesMax);
+  if (statusCode !== 200) throw new Error(`Cannot get ${url}: got ${statusCode}, wanted 200`);
+  return JSON.parse(text) as StatsSummary;
+}
+
+/** The body as text, cut where it gets too long. */
+async function textOf(body: AsyncIterable<Uint8Array>, bytesMax = refusalBytesMax): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of body) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size >= bytesMax) break;
+  }
+  return Buffer.concat(chunks).subarray(0, bytesMax).toString().trim();
 }

@@ -74,7 +74,7 @@ function specOf(object: KubeObject): unknown {
 }
 
 /** A UUID of version 4 from 16 random bytes. RFC 9562 section 5.4. */
-function formatUUID(bytes: Uint8Array): string {
+export function formatUUID(bytes: Uint8Array): string {
   const copy = Uint8Array.from(bytes);
   copy[6] = ((copy[6] ?? 0) & 0x0f) | 0x40;
   copy[8] = ((copy[8] ?? 0) & 0x3f) | 0x80;

@@ -50,23 +50,18 @@ export async function deleteOptions(exchange: Exchange): Promise<{ options: Dele
   const body = (await exchange.readBody()) ?? {};
   if (typeof body !== "object" || Array.isArray(body))
     throw new StatusError("BadRequest", "Cannot read DeleteOptions: wanted a JSON object");
-  const sent = body as DeleteOptions & { readonly dryRun?: unknown };
+  const sent = body as SentDeleteOptions;
   const seconds = wholeNumber(
     "gracePeriodSeconds",
     String(sent.gracePeriodSeconds ?? exchange.query.get("gracePeriodSeconds") ?? ""),
   );
-  const policy = sent.propagationPolicy ?? exchange.query.get("propagationPolicy") ?? "Background";
-  if (policy !== "Background" && policy !== "Foreground" && policy !== "Orphan")
-    throw new StatusError(
-      "BadRequest",
-      `propagationPolicy: got ${JSON.stringify(policy)}, wanted Background, Foreground or Orphan`,
-    );
+  const policy = propagationPolicy(sent, exchange.query);
   const { preconditions } = sent;
   if (preconditions !== undefined && (typeof preconditions !== "object" || preconditions === null))
     throw new StatusError("BadRequest", "preconditions: wanted an object");
   const options: DeleteOptions = {
     ...(seconds === undefined ? {} : { gracePeriodSeconds: seconds }),
-    propagationPolicy: policy,
+    ...(policy === undefined ? {} : { propagationPolicy: policy }),
     ...(preconditions === undefined ? {} : { preconditions }),
   };
   const { dryRun = [] } = sent;
@@ -75,6 +70,30 @@ export async function deleteOptions(exchange: Exchange): Promise<{ options: Dele
   if (!isDryRun && !(Array.isArray(dryRun) && dryRun.length === 0))
     throw new StatusError("BadRequest", `dryRun: got ${JSON.stringify(dryRun)?.slice(0, 60)}, wanted ["All"]`);
   return { options, isDryRun: isDryRun || exchange.query.get("dryRun") === "All" };
+}
+
+type SentDeleteOptions = DeleteOptions & { readonly dryRun?: unknown; readonly orphanDependents?: unknown };
+
+/** What becomes of the dependents; undefined: as the object's finalizers say, else Background. Throws Invalid. */
+function propagationPolicy(sent: SentDeleteOptions, query: URLSearchParams): DeleteOptions["propagationPolicy"] {
+  const policy: unknown = sent.propagationPolicy ?? query.get("propagationPolicy") ?? undefined;
+  const orphan: unknown = sent.orphanDependents ?? query.get("orphanDependents") ?? undefined;
+  if (policy !== undefined && orphan !== undefined)
+    throw invalidDelete(
+      "propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set",
+    );
+  // The older form of the same wish.
+  if (policy === undefined && orphan !== undefined)
+    return orphan === true || orphan === "true" ? "Orphan" : "Background";
+  if (policy === undefined || policy === "Background" || policy === "Foreground" || policy === "Orphan") return policy;
+  const shown = JSON.stringify(policy).slice(0, 60);
+  throw invalidDelete(
+    `propagationPolicy: Unsupported value: ${shown}: supported values: "Foreground", "Background", "Orphan", "nil"`,
+  );
+}
+
+function invalidDelete(problem: string): StatusError {
+  return new StatusError("Invalid", `DeleteOptions.meta.k8s.io "" is invalid: ${problem}`);
 }
 
 /** A whole number in a query; undefined when it is not there. Throws BadRequest. */

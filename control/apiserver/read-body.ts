@@ -7,12 +7,16 @@
 import type { KubeObject } from "#api/meta.ts";
 import { readObject } from "#api/schema/read.ts";
 import { StatusError } from "#api/status.ts";
+import { duplicatesIn } from "./body.ts";
 import type { ObjectRequest } from "./registry.ts";
 
-/** The object in `body`. Throws BadRequest; warns about what is dropped or not honoured. */
-export function readRequestObject(request: ObjectRequest, body: unknown): KubeObject {
+/** The object in `body`, which is `sent`, or made from it. Throws BadRequest; warns about what is dropped or not honoured. */
+export function readRequestObject(request: ObjectRequest, body: unknown, sent: unknown = body): KubeObject {
   const { object, unknown, unsupported } = readObject(request.kind, body);
-  const sentences = unknown.map((path) => `unknown field ${JSON.stringify(path)}`);
+  const sentences = [
+    ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
+    ...duplicatesIn(sent).map((path) => `duplicate field ${JSON.stringify(path)}`),
+  ];
   if (sentences.length > 0 && request.fieldValidation === "Strict")
     throw new StatusError(
       "BadRequest",

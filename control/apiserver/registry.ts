@@ -16,6 +16,7 @@ import type { Random } from "#lib/random.ts";
 import { type Store, StoreError } from "../store/store.ts";
 import { storeKey } from "../watch/keys.ts";
 import { decodeObject, encodeObject, type WatchCache } from "../watch/watch-cache.ts";
+import type { AdmissionOptions } from "./admission/options.ts";
 import type { ServiceAllocator } from "./admission/service-allocator.ts";
 
 export interface Registry {
@@ -24,11 +25,16 @@ export interface Registry {
   readonly clock: Clock;
   readonly random: Random;
   readonly services: ServiceAllocator;
+  readonly admission: AdmissionOptions;
 }
 
 export interface User {
   readonly name: string;
   readonly groups: readonly string[];
+  /** Of a ServiceAccount: its uid. */
+  readonly uid?: string;
+  /** More that is known of the credentials: `authentication.kubernetes.io/pod-name`, … */
+  readonly extra?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** Who asks for what, after the path and the query were read. */

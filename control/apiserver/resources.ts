@@ -6,7 +6,8 @@
 import type { KindRef } from "#api/kind.ts";
 import { hasStatus, type Kind } from "#api/schema/kind.ts";
 import { kinds } from "#api/scheme.ts";
-import { reviewKinds } from "./verbs/review.ts";
+import { reviewKinds } from "./verbs/review-kinds.ts";
+import { metricsKinds } from "./resource-metrics-kinds.ts";
 
 /** The kind of object that a resource answers with. */
 export interface ResponseKind {
@@ -31,7 +32,11 @@ const objectVerbs = ["create", "delete", "deletecollection", "get", "list", "pat
 const partVerbs = ["get", "patch", "update"];
 
 /** All resources, in the order of the scheme. */
-export const servedResources: readonly ServedResource[] = [...kinds.map(fromKind), ...reviewKinds.map(fromReview)];
+export const servedResources: readonly ServedResource[] = [
+  ...kinds.map(fromKind),
+  ...reviewKinds.map(fromReview),
+  ...metricsKinds.map(fromMetrics),
+];
 
 /** The groups that there are, without the core group. */
 export function servedGroups(): string[] {
@@ -51,14 +56,25 @@ function fromReview(kind: KindRef): ServedResource {
   return { ...kind, verbs: ["create"], categories: [], subresources: [] };
 }
 
+function fromMetrics(kind: KindRef): ServedResource {
+  return { ...kind, verbs: ["get", "list"], categories: [], subresources: [] };
+}
+
 function subresourcesOf(kind: Kind): readonly ServedSubresource[] {
   const own: ResponseKind = { group: kind.group, version: kind.version, kind: kind.kind };
   const found: ServedSubresource[] = [];
   if (kind.group === "" && kind.kind === "Pod")
     found.push(
       { name: "binding", responseKind: { group: "", version: "v1", kind: "Binding" }, verbs: ["create"] },
+      { name: "eviction", responseKind: { group: "policy", version: "v1", kind: "Eviction" }, verbs: ["create"] },
       { name: "log", responseKind: own, verbs: ["get"] },
     );
+  if (kind.group === "" && kind.kind === "ServiceAccount")
+    found.push({
+      name: "token",
+      responseKind: { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" },
+      verbs: ["create"],
+    });
   if (kind.group === "" && kind.kind === "Namespace")
     found.push({ name: "finalize", responseKind: own, verbs: ["update"] });
   if (kind.hasScale === true)

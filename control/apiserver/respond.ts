@@ -8,6 +8,7 @@
  */
 import type { ServerResponse } from "node:http";
 import type { WatchEvent } from "#api/client/client.ts";
+import type { Status } from "#api/status.ts";
 import type { Clock } from "#lib/clock.ts";
 import type { Watcher } from "../watch/watcher.ts";
 import type { Answer } from "./exchange.ts";
@@ -26,6 +27,8 @@ export async function respond(
   warnings: readonly string[],
   clock: Clock,
 ): Promise<void> {
+  const retryAfter = retryAfterOf(answer);
+  if (retryAfter !== undefined) response.setHeader("Retry-After", retryAfter);
   for (const warning of warnings.slice(0, warningsMax)) response.appendHeader("Warning", `299 - ${quote(warning)}`);
   switch (answer.type) {
     case "object":
@@ -41,10 +44,16 @@ export async function respond(
   }
 }
 
+/** When to ask again, where the Status says it: clients wait that long by themselves, so it is not said lightly. */
+function retryAfterOf(answer: Answer): number | undefined {
+  if (answer.type !== "object" || answer.code < 400) return undefined;
+  const { details } = answer.body as Partial<Status>;
+  return details?.retryAfterSeconds;
+}
+
 function writeWhole(response: ServerResponse, code: number, contentType: string, body: string | Buffer): void {
-  const retryAfter = code === 429 || code === 503 || code === 504 ? { "Retry-After": "1" } : {};
   const bytes = typeof body === "string" ? Buffer.from(body) : body;
-  response.writeHead(code, { "Content-Type": contentType, "Content-Length": bytes.length, ...retryAfter });
+  response.writeHead(code, { "Content-Type": contentType, "Content-Length": bytes.length });
   response.end(bytes);
 }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { test } from "node:test";
-import { each, type Testbed, textOf, withServer } from "./testbed.ts";
+import { each, type Testbed, textOf, whileTimePasses, withServer } from "./testbed.ts";
 
 const configMaps = "/api/v1/namespaces/default/configmaps";
 const pods = "/api/v1/namespaces/default/pods";
@@ -218,7 +218,18 @@ test("finalizers hold an object until the last is gone; preconditions and collec
     const left = (await ok(call("GET", configMaps))).body["items"];
     assert.equal(left?.["length"], 1);
     assert.equal(left?.[0]?.["metadata"]?.["name"], "d");
-    await fails(call("DELETE", `${configMaps}/d`, { propagationPolicy: "Orphan" }), 400, /Orphan: it is not supported/);
+    await fails(
+      call("DELETE", `${configMaps}/d`, { propagationPolicy: "Cut" }),
+      422,
+      /Unsupported value: "Cut": supported values: "Foreground"/,
+    );
+    await ok(call("DELETE", `${configMaps}/d`, { propagationPolicy: "Orphan" }));
+    const held = await ok(call("DELETE", `${configMaps}/d`, { propagationPolicy: "Foreground" }));
+    assert.deepEqual(held.body["metadata"]?.["finalizers"], ["foregroundDeletion"]);
+    await ok(call("DELETE", `${configMaps}/d`));
+    await ok(call("GET", `${configMaps}/d`));
+    await ok(call("DELETE", `${configMaps}/d`, { propagationPolicy: "Background" }));
+    await fails(call("GET", `${configMaps}/d`), 404, /not found/);
   });
 });
 
@@ -406,9 +417,27 @@ test("logs come from the kubelet of the pod's node, of the container asked for",
       await ok(call("POST", "/api/v1/nodes", node), 201);
       const containers = ["a", "b"].map((name) => ({ name, image: "x" }));
       await ok(call("POST", pods, pod("p", { containers })), 201);
-      await fails(call("GET", `${pods}/p/log?container=a`), 400, /does not have a host assigned/);
+      await ok(call("GET", `${pods}/p/log?container=a`), 204);
       await client.bind({ namespace: "default", name: "p" }, "n1");
-      await fails(call("GET", `${pods}/p/log`), 400, /must be specified for pod p, choose one of: \[a b\]/);
+      await fails(call("GET", `${pods}/p/log`), 400, /must be specified for pod p, choose one of: \[a b\]$/);
+      const rows = [
+        ["tailLines=x", 400, /strconv.ParseInt: parsing "x": invalid syntax/],
+        ["follow=maybe", 400, /strconv.ParseBool: parsing "maybe": invalid syntax/],
+        [
+          "tailLines=-1",
+          422,
+          /PodLogOptions "p" is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0/,
+        ],
+        ["limitBytes=0", 422, /limitBytes: Invalid value: 0: must be greater than 0/],
+        [
+          "sinceSeconds=5&sinceTime=2026-01-01T00:00:00Z",
+          422,
+          /at most one of `sinceTime` or `sinceSeconds` may be specified/,
+        ],
+      ] as const;
+      for (const [query, code, message] of rows)
+        await fails(call("GET", `${pods}/p/log?container=a&${query}`), code, message);
+
       await fails(call("GET", `${pods}/p/log?container=c`), 400, /container c is not valid for pod p/);
       const { text } = await ok(call("GET", `${pods}/p/log?container=b&tailLines=5&x=1`));
       assert.equal(text, "line 1\nline 2\n");
@@ -432,8 +461,8 @@ test("what is no HTTP at all is answered with a Status, and the server goes on",
   });
 });
 
-test("a connection is kept after errors, unless a body is left unread", async () => {
-  await withServer(async ({ port }) => {
+test("a connection is kept after errors, unless a body does not come to its end", async () => {
+  await withServer(async ({ port, clock }) => {
     const socket = connect(port, "127.0.0.1");
     let text = "";
     const answers = (): number => text.split("HTTP/1.1 ").length - 1;
@@ -450,8 +479,11 @@ test("a connection is kept after errors, unless a body is left unread", async ()
     };
     await ask("GET /none", "\r\n");
     await ask("GET /livez", "\r\n");
-    await ask("POST /none", "Content-Length: 100\r\n\r\n{");
+    await ask("POST /none", "Content-Length: 10\r\n\r\n{12345678}");
+    const refused = ask("POST /none", "Content-Length: 100\r\n\r\n{");
+    await whileTimePasses(clock, refused, 500);
     assert.deepEqual(text.match(/Connection: [a-z-]+/g), [
+      "Connection: keep-alive",
       "Connection: keep-alive",
       "Connection: keep-alive",
       "Connection: close",

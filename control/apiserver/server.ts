@@ -11,25 +11,29 @@ import { createServer as createPlainServer, type IncomingMessage, type Server, t
 import { createServer as createTLSServer, type ServerOptions } from "node:https";
 import type { AddressInfo, ListenOptions } from "node:net";
 import type { Duplex } from "node:stream";
-import { type DetailedPeerCertificate, TLSSocket } from "node:tls";
 import { services } from "#api/core/service.ts";
 import { kinds } from "#api/scheme.ts";
-import { StatusError } from "#api/status.ts";
+import { StatusError, type StatusReason } from "#api/status.ts";
 import type { Clock } from "#lib/clock.ts";
-import { messageOf } from "#lib/errors.ts";
+import { errnoOf, messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
+import type { TokenSigner } from "../identity/tokens.ts";
 import type { Store } from "../store/store.ts";
 import { WatchCache, type WatchCacheConfig } from "../watch/watch-cache.ts";
+import type { AdmissionOptions } from "./admission/options.ts";
 import { ServiceAllocator, type ServiceRanges } from "./admission/service-allocator.ts";
 import type { Authenticator } from "./authn.ts";
-import { parseBody, readBytes } from "./body.ts";
-import { type ChainContext, runChain } from "./chain.ts";
-import { type Answer, type Credentials, type Exchange, failure } from "./exchange.ts";
+import { type ChainContext, type DebugPages, runChain } from "./chain.ts";
+import { startEventExpiry } from "./event-expiry.ts";
+import { type Answer, failure } from "./exchange.ts";
+import { discard, hasBody, toExchange } from "./incoming.ts";
+import type { ReadStats } from "./kubelet-client.ts";
 import { createLocalClient, type LocalClient } from "./local-client.ts";
 import { ApiMetrics } from "./metrics.ts";
 import type { Registry } from "./registry.ts";
 import { respond } from "./respond.ts";
+import { serviceAccountTokens } from "./service-account-tokens.ts";
 import type { OpenLog } from "./verbs/log.ts";
 
 export interface ApiServerOptions {
@@ -40,8 +44,15 @@ export interface ApiServerOptions {
   /** Key, certificate, and the authority of client certificates. Undefined: plain HTTP, for tests. */
   readonly tls: Pick<ServerOptions, "key" | "cert" | "ca"> | undefined;
   readonly authenticators: readonly Authenticator[];
-  /** How to reach kubelets; undefined: logs are refused. */
-  readonly kubelet?: { readonly openLog: OpenLog } | undefined;
+  /** Signs and checks the tokens of ServiceAccounts. Undefined: there are none. */
+  readonly tokens?: TokenSigner | undefined;
+  readonly admission?: AdmissionOptions | undefined;
+  /** How to reach kubelets; undefined: logs and metrics are refused. */
+  readonly kubelet?: { readonly openLog?: OpenLog; readonly readStats?: ReadStats } | undefined;
+  /** Pages under /debug; only system:masters may read them. */
+  readonly debug?: DebugPages | undefined;
+  /** Longest time in which a request, its body included, must have come, in ms. Default 60 000. */
+  readonly requestTimeoutMs?: number | undefined;
   /** Default 10.96.0.0/16 and 30000–32767. */
   readonly clusterConfig?: ServiceRanges | undefined;
   readonly cacheConfig?: WatchCacheConfig | undefined;
@@ -65,10 +76,9 @@ export interface ApiServer {
 const inFlightMax = 600;
 const connectionsMax = 10_000;
 const headerBytesMax = 64 * 1024;
-const urlLengthMax = 16 * 1024;
 
 export function createApiServer(options: ApiServerOptions): ApiServer {
-  const { store, clock, random, log, tls, authenticators } = options;
+  const { store, clock, random, log, tls } = options;
   const cache = new WatchCache({
     store,
     kinds,
@@ -77,9 +87,14 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     ...(options.cacheConfig === undefined ? {} : { config: options.cacheConfig }),
   });
   const allocator = new ServiceAllocator(random, options.clusterConfig);
-  const registry: Registry = { store, cache, clock, random, services: allocator };
+  const { tokens, admission = {} } = options;
+  const registry: Registry = { store, cache, clock, random, services: allocator, admission };
   const metrics = new ApiMetrics();
-  const context: ChainContext = { registry, openLog: options.kubelet?.openLog, authenticators, metrics };
+  const own = tokens === undefined ? [] : [serviceAccountTokens(registry, tokens)];
+  const authenticators = [...options.authenticators, ...own];
+  const { openLog, readStats } = options.kubelet ?? {};
+  const { debug } = options;
+  const context: ChainContext = { registry, openLog, readStats, tokens, authenticators, metrics, debug };
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
     handle({ context, clock, log }, request, response).catch((error: unknown) => {
       // Writing the answer itself failed: nothing more can be said to this client.
@@ -87,20 +102,31 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       response.destroy();
     });
   };
-  const shared = { maxHeaderSize: headerBytesMax, keepAlive: true, keepAliveInitialDelay: 30_000 };
+  const requestTimeout = options.requestTimeoutMs ?? 60_000;
+  const shared = {
+    maxHeaderSize: headerBytesMax,
+    keepAlive: true,
+    keepAliveInitialDelay: 30_000,
+    requestTimeout,
+    headersTimeout: Math.min(requestTimeout, 30_000),
+    connectionsCheckingInterval: Math.min(requestTimeout / 2, 5000),
+  };
   const server: Server =
     tls === undefined
       ? createPlainServer(shared, serve)
       : createTLSServer({ ...shared, ...tls, requestCert: true, rejectUnauthorized: false }, serve);
   server.maxConnections = connectionsMax;
   server.on("clientError", (error: Error, socket: Duplex) => refuseSocket(error, socket));
+  const client = createLocalClient(registry);
+  let stopExpiry = (): void => undefined;
   return {
     server,
-    client: createLocalClient(registry),
+    client,
     cache,
     start: async () => {
       await cache.start();
       cache.observe(services, (key, { previous, object }) => allocator.observe(key, previous, object));
+      stopExpiry = startEventExpiry({ client, cache, clock, log });
     },
     listen: (target) =>
       new Promise((resolve, reject) => {
@@ -112,6 +138,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
       }),
     collect: () => metrics.collect(cache),
     close: async () => {
+      stopExpiry();
       cache.close();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
@@ -123,12 +150,19 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
 /** What is not HTTP, or too large a head, also gets a Status. */
 function refuseSocket(error: Error, socket: Duplex): void {
   if (!socket.writable) return void socket.destroy();
-  const { status } = new StatusError("BadRequest", `Cannot read the request: ${error.message}`);
-  const body = JSON.stringify(status);
+  const [line, reason] = refusals[errnoOf(error) ?? ""] ?? ["400 Bad Request", "BadRequest" as const];
+  const { status } = new StatusError(reason, `Cannot read the request: ${error.message}`);
+  const body = JSON.stringify({ ...status, code: Number(line.slice(0, 3)) });
   socket.end(
-    `HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+    `HTTP/1.1 ${line}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
 }
+
+/** Node's codes of requests that cannot be read, and how HTTP says them. */
+const refusals: Readonly<Record<string, readonly [line: string, reason: StatusReason]>> = {
+  HPE_HEADER_OVERFLOW: ["431 Request Header Fields Too Large", "RequestEntityTooLarge"],
+  ERR_HTTP_REQUEST_TIMEOUT: ["408 Request Timeout", "Timeout"],
+};
 
 interface Handling {
   readonly context: ChainContext;
@@ -166,18 +200,14 @@ async function handle(
     (clock.monotonicMs() - startMs) / 1000,
   );
   // The rest of a body that nobody will read must not be taken for the next request.
-  if (hasBody(request) && !request.complete) response.setHeader("Connection", "close");
+  if (hasBody(request) && !request.complete && !(await discard(request, clock)))
+    response.setHeader("Connection", "close");
   const finish = answer.type === "watch" || answer.type === "bytes" ? metrics.beginLongRunning(labels) : undefined;
   try {
     await respond(response, answer, warnings, clock);
   } finally {
     finish?.();
   }
-}
-
-/** Whether the head announces a body. RFC 9112 section 6.3. */
-function hasBody({ headers }: IncomingMessage): boolean {
-  return headers["transfer-encoding"] !== undefined || (headers["content-length"] ?? "0") !== "0";
 }
 
 async function settle(result: ReturnType<typeof runChain>): Promise<Answer> {
@@ -192,49 +222,4 @@ function toStatus(error: unknown, log: Logger): StatusError {
   const stack = error instanceof Error ? error.stack : undefined;
   log.error("A request failed unexpectedly", { error: messageOf(error), stack });
   return new StatusError("InternalError", "Internal error: the server's log says more");
-}
-
-function toExchange(request: IncomingMessage, response: ServerResponse, warnings: string[]): Exchange {
-  const { url = "/", method = "GET", headers } = request;
-  if (url.length > urlLengthMax) throw new StatusError("BadRequest", `The URL is too long: limit is ${urlLengthMax}`);
-  const mark = url.indexOf("?");
-  const path = mark < 0 ? url : url.slice(0, mark);
-  const gone = new AbortController();
-  response.once("close", () => gone.abort());
-  const contentType = headers["content-type"] ?? "";
-  return {
-    method,
-    segments: decodeSegments(path),
-    query: new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1)),
-    accept: headers.accept ?? "",
-    contentType,
-    credentials: credentialsOf(request),
-    user: undefined,
-    readBody: async () => {
-      const bytes = await readBytes(request, Number(headers["content-length"] ?? 0));
-      return parseBody(bytes, contentType, method);
-    },
-    warnings,
-    signal: gone.signal,
-  };
-}
-
-function decodeSegments(path: string): string[] {
-  try {
-    return path.replace(/\/+$/, "").split("/").slice(1).map(decodeURIComponent);
-  } catch {
-    throw new StatusError("BadRequest", `Cannot read the path ${path.slice(0, 200)}: it is not percent-encoded UTF-8`);
-  }
-}
-
-function credentialsOf(request: IncomingMessage): Credentials {
-  const { authorization } = request.headers;
-  const { socket } = request;
-  // A certificate that the authority did not sign says nothing.
-  if (!(socket instanceof TLSSocket) || !socket.authorized) return { certificate: undefined, authorization };
-  const { subject } = socket.getPeerCertificate() as Partial<DetailedPeerCertificate>;
-  const list = (value: string | readonly string[] | undefined): readonly string[] =>
-    value === undefined ? [] : typeof value === "string" ? [value] : value;
-  const certificate = { commonName: list(subject?.CN)[0] ?? "", organizations: list(subject?.O) };
-  return { certificate, authorization };
 }

@@ -1,5 +1,5 @@
 /**
- * Subresources: status, finalize, scale, binding, log.
+ * Subresources: status, finalize, scale, binding, eviction, log, token.
  *
  *   dispatch.ts ─▶ subresource(), dispatchBindings() ─▶ verbs/*.ts ─▶ Answer
  */
@@ -10,21 +10,23 @@ import { hasStatus, type Kind, wholeSchema } from "#api/schema/kind.ts";
 import { free } from "#api/schema/schema.ts";
 import { StatusError } from "#api/status.ts";
 import type { Dispatched, DispatchContext } from "./dispatch.ts";
-import { type Answer, type Exchange, json } from "./exchange.ts";
+import { type Answer, type Exchange, json, text } from "./exchange.ts";
 import { type Patch, parsePatch } from "./patch/patch.ts";
 import type { ResourcePath } from "./path.ts";
 import { requestOptions } from "./query.ts";
 import type { ObjectRequest, Part, Registry } from "./registry.ts";
 import { bind } from "./verbs/bind.ts";
+import { evict } from "./verbs/evict.ts";
 import { get } from "./verbs/get.ts";
 import { logTarget } from "./verbs/log.ts";
 import { patch } from "./verbs/patch.ts";
 import { changeScale, getScale } from "./verbs/scale.ts";
+import { createToken } from "./verbs/token.ts";
 import { update } from "./verbs/update.ts";
 
 /** What to do for a subresource of an object. Throws NotFound, MethodNotAllowed. */
 export function subresource(
-  { registry, openLog }: DispatchContext,
+  { registry, openLog, tokens }: DispatchContext,
   exchange: Exchange,
   request: ObjectRequest,
   name: string,
@@ -43,13 +45,31 @@ export function subresource(
       await bind(registry, request, await exchange.readBody());
       return json(success, 201);
     };
+  if (action === "POST pods/eviction")
+    return async () => {
+      await evict(registry, request, await exchange.readBody());
+      return json(success, 201);
+    };
+  if (action === "POST serviceaccounts/token")
+    return async () => {
+      if (tokens === undefined)
+        throw new StatusError("ServiceUnavailable", "Cannot make a token: this server has no key for tokens");
+      return json(createToken(registry, tokens, request, await exchange.readBody()), 201);
+    };
   if (action === "GET pods/log")
     return async () => {
       if (openLog === undefined)
         throw new StatusError("ServiceUnavailable", "Cannot get logs: this server reaches no kubelets");
-      return { type: "bytes", bytes: await openLog(logTarget(registry, request.key, exchange.query), exchange.signal) };
+      const target = logTarget(registry, request.key, exchange.query);
+      // A pod that is on no node has no log yet, which is no mistake.
+      if (target === undefined) return text(204, "");
+      return { type: "bytes", bytes: await openLog(target, exchange.signal) };
     };
-  if (part !== undefined || [`pods/binding`, `pods/log`].includes(`${kind.plural}/${name}`)) throw notAllowed();
+  if (
+    part !== undefined ||
+    ["pods/binding", "pods/eviction", "pods/log", "serviceaccounts/token"].includes(`${kind.plural}/${name}`)
+  )
+    throw notAllowed();
   throw new StatusError(
     "NotFound",
     `the server could not find the requested resource: ${formatResource(kind)} has no subresource ${name} here`,

@@ -11,8 +11,11 @@ import { seededRandom } from "#lib/random.ts";
 import { openSqliteStore } from "../store/sqlite.ts";
 import type { Store } from "../store/store.ts";
 import type { WatchCacheConfig } from "../watch/watch-cache.ts";
-import { bearerTokens } from "./authn.ts";
+import type { TokenSigner } from "../identity/tokens.ts";
+import type { AdmissionOptions } from "./admission/options.ts";
+import { type Authenticator, bearerTokens } from "./authn.ts";
 import { bootstrap } from "./bootstrap.ts";
+import type { ReadStats } from "./kubelet-client.ts";
 import { type ApiServer, createApiServer } from "./server.ts";
 import type { OpenLog } from "./verbs/log.ts";
 
@@ -62,9 +65,24 @@ export interface WatchStream {
 
 export interface TestbedConfig {
   readonly openLog?: OpenLog;
+  readonly readStats?: ReadStats;
   readonly cacheConfig?: WatchCacheConfig;
+  readonly requestTimeoutMs?: number;
+  /** Default: no tokens, nothing required. */
+  readonly tokens?: TokenSigner;
+  readonly admission?: AdmissionOptions;
+  readonly authenticators?: readonly Authenticator[];
   /** Closed at the end. Default: a new one in memory. */
   readonly store?: Store;
+}
+
+/** What `promise` gives, while time passes in steps of `stepMs`. */
+export async function whileTimePasses<T>(clock: ManualClock, promise: Promise<T>, stepMs: number): Promise<T> {
+  const progress = { isOver: false };
+  const finish = (): void => void (progress.isOver = true);
+  promise.then(finish, finish);
+  while (!progress.isOver) await clock.advance(stepMs);
+  return promise;
 }
 
 export const testToken = "letmein";
@@ -73,15 +91,21 @@ export const testToken = "letmein";
 export async function withServer(body: (bed: Testbed) => Promise<void>, config: TestbedConfig = {}): Promise<void> {
   const store = config.store ?? openSqliteStore({ path: ":memory:" });
   const clock = new ManualClock();
-  const users = new Map([[testToken, { name: "tester", groups: ["testers"] }]]);
+  const users = new Map([[testToken, { name: "tester", groups: ["system:masters"] }]]);
   const server = createApiServer({
     store,
     clock,
     random: seededRandom(1),
     log: silentLogger,
     tls: undefined,
-    authenticators: [bearerTokens(users)],
-    kubelet: config.openLog === undefined ? undefined : { openLog: config.openLog },
+    authenticators: [bearerTokens(users), ...(config.authenticators ?? [])],
+    tokens: config.tokens,
+    admission: config.admission,
+    requestTimeoutMs: config.requestTimeoutMs,
+    kubelet: {
+      ...(config.openLog === undefined ? {} : { openLog: config.openLog }),
+      ...(config.readStats === undefined ? {} : { readStats: config.readStats }),
+    },
     cacheConfig: config.cacheConfig,
   });
   const agent = new Agent({ keepAlive: false });

@@ -7,7 +7,7 @@
  * Plugins read the cache, change nothing there, and refuse by throwing StatusError.
  */
 import type { KubeObject } from "#api/meta.ts";
-import type { Registry } from "../registry.ts";
+import type { Registry, User } from "../registry.ts";
 import type { Kind } from "#api/schema/kind.ts";
 
 export interface AdmissionInput<T extends KubeObject = KubeObject> {
@@ -16,6 +16,8 @@ export interface AdmissionInput<T extends KubeObject = KubeObject> {
   /** What it replaces; undefined: it is created. */
   readonly previous: T | undefined;
   readonly registry: Registry;
+  /** Who creates it; undefined for updates, where no plugin asks. */
+  readonly user?: User | undefined;
   /** Runs an action once the object is stored, or was refused: gives back what was reserved. */
   readonly settle: (action: () => void) => void;
 }

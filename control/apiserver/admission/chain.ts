@@ -9,14 +9,20 @@ import { resourceOf } from "../../watch/keys.ts";
 import type { AdmissionInput, AdmissionPlugin } from "./admission.ts";
 import { jobDefaults } from "./job.ts";
 import { namespaceDefaults, namespaceLifecycle } from "./namespace.ts";
+import { nodeRestriction } from "./node-restriction.ts";
 import { podDefaults } from "./pod.ts";
+import { serviceAccount } from "./service-account.ts";
 import { serviceAllocation } from "./service.ts";
 import { sidecarInjection } from "./sidecar.ts";
+import { defaultTolerations } from "./tolerations.ts";
 
 export const admissionChain: readonly AdmissionPlugin[] = [
   namespaceLifecycle,
+  nodeRestriction,
   namespaceDefaults,
   podDefaults,
+  serviceAccount,
+  defaultTolerations,
   jobDefaults,
   sidecarInjection,
   serviceAllocation,

@@ -7,9 +7,12 @@
  */
 import { isEqual } from "#api/schema/read.ts";
 import { StatusError } from "#api/status.ts";
+import { isDeeper } from "../json-text.ts";
 
 /** Most operations of one patch: k8s.io/apiserver handlers/patch.go maxJSONPatchOperations. */
 const operationsMax = 10_000;
+/** Deepest nesting of the result: that of a body. */
+const depthMax = 100;
 /** Most bytes of JSON that `copy` may add: without it a small patch doubles a document again and again. */
 const copyBytesMax = 3 * 1024 * 1024;
 
@@ -87,6 +90,8 @@ export function applyJSONPatch(target: unknown, operations: readonly Operation[]
         break;
       }
     }
+  // Each operation may nest what the one before made.
+  if (isDeeper(root.value, depthMax)) throw refused([], `the result nests deeper than ${depthMax} levels`);
   return root.value;
 }
 

@@ -1,6 +1,7 @@
 /** The columns of pods. Pure. Follows: printPod() of pkg/printers/internalversion/printers.go. */
 import type { ContainerState, ContainerStatus, Pod } from "#api/core/pod.ts";
 import { isPodFinished, isPodReady } from "#api/core/pod.ts";
+import { isSidecarContainer } from "#api/core/container-rules.ts";
 import type { KubeObject } from "#api/meta.ts";
 import { ageOf, column, formatSince, orNone, type Printer, wide } from "./printer.ts";
 
@@ -19,13 +20,16 @@ export const podPrinter: Printer = {
   cells: (object: KubeObject, nowMs: number) => {
     const pod = object as Pod;
     const { spec, status } = pod;
-    const statuses = status?.containerStatuses ?? [];
+    const sidecars = new Set((spec.initContainers ?? []).filter(isSidecarContainer).map(({ name }) => name));
+    const initStatuses = status?.initContainerStatuses ?? [];
+    // Sidecars count as containers; the others of them only say how often they were tried.
+    const statuses = [...(status?.containerStatuses ?? []), ...initStatuses.filter(({ name }) => sidecars.has(name))];
     const ready = statuses.filter((container) => container.ready && container.state?.running !== undefined).length;
     return [
       pod.metadata.name,
-      `${ready}/${spec.containers.length}`,
+      `${ready}/${spec.containers.length + sidecars.size}`,
       podReason(pod),
-      restarts(statuses, nowMs),
+      restarts(initReason(pod) === undefined ? statuses : initStatuses, nowMs),
       ageOf(pod, nowMs),
       orNone(status?.podIP),
       orNone(spec.nodeName),
@@ -53,14 +57,13 @@ export function podReason(pod: Pod): string {
 
 /** Why the pod is still at its init containers; undefined once they are through. */
 function initReason({ spec, status }: Pod): string | undefined {
-  const { initContainers = [] } = spec as { readonly initContainers?: readonly unknown[] };
-  const { initContainerStatuses = [] } = (status ?? {}) as {
-    readonly initContainerStatuses?: readonly ContainerStatus[];
-  };
-  const at = initContainerStatuses.findIndex(
-    ({ state, started }) => state?.terminated?.exitCode !== 0 && started !== true,
+  const { initContainers = [] } = spec;
+  const statuses = status?.initContainerStatuses ?? [];
+  const sidecars = new Set(initContainers.filter(isSidecarContainer).map(({ name }) => name));
+  const at = statuses.findIndex(
+    ({ name, state, started }) => state?.terminated?.exitCode !== 0 && !(sidecars.has(name) && started === true),
   );
-  const current = initContainerStatuses[at];
+  const current = statuses[at];
   if (current === undefined) return undefined;
   const word = stateReason(current.state);
   return word === undefined || word === "PodInitializing" ? `Init:${at}/${initContainers.length}` : `Init:${word}`;

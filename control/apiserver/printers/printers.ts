@@ -23,6 +23,7 @@ import { podPrinter } from "./pods.ts";
 import { ageOf, column, type Printer } from "./printer.ts";
 import {
   budgetPrinter,
+  controllerRevisionPrinter,
   daemonSetPrinter,
   deploymentPrinter,
   jobPrinter,
@@ -45,6 +46,7 @@ const printers: Readonly<Record<string, Printer>> = {
   "apps/deployments": deploymentPrinter,
   "apps/replicasets": replicaSetPrinter,
   "apps/daemonsets": daemonSetPrinter,
+  "apps/controllerrevisions": controllerRevisionPrinter,
   "batch/jobs": jobPrinter,
   "policy/poddisruptionbudgets": budgetPrinter,
   "coordination.k8s.io/leases": leasePrinter,

@@ -1,10 +1,11 @@
 /** The columns of what makes pods: Deployment, ReplicaSet, ReplicationController, DaemonSet, Job, and PodDisruptionBudget. Pure. */
+import type { ControllerRevision } from "#api/apps/controller-revision.ts";
 import type { DaemonSet } from "#api/apps/daemonset.ts";
 import type { Deployment } from "#api/apps/deployment.ts";
 import type { ReplicaSet } from "#api/apps/replicaset.ts";
 import type { Job } from "#api/batch/job.ts";
 import type { ReplicationController } from "#api/core/replication-controller.ts";
-import type { KubeObject } from "#api/meta.ts";
+import { controllerOf, type KubeObject } from "#api/meta.ts";
 import type { PodDisruptionBudget } from "#api/policy/poddisruptionbudget.ts";
 import {
   ageOf,
@@ -111,6 +112,22 @@ export const daemonSetPrinter: Printer = {
     ];
   },
 };
+
+export const controllerRevisionPrinter: Printer = {
+  columns: [column("Name"), column("Controller"), column("Revision", "integer"), column("Age")],
+  cells: (object: KubeObject, nowMs: number) => {
+    const { metadata, revision } = object as ControllerRevision;
+    return [metadata.name, ownerName(object), revision, ageOf(object, nowMs)];
+  },
+};
+
+/** `daemonset.apps/web`: the controller as kubectl names objects. */
+function ownerName(object: KubeObject): string {
+  const owner = controllerOf(object);
+  if (owner === undefined) return "<none>";
+  const group = owner.apiVersion.includes("/") ? `.${owner.apiVersion.split("/")[0]}` : "";
+  return `${owner.kind.toLowerCase()}${group}/${owner.name}`;
+}
 
 export const jobPrinter: Printer = {
   columns: [

@@ -3,11 +3,13 @@
  *
  * A generated name that is taken is drawn again; a name that the client chose is answered with 409 AlreadyExists.
  */
+import { type Pod, pods } from "#api/core/pod.ts";
 import type { KubeObject } from "#api/meta.ts";
 import { invalidError } from "#api/schema/field-error.ts";
 import { validateObject } from "#api/schema/read.ts";
 import { StatusError } from "#api/status.ts";
 import { admit } from "../admission/chain.ts";
+import { awaitServiceAccount } from "../admission/service-account.ts";
 import { generateName, initialMeta, withGeneration } from "../object-meta.ts";
 import { readRequestObject } from "../read-body.ts";
 import { alreadyExists, commit, type ObjectRequest, type Registry } from "../registry.ts";
@@ -16,8 +18,9 @@ const nameTriesMax = 8;
 
 export async function create(registry: Registry, request: ObjectRequest, body: unknown): Promise<KubeObject> {
   const { kind } = request;
-  const sent = readRequestObject(request, withoutStatus(request, body));
+  const sent = readRequestObject(request, withoutStatus(request, body), body);
   checkPlace(request, sent);
+  if (kind === pods) await awaitServiceAccount(registry, request.key.namespace ?? "", (sent as Pod).spec);
   const { name, generateName: base = "" } = sent.metadata;
   const isGenerated = name === "" && base !== "";
   for (let attempt = 0; attempt < (isGenerated ? nameTriesMax : 1); attempt++) {
@@ -38,7 +41,7 @@ async function createOnce(
   const settled: (() => void)[] = [];
   try {
     const settle = (action: () => void): void => void settled.push(action);
-    const admitted = admit({ kind, object, previous: undefined, registry, settle });
+    const admitted = admit({ kind, object, previous: undefined, registry, settle, user: request.user });
     const errors = validateObject(kind, admitted);
     if (errors.length > 0) throw invalidError(kind, object.metadata.name, errors);
     if (registry.cache.get(kind, admitted.metadata) !== undefined) return undefined;

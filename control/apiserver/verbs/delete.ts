@@ -3,6 +3,7 @@
  *
  *   no finalizer, no grace ─▶ gone        finalizers ─▶ deletionTimestamp; gone with the last finalizer
  *   pod on a node ─▶ deletionTimestamp + grace; its kubelet deletes again with grace 0
+ *   Foreground, Orphan ─▶ a finalizer of the garbage collector, which sees to the dependents first
  *   Namespace ─▶ Terminating; gone when its content is, through finalize
  *
  * Follows: k8s.io/apiserver registry/rest/delete.go and the pod and namespace strategies.
@@ -12,9 +13,14 @@ import type { Namespace } from "#api/core/namespace.ts";
 import { isPodFinished, type Pod } from "#api/core/pod.ts";
 import { formatTime, type KubeObject } from "#api/meta.ts";
 import type { Kind } from "#api/schema/kind.ts";
+import { isEqual } from "#api/schema/read.ts";
 import { StatusError } from "#api/status.ts";
 import { conflict, forbidden, modify, type ObjectRequest, type Registry } from "../registry.ts";
 import { list, type ListQuery } from "./list.ts";
+
+/** Finalizers of the garbage collector (control/controllers), which takes them away when the dependents are seen to. */
+const orphanFinalizer = "orphan";
+const foregroundFinalizer = "foregroundDeletion";
 
 /** Namespaces that the cluster cannot be without. */
 const immortal: readonly string[] = ["default", "kube-system", "kube-public"];
@@ -22,13 +28,6 @@ const immortal: readonly string[] = ["default", "kube-system", "kube-public"];
 /** Starts or completes the deletion. The object as it stands afterwards. */
 export async function remove(registry: Registry, request: ObjectRequest, options: DeleteOptions): Promise<KubeObject> {
   const { kind, key } = request;
-  if (options.propagationPolicy === "Orphan")
-    throw new StatusError(
-      "BadRequest",
-      "Cannot delete with propagationPolicy Orphan: it is not supported (use Background)",
-    );
-  if (options.propagationPolicy === "Foreground")
-    request.warn("propagationPolicy Foreground is treated as Background: dependents are deleted after their owner");
   if (kind.kind === "Namespace" && immortal.includes(key.name))
     throw forbidden(kind, key.name, "this namespace may not be deleted");
   return modify(registry, request, (current) => {
@@ -67,21 +66,39 @@ export function deletedForm(
   options: DeleteOptions,
   nowMs: number,
 ): KubeObject | "remove" {
+  const held = withFinalizers(current, deletionFinalizers(current, options));
   const isCore = kind.group === "";
-  if (isCore && kind.kind === "Namespace") return deletedNamespace(current, nowMs);
+  if (isCore && kind.kind === "Namespace") return deletedNamespace(held, nowMs);
   const graceSeconds = isCore && kind.kind === "Pod" ? podGrace(current as Pod, options) : 0;
-  const { deletionTimestamp, deletionGracePeriodSeconds, finalizers } = current.metadata;
-  if (graceSeconds === 0 && (finalizers ?? []).length === 0) return "remove";
-  // A second deletion can only shorten the grace.
-  if (deletionTimestamp !== undefined && graceSeconds >= (deletionGracePeriodSeconds ?? 0)) return current;
+  const { deletionTimestamp, deletionGracePeriodSeconds: graceBefore = 0, generation } = current.metadata;
+  if (graceSeconds === 0 && (held.metadata.finalizers ?? []).length === 0) return "remove";
+  // A second deletion can only shorten the grace, which counts from the first.
+  if (deletionTimestamp !== undefined && graceSeconds >= graceBefore) return held;
+  const startMs = deletionTimestamp === undefined ? nowMs : Date.parse(deletionTimestamp) - graceBefore * 1000;
   return {
-    ...current,
+    ...held,
     metadata: {
-      ...current.metadata,
-      deletionTimestamp: formatTime(nowMs + graceSeconds * 1000),
+      ...held.metadata,
+      ...(generation === undefined ? {} : { generation: generation + 1 }),
+      deletionTimestamp: formatTime(startMs + graceSeconds * 1000),
       deletionGracePeriodSeconds: graceSeconds,
     },
   };
+}
+
+/** The finalizers under which the garbage collector sees to the dependents first. Without a policy they stay as they are. */
+function deletionFinalizers({ metadata }: KubeObject, { propagationPolicy }: DeleteOptions): readonly string[] {
+  const { finalizers = [] } = metadata;
+  if (propagationPolicy === undefined) return finalizers;
+  const others = finalizers.filter((name) => name !== orphanFinalizer && name !== foregroundFinalizer);
+  if (propagationPolicy === "Background") return others;
+  return [...others, propagationPolicy === "Orphan" ? orphanFinalizer : foregroundFinalizer];
+}
+
+function withFinalizers(object: KubeObject, finalizers: readonly string[]): KubeObject {
+  if (isEqual(object.metadata.finalizers ?? [], finalizers)) return object;
+  const { finalizers: _old, ...metadata } = object.metadata;
+  return { ...object, metadata: finalizers.length === 0 ? metadata : { ...metadata, finalizers } };
 }
 
 function podGrace(pod: Pod, options: DeleteOptions): number {
@@ -101,7 +118,8 @@ function deletedNamespace(namespace: Namespace, nowMs: number): Namespace | "rem
   };
 }
 
-function checkPreconditions(kind: Kind, { metadata }: KubeObject, { preconditions = {} }: DeleteOptions): void {
+/** Refuses when the object is another one than the client means. Throws Conflict. */
+export function checkPreconditions(kind: Kind, { metadata }: KubeObject, { preconditions = {} }: DeleteOptions): void {
   const { uid, resourceVersion } = preconditions;
   const fail = (what: string, wanted: string, got: string | undefined): never => {
     throw conflict(
