@@ -3,6 +3,7 @@
  *
  *   core/*.ts, apps/*.ts, … ─▶ scheme ─▶ control/apiserver (paths, discovery), control/watch (caches), cli (names)
  */
+import { controllerRevisions } from "./apps/controller-revision.ts";
 import { daemonSets } from "./apps/daemonset.ts";
 import { deployments } from "./apps/deployment.ts";
 import { replicaSets } from "./apps/replicaset.ts";
@@ -42,6 +43,7 @@ export const kinds: readonly Kind[] = [
   deployments,
   replicaSets,
   daemonSets,
+  controllerRevisions,
   jobs,
   leases,
   ingresses,

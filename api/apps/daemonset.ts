@@ -26,6 +26,8 @@ export interface DaemonSet extends KubeObject {
     readonly updatedNumberScheduled?: number;
     readonly numberAvailable?: number;
     readonly numberUnavailable?: number;
+    /** How often the name of a new ControllerRevision was taken. */
+    readonly collisionCount?: number;
     readonly conditions?: readonly Condition[];
   };
 }

@@ -4,7 +4,7 @@ import { podTemplateSchema } from "../core/pod-schema.ts";
 import type { Condition, IntOrString, KubeObject, LabelSelector } from "../meta.ts";
 import { type FieldError, invalidValue } from "../schema/field-error.ts";
 import { conditionsSchema, type Kind, labelSelector } from "../schema/kind.ts";
-import { bool, free, int, intOrString, object, oneOf } from "../schema/schema.ts";
+import { bool, int, intOrString, object, oneOf } from "../schema/schema.ts";
 import { defaultTemplate, templateErrors } from "../core/template-rules.ts";
 
 export interface Deployment extends KubeObject {
@@ -28,6 +28,10 @@ export interface Deployment extends KubeObject {
     readonly readyReplicas?: number;
     readonly availableReplicas?: number;
     readonly unavailableReplicas?: number;
+    /** Pods on their way out (KEP-3973). */
+    readonly terminatingReplicas?: number;
+    /** How often the name of a new ReplicaSet was taken. */
+    readonly collisionCount?: number;
     readonly conditions?: readonly Condition[];
   };
 }
@@ -59,10 +63,10 @@ export const deployments: Kind<Deployment> = {
           },
           { default: {} },
         ),
-        minReadySeconds: int({ min: 0, unsupported: true }),
+        minReadySeconds: int({ min: 0 }),
         revisionHistoryLimit: int({ min: 0, default: 10 }),
-        progressDeadlineSeconds: int({ min: 1, default: 600, unsupported: true, honoured: [600] }),
-        paused: bool({ unsupported: true }),
+        progressDeadlineSeconds: int({ min: 0, max: 2_147_483_647, default: 600 }),
+        paused: bool(),
       },
       { required: true },
     ),
@@ -75,7 +79,7 @@ export const deployments: Kind<Deployment> = {
         availableReplicas: int({ min: 0 }),
         unavailableReplicas: int({ min: 0 }),
         terminatingReplicas: int({ min: 0 }),
-        collisionCount: free(),
+        collisionCount: int({ min: 0 }),
         conditions: conditionsSchema,
       },
       { default: {} },
@@ -83,7 +87,11 @@ export const deployments: Kind<Deployment> = {
   }),
   immutable: [["spec", "selector"]],
   default: defaultDeployment,
-  validate: ({ spec }) => [...templateErrors(spec.selector, spec.template), ...strategyErrors(spec.strategy ?? {})],
+  validate: ({ spec }) => [
+    ...templateErrors(spec.selector, spec.template),
+    ...strategyErrors(spec.strategy ?? {}),
+    ...deadlineErrors(spec),
+  ],
 };
 
 function defaultDeployment(deployment: Deployment): Deployment {
@@ -100,6 +108,14 @@ function defaultDeployment(deployment: Deployment): Deployment {
       strategy: isRolling ? { ...strategy, rollingUpdate } : strategy,
     },
   };
+}
+
+/** The deadline must leave pods the time to become available. */
+function deadlineErrors({ progressDeadlineSeconds, minReadySeconds = 0 }: Deployment["spec"]): FieldError[] {
+  if (progressDeadlineSeconds === undefined || progressDeadlineSeconds > minReadySeconds) return [];
+  return [
+    invalidValue("spec.progressDeadlineSeconds", progressDeadlineSeconds, "must be greater than minReadySeconds"),
+  ];
 }
 
 function strategyErrors({ type, rollingUpdate }: NonNullable<Deployment["spec"]["strategy"]>): FieldError[] {

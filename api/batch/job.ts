@@ -4,9 +4,9 @@ import { podSpecErrors } from "../core/pod-rules.ts";
 import type { PodTemplateSpec } from "../core/pod.ts";
 import { defaultTemplate } from "../core/template-rules.ts";
 import type { Condition, KubeObject, LabelSelector } from "../meta.ts";
-import { type FieldError, notSupported } from "../schema/field-error.ts";
+import { type FieldError, notSupported, requiredError } from "../schema/field-error.ts";
 import { conditionsSchema, type Kind, labelSelector } from "../schema/kind.ts";
-import { bool, int, object, oneOf, string, time, unsupported } from "../schema/schema.ts";
+import { bool, int, list, object, oneOf, string, time, unsupported } from "../schema/schema.ts";
 
 export interface Job extends KubeObject {
   readonly spec: {
@@ -30,6 +30,10 @@ export interface Job extends KubeObject {
     readonly terminating?: number;
     readonly succeeded?: number;
     readonly failed?: number;
+    /** `0-2,5`: indexes with a pod that succeeded. */
+    readonly completedIndexes?: string;
+    /** Uids of pods that ended and are counted once their finalizer is gone. */
+    readonly uncountedTerminatedPods?: { readonly succeeded?: readonly string[]; readonly failed?: readonly string[] };
   };
 }
 
@@ -56,7 +60,11 @@ export const jobs: Kind<Job> = {
         ttlSecondsAfterFinished: int({ min: 0 }),
         completionMode: oneOf(["NonIndexed", "Indexed"], { default: "NonIndexed" }),
         suspend: bool({ default: false }),
-        podReplacementPolicy: oneOf(["TerminatingOrFailed", "Failed"], { default: "TerminatingOrFailed" }),
+        podReplacementPolicy: oneOf(["TerminatingOrFailed", "Failed"], {
+          default: "TerminatingOrFailed",
+          unsupported: true,
+          honoured: ["TerminatingOrFailed"],
+        }),
         podFailurePolicy: unsupported(),
         successPolicy: unsupported(),
         backoffLimitPerIndex: int({ min: 0, unsupported: true }),
@@ -77,13 +85,14 @@ export const jobs: Kind<Job> = {
         failed: int({ min: 0 }),
         completedIndexes: string(),
         failedIndexes: string(),
-        uncountedTerminatedPods: unsupported(),
+        uncountedTerminatedPods: object({ succeeded: list(string()), failed: list(string()) }),
       },
       { default: {} },
     ),
   }),
   immutable: [
     ["spec", "completionMode"],
+    ["spec", "completions"],
     ["spec", "selector"],
     ["spec", "template"],
   ],
@@ -110,9 +119,15 @@ function defaultJob(job: Job): Job {
 
 function jobErrors({ spec }: Job): FieldError[] {
   const { restartPolicy } = spec.template.spec;
-  const errors = podSpecErrors(spec.template.spec, "spec.template.spec");
+  const errors = [...podSpecErrors(spec.template.spec, "spec.template.spec"), ...indexErrors(spec)];
   // A pod that is started again for ever never completes.
   return restartPolicy === "OnFailure" || restartPolicy === "Never"
     ? errors
     : [notSupported("spec.template.spec.restartPolicy", restartPolicy, ["OnFailure", "Never"]), ...errors];
+}
+
+function indexErrors({ completionMode, completions }: Job["spec"]): FieldError[] {
+  return completionMode === "Indexed" && completions === undefined
+    ? [requiredError("spec.completions", "when completion mode is Indexed")]
+    : [];
 }

@@ -13,6 +13,7 @@ const pod: KubeObject = {
   kind: "Pod",
   metadata: { namespace: "shop", name: "web", uid: "u1", resourceVersion: "7" },
 };
+const part = { object: pod, fieldPath: "spec.containers{web}" };
 const node: KubeObject = { apiVersion: "v1", kind: "Node", metadata: { name: "node1", uid: "n1" } };
 
 function benchOf(): { client: FakeKubeClient; clock: ManualClock; recorder: ApiEventRecorder } {
@@ -24,10 +25,10 @@ function benchOf(): { client: FakeKubeClient; clock: ManualClock; recorder: ApiE
 describe("record()", () => {
   it("writes an Event beside its object, with who said it and when", async () => {
     const { client, clock, recorder } = benchOf();
-    recorder.record(pod, "Normal", "Started", "Container started", "spec.containers{web}");
+    recorder.record(part, "Normal", "Started", "Container started");
     await clock.advance(0);
     const [event] = (await client.list(events, { namespace: "shop" })).items;
-    assert.deepEqual(event?.involvedObject, referenceTo(pod, "spec.containers{web}"));
+    assert.deepEqual(event?.involvedObject, { ...referenceTo(pod), fieldPath: "spec.containers{web}" });
     assert.deepEqual(
       [event?.type, event?.reason, event?.message, event?.count, event?.source, event?.firstTimestamp],
       ["Normal", "Started", "Container started", 1, { component: "kubelet", host: "node1" }, "2026-01-01T00:00:00Z"],

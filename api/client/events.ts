@@ -3,8 +3,8 @@
  *
  *   controllers, scheduler, kubelet ─ record() ─▶ queue ─▶ correlate ─▶ POST, or PATCH of the count ─▶ API server
  *
- * An event that repeats (same object, type, reason and message) counts up instead of filling the store. Telling is never
- * in the way of doing: record() returns at once, an API server that cannot be reached costs events, not work.
+ * An event that repeats (same object, type, reason and message) counts up instead of filling the store. Telling is
+ * never in the way of doing: record() returns at once, an API server that cannot be reached costs events, not work.
  * Follows client-go tools/record (event.go, events_cache.go).
  */
 import { type Event, events } from "../core/event.ts";
@@ -18,10 +18,16 @@ import type { KubeClient } from "./client.ts";
 
 export type EventType = "Normal" | "Warning";
 
+/** A part of an object: `spec.containers{app}`. */
+export interface ObjectPart {
+  readonly object: KubeObject;
+  readonly fieldPath: string;
+}
+
 /** Records events; the reasons and messages are the reference implementation's. */
 export interface EventRecorder {
-  /** `fieldPath` names a part of the object: `spec.containers{app}`. Never throws, never blocks. */
-  record(object: KubeObject, type: EventType, reason: string, message: string, fieldPath?: string): void;
+  /** Never throws, never blocks. */
+  record(about: KubeObject | ObjectPart, type: EventType, reason: string, message: string): void;
 }
 
 export interface EventRecorderOptions {
@@ -66,8 +72,8 @@ export class ApiEventRecorder implements EventRecorder {
     this.#options = options;
   }
 
-  record(object: KubeObject, type: EventType, reason: string, message: string, fieldPath?: string): void {
-    const event = this.#eventOf(referenceTo(object, fieldPath), { type, reason, message });
+  record(about: KubeObject | ObjectPart, type: EventType, reason: string, message: string): void {
+    const event = this.#eventOf(referenceTo(about), { type, reason, message });
     if (this.#queue.length >= queueLengthMax || !this.#admits(event)) {
       this.dropped += 1;
       return;
@@ -157,7 +163,10 @@ export class ApiEventRecorder implements EventRecorder {
 }
 
 /** A reference to `object`, or to a part of it. */
-export function referenceTo({ apiVersion, kind, metadata }: KubeObject, fieldPath?: string): ObjectReference {
+export function referenceTo(about: KubeObject | ObjectPart): ObjectReference {
+  const isPart = "object" in about;
+  const { apiVersion, kind, metadata } = isPart ? about.object : about;
+  const fieldPath = isPart ? about.fieldPath : undefined;
   const { name, namespace, uid, resourceVersion } = metadata;
   return {
     apiVersion,

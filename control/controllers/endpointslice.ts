@@ -22,7 +22,7 @@ import { isNotFound } from "#api/status.ts";
 import { type Context, type Controller, createQueue } from "./context.ts";
 
 const endpointsMax = 100;
-const managedByLabel = "endpointslice.kubernetes.io/managed-by";
+export const managedByLabel = "endpointslice.kubernetes.io/managed-by";
 const manager = "endpointslice-controller.k8s.io";
 
 export interface SlicePlan {
@@ -65,12 +65,12 @@ interface Group {
 
 /** Pods whose named target ports resolve alike share slices. */
 function groupByPorts(service: Service, pods: readonly Pod[]): Group[] {
-  const groups = new Map<string, { ports: EndpointPort[]; endpoints: Endpoint[] }>();
+  const groups = new Map<string, { ports: readonly EndpointPort[]; endpoints: Endpoint[] }>();
   for (const pod of pods) {
     if (!selects(service, pod)) continue;
     const endpoint = endpointOf(service, pod);
     if (endpoint === undefined) continue;
-    const ports = (service.spec.ports ?? []).flatMap((port) => portOf(port, pod));
+    const ports = portsOf(service, pod);
     const key = JSON.stringify(ports);
     const group = groups.get(key) ?? { ports, endpoints: [] };
     group.endpoints.push(endpoint);
@@ -146,6 +146,11 @@ function endpointOf({ metadata, spec }: Service, pod: Pod): Endpoint | undefined
       uid: pod.metadata.uid ?? "",
     },
   };
+}
+
+/** The ports of a Service as a pod has them. */
+export function portsOf(service: Service, pod: Pod): readonly EndpointPort[] {
+  return (service.spec.ports ?? []).flatMap((port) => portOf(port, pod));
 }
 
 /** The endpoint port of a Service port; none when the pod has no port of the target's name. */

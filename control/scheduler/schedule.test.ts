@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Node } from "#api/core/node.ts";
 import type { Pod, PodSpec } from "#api/core/pod.ts";
-import { type NodeState, addResources, requestsOf, schedule } from "./schedule.ts";
+import { addResources, requestsOf } from "./resources.ts";
+import { type NodeState, schedule } from "./schedule.ts";
 
 interface NodeFacts {
   readonly ready?: boolean;
@@ -48,7 +49,12 @@ describe("schedule() filters", () => {
   const tolerations = [{ key: "gpu", operator: "Equal", value: "yes", effect: "NoSchedule" }] as const;
   const rows: readonly [what: string, pod: Pod, facts: NodeFacts, wanted: string][] = [
     ["takes a node that is ready", podOf(), {}, "n"],
-    ["is not ready", podOf(), { ready: false }, "0/1 nodes are available: 1 node(s) were not ready."],
+    [
+      "is not ready",
+      podOf(),
+      { ready: false },
+      "0/1 nodes are available: 1 node(s) had untolerated taint {node.kubernetes.io/unreachable: }.",
+    ],
     ["is cordoned", podOf(), { unschedulable: true }, "0/1 nodes are available: 1 node(s) were unschedulable."],
     ["has a taint", podOf(), { taint: "gpu" }, "0/1 nodes are available: 1 node(s) had untolerated taint {gpu: yes}."],
     ["has a tolerated taint", podOf({ tolerations }), { taint: "gpu" }, "n"],
@@ -72,7 +78,8 @@ describe("schedule() filters", () => {
 
   it("count what they refused, by reason", () => {
     const states = [stateOf("a", { ready: false }), stateOf("b", { ready: false }), stateOf("c", { podsUsed: 3 })];
-    const message = "0/3 nodes are available: 1 Too many pods, 2 node(s) were not ready.";
+    const message =
+      "0/3 nodes are available: 1 Too many pods, 2 node(s) had untolerated taint {node.kubernetes.io/unreachable: }.";
     assert.equal(decide(podOf(), states), message);
     assert.equal(decide(podOf(), []), "no nodes available to schedule pods");
   });

@@ -10,68 +10,19 @@
 import { type Node } from "#api/core/node.ts";
 import { type Pod, isPodFinished, pods } from "#api/core/pod.ts";
 import { type ObjectKey, controllerOf, formatKey, formatTime, keyOf, parseKey } from "#api/meta.ts";
+import { isEqual } from "#api/schema/read.ts";
 import { isConflict, isNotFound } from "#api/status.ts";
 import { type Context, type Controller, createQueue } from "../controllers/context.ts";
-import { type NodeState, type Resources, addResources, requestsOf, schedule } from "./schedule.ts";
+import { Occupancy } from "./occupancy.ts";
+import { requestsOf } from "./resources.ts";
+import { schedule } from "./schedule.ts";
 
 export interface SchedulerOptions {
   readonly bind: (pod: ObjectKey, nodeName: string) => Promise<Pod>;
 }
 
-interface Assumed {
-  readonly nodeName: string;
-  readonly requests: Resources;
-  readonly owner: string;
-}
-
-/** Nodes with what was bound or assumed on them. */
-class Occupancy {
-  readonly #nodes = new Map<string, { node: Node | undefined; requested: Resources; byOwner: Map<string, number> }>();
-  readonly #pods = new Map<string, Assumed>();
-
-  setNode(node: Node): void {
-    this.#state(node.metadata.name).node = node;
-  }
-
-  removeNode(name: string): void {
-    this.#state(name).node = undefined;
-  }
-
-  place(uid: string, assumed: Assumed): void {
-    if (this.#pods.has(uid)) return;
-    this.#pods.set(uid, assumed);
-    this.#count(assumed, 1);
-  }
-
-  forget(uid: string): void {
-    const assumed = this.#pods.get(uid);
-    if (assumed === undefined) return;
-    this.#pods.delete(uid);
-    this.#count(assumed, -1);
-  }
-
-  nodes(): NodeState[] {
-    return [...this.#nodes.values()].flatMap(({ node, requested, byOwner }) =>
-      node === undefined ? [] : [{ node, requested, byOwner }],
-    );
-  }
-
-  #count({ nodeName, requests, owner }: Assumed, sign: 1 | -1): void {
-    const state = this.#state(nodeName);
-    state.requested = addResources(state.requested, requests, sign);
-    state.byOwner.set(owner, (state.byOwner.get(owner) ?? 0) + sign);
-  }
-
-  #state(name: string): { node: Node | undefined; requested: Resources; byOwner: Map<string, number> } {
-    const state = this.#nodes.get(name) ?? {
-      node: undefined,
-      requested: { cpu: 0, memory: 0, pods: 0 },
-      byOwner: new Map(),
-    };
-    this.#nodes.set(name, state);
-    return state;
-  }
-}
+/** Pods that name another scheduler are left to it. */
+const schedulerName = "default-scheduler";
 
 /** What counts as the same for spreading. */
 function spreadKeyOf(pod: Pod): string {
@@ -79,13 +30,24 @@ function spreadKeyOf(pod: Pod): string {
   return app === undefined ? (controllerOf(pod)?.uid ?? "") : `${pod.metadata.namespace}/${app}`;
 }
 
+/** Whether the pod waits for this scheduler. */
 const needsNode = (pod: Pod): boolean =>
-  pod.spec.nodeName === undefined && pod.metadata.deletionTimestamp === undefined && !isPodFinished(pod);
+  (pod.spec.schedulerName ?? schedulerName) === schedulerName &&
+  pod.spec.nodeName === undefined &&
+  pod.metadata.deletionTimestamp === undefined &&
+  !isPodFinished(pod);
+
+/** What of a node decides who may go there. */
+function schedulingFacts({ metadata, spec, status }: Node): unknown {
+  const ready = status?.conditions?.find(({ type }) => type === "Ready")?.status;
+  return [metadata.labels ?? {}, spec?.unschedulable ?? false, spec?.taints ?? [], status?.allocatable ?? {}, ready];
+}
 
 export function createScheduler(context: Context, { bind }: SchedulerOptions): Controller {
-  const { client, informers, clock } = context;
+  const { informers } = context;
   const occupancy = new Occupancy();
   const unschedulable = new Set<string>();
+  const recorder = context.recorder(schedulerName);
   let turn = 0;
 
   const queue = createQueue("scheduler", context, async (key) => {
@@ -94,26 +56,23 @@ export function createScheduler(context: Context, { bind }: SchedulerOptions): C
     const uid = pod.metadata.uid ?? "";
     const owner = spreadKeyOf(pod);
     const decision = schedule(pod, occupancy.nodes(), owner, turn++);
-    if (decision.kind === "unschedulable") return refuse(pod, key, decision.message);
+    if (decision.kind === "unschedulable") {
+      unschedulable.add(key);
+      recorder.record(pod, "Warning", "FailedScheduling", decision.message);
+      return refuse(context, pod, decision.message);
+    }
     occupancy.place(uid, { nodeName: decision.name, requests: requestsOf(pod), owner });
     try {
       await bind(keyOf(pod), decision.name);
       unschedulable.delete(key);
+      const { namespace, name } = pod.metadata;
+      recorder.record(pod, "Normal", "Scheduled", `Successfully assigned ${namespace}/${name} to ${decision.name}`);
     } catch (error) {
       occupancy.forget(uid);
       // Gone, or bound by somebody else: either way there is nothing left to do.
       if (!isNotFound(error) && !isConflict(error)) throw error;
     }
   });
-
-  async function refuse(pod: Pod, key: string, message: string): Promise<void> {
-    unschedulable.add(key);
-    const before = pod.status?.conditions?.find(({ type }) => type === "PodScheduled");
-    if (before?.status === "False" && before.message === message) return;
-    const lastTransitionTime = before?.status === "False" ? before.lastTransitionTime : formatTime(clock.nowMs());
-    const condition = { type: "PodScheduled", status: "False", reason: "Unschedulable", message, lastTransitionTime };
-    await client.patchStatus(pods, keyOf(pod), { status: { phase: "Pending", conditions: [condition] } });
-  }
 
   /** Something has room now, perhaps. */
   const retry = (): void => {
@@ -135,18 +94,38 @@ export function createScheduler(context: Context, { bind }: SchedulerOptions): C
   };
   informers.pods.addHandler({
     added: observe,
-    updated: observe,
+    updated: (pod, before) => {
+      // Only its status says why it was refused: nothing has changed that could be a reason to try again.
+      const isRefusal = unschedulable.has(formatKey(keyOf(pod))) && isEqual(pod.spec, before.spec);
+      if (!isRefusal) observe(pod);
+    },
     deleted: (pod) => {
       occupancy.forget(pod.metadata.uid ?? "");
       unschedulable.delete(formatKey(keyOf(pod)));
       retry();
     },
   });
-  const observeNode = (node: Node): void => (occupancy.setNode(node), retry());
   informers.nodes.addHandler({
-    added: observeNode,
-    updated: observeNode,
+    added: (node) => (occupancy.setNode(node), retry()),
+    updated: (node, before) => {
+      occupancy.setNode(node);
+      // A heartbeat makes no room.
+      if (!isEqual(schedulingFacts(node), schedulingFacts(before))) retry();
+    },
     deleted: ({ metadata }) => occupancy.removeNode(metadata.name),
   });
   return { name: "scheduler", start: (signal) => queue.start(signal) };
+}
+
+/** Writes on the pod why it has no node, when it does not say so already. */
+async function refuse({ client, clock }: Context, pod: Pod, message: string): Promise<void> {
+  const before = pod.status?.conditions?.find(({ type }) => type === "PodScheduled");
+  if (before?.status === "False" && before.message === message) return;
+  const lastTransitionTime = before?.status === "False" ? before.lastTransitionTime : formatTime(clock.nowMs());
+  const condition = { type: "PodScheduled", status: "False", reason: "Unschedulable", message, lastTransitionTime };
+  const others = (pod.status?.conditions ?? []).filter(({ type }) => type !== "PodScheduled");
+  const status = { phase: "Pending", conditions: [...others, condition] };
+  await client.patchStatus(pods, keyOf(pod), { status }).catch((error: unknown) => {
+    if (!isNotFound(error)) throw error;
+  });
 }

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { ReplicaSet } from "#api/apps/replicaset.ts";
 import type { Pod } from "#api/core/pod.ts";
-import { planReplicaSet, podOf } from "./replicaset.ts";
+import { replicaSets } from "#api/apps/replicaset.ts";
+import { podFromTemplate } from "../workload/template.ts";
+import { type ReplicaPlan, planReplicas, withFailure } from "./plan.ts";
 
 const setOf = (replicas: number, deletionTimestamp?: string): ReplicaSet => ({
   apiVersion: "apps/v1",
@@ -32,14 +34,17 @@ function podsOf(letters: string): Pod[] {
     return {
       apiVersion: "v1",
       kind: "Pod",
-      metadata: { name: `${letter}${at}`, namespace: "shop", creationTimestamp, ...deletion },
+      metadata: { name: `${letter}${at}`, namespace: "shop", labels: { app: "web" }, creationTimestamp, ...deletion },
       spec: { containers: [], ...(letter === "u" ? {} : { nodeName: "node1" }) },
       status: { phase, conditions: [ready] },
     };
   });
 }
 
-describe("planReplicaSet()", () => {
+const planReplicaSet = (set: ReplicaSet, owned: readonly Pod[], nowMs = 0): ReplicaPlan =>
+  planReplicas(set, { owned, related: () => owned, nowMs });
+
+describe("planReplicas()", () => {
   const rows: readonly [replicas: number, pods: string, create: number, remove: string][] = [
     [3, "", 3, ""],
     [3, "rrr", 0, ""],
@@ -78,9 +83,40 @@ describe("planReplicaSet()", () => {
   });
 });
 
-describe("podOf()", () => {
+describe("planReplicas() with minReadySeconds", () => {
+  it("counts a pod as available once it has been ready for so long, and says when", () => {
+    const set = setOf(1);
+    const patient = { ...set, spec: { ...set.spec, minReadySeconds: 10 } };
+    const [pod] = podsOf("r");
+    assert.ok(pod !== undefined);
+    const conditions = [{ type: "Ready", status: "True", lastTransitionTime: "1970-01-01T00:00:05Z" }] as const;
+    const ready = { ...pod, status: { ...pod.status, conditions } };
+    const early = planReplicaSet(patient, [ready], 9000);
+    assert.deepEqual([early.status.availableReplicas, early.recheckInMs], [undefined, 6000]);
+    const late = planReplicaSet(patient, [ready], 15_000);
+    assert.deepEqual([late.status.availableReplicas, late.recheckInMs], [1, undefined]);
+  });
+});
+
+describe("withFailure()", () => {
+  it("adds and removes the condition ReplicaFailure", () => {
+    const failed = withFailure({ replicas: 0 }, { error: new Error("quota"), isCreate: true }, 0);
+    const [condition] = failed.conditions ?? [];
+    assert.deepEqual(
+      [condition?.type, condition?.reason, condition?.message],
+      ["ReplicaFailure", "FailedCreate", "quota"],
+    );
+    assert.deepEqual(withFailure(failed, undefined, 0), { replicas: 0 });
+  });
+});
+
+describe("podFromTemplate()", () => {
   it("is a pod of the template, named by the server, controlled by the ReplicaSet", () => {
-    const { metadata, spec } = podOf(setOf(1));
+    const { metadata, spec } = podFromTemplate(
+      replicaSets,
+      setOf(1),
+      setOf(1).spec.template ?? { spec: { containers: [] } },
+    );
     assert.equal(metadata.generateName, "web-1a-");
     assert.deepEqual([metadata.labels, spec.containers], [{ app: "web" }, [{ name: "web" }]]);
     assert.deepEqual(

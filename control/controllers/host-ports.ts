@@ -1,0 +1,96 @@
+/**
+ * NodePort and LoadBalancer Services on the host, so that people reach them from outside the cluster.
+ *
+ *   Services ─▶ wantedHostPorts (pure) ─▶ publish (launcher) ─▶ outcomes ─▶ status.loadBalancer, Warning events
+ *
+ * A node port is the same port of 127.0.0.1; a load balancer has its own ports there. A port that is taken is told
+ * in an event and leaves the load balancer pending, as a cloud without addresses does. A Gateway's own Service is
+ * not published: that is what `-p` is for. Follows Kubernetes' service controller; ipMode Proxy is KEP-1860's.
+ */
+import { type Service, services } from "#api/core/service.ts";
+import { gatewayNameLabel } from "#api/gateway/gateway.ts";
+import { keyOf } from "#api/meta.ts";
+import { isEqual } from "#api/schema/read.ts";
+import { isNotFound } from "#api/status.ts";
+import type { HostPort, HostPortOutcome } from "#api/wire/host-port.ts";
+import { type Context, type Controller, createQueue } from "./context.ts";
+
+/** Binds exactly these ports, and says what became of each. */
+export type PublishHostPorts = (wanted: readonly HostPort[]) => Promise<readonly HostPortOutcome[]>;
+
+export interface HostPortsOptions {
+  readonly publish: PublishHostPorts;
+}
+
+/** The ports that Services of these types have on the host, by namespace and name. Pure. */
+export function wantedHostPorts(all: readonly Service[]): readonly HostPort[] {
+  return all.flatMap(portsOf).sort((a, b) => a.hostPort - b.hostPort || compare(keyOfPort(a), keyOfPort(b)));
+}
+
+function portsOf({ metadata, spec }: Service): HostPort[] {
+  const address = spec.clusterIP ?? "";
+  const isPublished = spec.type === "NodePort" || spec.type === "LoadBalancer";
+  if (!isPublished || address === "" || address === "None") return [];
+  if (metadata.labels?.[gatewayNameLabel] !== undefined) return [];
+  const { name, namespace = "" } = metadata;
+  return (spec.ports ?? []).flatMap(({ port, protocol = "TCP", nodePort = 0 }): HostPort[] => {
+    if (protocol !== "TCP") return [];
+    const common = { namespace, name, address, port };
+    const balanced: HostPort[] =
+      spec.type === "LoadBalancer" ? [{ ...common, kind: "loadBalancer", hostPort: port }] : [];
+    return nodePort === 0 ? balanced : [...balanced, { ...common, kind: "nodePort", hostPort: nodePort }];
+  });
+}
+
+const keyOfPort = ({ namespace, name }: HostPort): string => `${namespace}/${name}`;
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+
+/** What a load balancer's status says: 127.0.0.1 once one of its ports is bound there. */
+export function loadBalancerStatus(
+  service: Service,
+  outcomes: readonly HostPortOutcome[],
+): NonNullable<Service["status"]>["loadBalancer"] {
+  const ports = new Set((service.spec.ports ?? []).map(({ port }) => port));
+  const { name, namespace } = service.metadata;
+  const isBound = outcomes.some(
+    (outcome) =>
+      outcome.namespace === namespace &&
+      outcome.name === name &&
+      outcome.problem === undefined &&
+      ports.has(outcome.hostPort),
+  );
+  // Nodes do not answer the address: what listens on the host does.
+  return isBound ? { ingress: [{ ip: "127.0.0.1", ipMode: "Proxy" }] } : {};
+}
+
+export function createHostPortsController(context: Context, { publish }: HostPortsOptions): Controller {
+  const { client, informers } = context;
+  const recorder = context.recorder("service-controller");
+  // One key: every change looks at all Services that have such ports.
+  const queue = createQueue("host-ports", context, async () => {
+    const all = informers.services.list();
+    const outcomes = await publish(wantedHostPorts(all));
+    for (const service of all) {
+      const { name, namespace } = service.metadata;
+      for (const { problem } of outcomes.filter((each) => each.name === name && each.namespace === namespace))
+        if (problem !== undefined) recorder.record(service, "Warning", "HostPortNotPublished", problem);
+      await writeStatus(service, outcomes);
+    }
+  });
+
+  async function writeStatus(service: Service, outcomes: readonly HostPortOutcome[]): Promise<void> {
+    if (service.spec.type !== "LoadBalancer" || service.metadata.labels?.[gatewayNameLabel] !== undefined) return;
+    const loadBalancer = loadBalancerStatus(service, outcomes);
+    if (isEqual(service.status?.loadBalancer ?? {}, loadBalancer)) return;
+    const status = { loadBalancer: { ingress: loadBalancer?.ingress ?? null } };
+    await client.patchStatus(services, keyOf(service), { status }).catch((error: unknown) => {
+      if (!isNotFound(error)) throw error;
+    });
+  }
+
+  const lookFor = (...versions: readonly Service[]): void => {
+    if (versions.some(({ spec }) => spec.type === "NodePort" || spec.type === "LoadBalancer")) queue.add("all");
+  };
+  informers.services.addHandler({ added: lookFor, updated: lookFor, deleted: lookFor });
+  return { name: "host-ports", start: (signal) => queue.start(signal) };
+}
