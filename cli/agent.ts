@@ -5,6 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { ApiEventRecorder } from "#api/client/events.ts";
 import { HttpKubeClient } from "#api/client/http.ts";
 import { type ServiceResource, serviceTypeUrl } from "#api/wire/service.ts";
 import { AdsClient } from "#api/xds/client.ts";
@@ -22,14 +23,14 @@ import { Kubelet } from "../kubelet/kubelet.ts";
 import { createKubeletServer } from "../kubelet/server.ts";
 import { createServer } from "node:net";
 import { listenKept, startChild } from "./child.ts";
-import { EgressGate } from "./egress.ts";
+import { Border } from "./border.ts";
 import { type AgentConfig, addresses } from "./ipc.ts";
 import { RelayedSidecars } from "./relayed-sidecars.ts";
 
 const kubeletPort = 10_250;
 const log = createLogger("agent");
 const child = await startChild<AgentConfig>();
-const { nodeName, nodeIndex, stateDir, images, published } = child.config;
+const { nodeName, nodeIndex, stateDir, images, published, timing } = child.config;
 const stopped = new AbortController();
 
 try {
@@ -37,18 +38,36 @@ try {
   const tls = { ca: pki("ca.crt"), cert: pki(`${nodeName}.crt`), key: pki(`${nodeName}.key`) };
   const server = `https://${addresses.control}:${addresses.apiPort}`;
   const sidecars = new RelayedSidecars((message) => child.send(message), clock);
-  const egress = new EgressGate({
+  const border = new Border({
     clock,
-    log: log.with({ part: "egress" }),
+    log: log.with({ part: "border" }),
     send: (request) => child.send(request),
   });
   child.onMessage((message, socket) => {
-    if (message.kind === "egressConnected" || message.kind === "egressRefused") egress.receive(message, socket);
-    else sidecars.receive(message);
+    switch (message.kind) {
+      case "egressConnected":
+      case "egressRefused":
+        return border.receive(message, socket);
+      case "hostConnection":
+        return socket === undefined ? undefined : border.join(message, socket);
+      case "hostPortsDone":
+        return; // The control process's.
+      case "sidecarTable":
+      case "sidecarAdd":
+      case "sidecarRemove":
+      case "sidecarListening":
+      case "sidecarRemoved":
+      case "sidecarFailed":
+      case "relay":
+        return sidecars.receive(message);
+    }
   });
-  await listenKept(child, egress.server, "egress", { address: "0.0.0.0", port: addresses.egressPort });
+  await listenKept(child, border.server, "border", { address: "0.0.0.0", port: addresses.egressPort });
+  const client = new HttpKubeClient({ server, ...tls });
   const kubelet = new Kubelet({
-    client: new HttpKubeClient({ server, ...tls }),
+    client,
+    tokenSource: client,
+    recorder: new ApiEventRecorder({ client, clock, log, component: "kubelet", host: nodeName }),
     clock,
     random,
     log: log.with({ part: "kubelet" }),
@@ -57,10 +76,13 @@ try {
     nodeIP: addresses.node(nodeIndex),
     podCIDR: addresses.podCIDR(nodeIndex),
     nameserver: addresses.dns,
+    api: { host: addresses.kubernetesService, port: 443 },
+    cgroupName: `wherry-${process.env["WHERRY_CLUSTER"] ?? "cluster"}-${nodeName}`,
     images,
     runDir: `/run/wherry/${nodeName}/pods`,
     logDir: join(stateDir, "logs", "pods", nodeName),
     kubeletPort,
+    leaseDurationSeconds: timing.nodeLeaseDurationSeconds,
   });
   const api = createKubeletServer({ kubelet, clock, tls });
   const front = createServer((socket) => api.emit("connection", socket));

@@ -2,7 +2,7 @@
  * The inside of a process that the launcher runs: its first message, what comes later, what it has to say.
  */
 import { type Server, Socket } from "node:net";
-import { type ListenOptions, listenTCP } from "#lib/linux.ts";
+import { type ListenOptions, backlogDefault, listenTCP } from "#lib/linux.ts";
 import type { FromLauncher, LaterMessage, ToLauncher } from "./ipc.ts";
 
 /** Takes a later message, and the connected socket that came with it. */
@@ -31,7 +31,7 @@ export function listenKept(child: Child<unknown>, server: Server, name: string, 
   }
   return new Promise((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ fd }, resolve);
+    server.listen({ fd }, backlogDefault, resolve);
   });
 }
 

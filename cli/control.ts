@@ -12,7 +12,7 @@ import { type ApiServer, createApiServer } from "../control/apiserver/server.ts"
 import type { LocalClient } from "../control/apiserver/local-client.ts";
 import type { Informers } from "../control/controllers/context.ts";
 import { startControllers } from "../control/controllers/run.ts";
-import { createPushServer } from "../control/push/server.ts";
+import { type PushServer, createPushServer } from "../control/push/server.ts";
 import { Snapshot } from "../control/snapshot/index.ts";
 import { snapshotKinds } from "../control/snapshot/kinds.ts";
 import { Compactor } from "../control/store/compactor.ts";
@@ -21,6 +21,7 @@ import { nodes as nodeKind } from "#api/core/node.ts";
 import { pods } from "#api/core/pod.ts";
 import { type KubeObject, keyOf } from "#api/meta.ts";
 import { type PKI, openPKI } from "../control/identity/pki.ts";
+import { openTokenSigner } from "../control/identity/tokens.ts";
 import { openSqliteStore } from "../control/store/sqlite.ts";
 import { StoreError } from "../control/store/store.ts";
 import { realClock as clock } from "#lib/clock.ts";
@@ -29,19 +30,27 @@ import { createLogger } from "#lib/log.ts";
 import { systemRandom as random } from "#lib/random.ts";
 import { createServer } from "node:net";
 import { listenKept, startChild } from "./child.ts";
+import type { SyncPage } from "./diagnosis/sync-page.ts";
+import { HostPortRequests } from "./host-port-requests.ts";
 import { type ControlConfig, addresses } from "./ipc.ts";
 import { formatKubeconfig } from "./kubeconfig-file.ts";
 
 const log = createLogger("control");
 const child = await startChild<ControlConfig>();
-const { cluster, stateDir, apiAddress, nodes } = child.config;
+const { cluster, stateDir, apiAddress, nodes, timing } = child.config;
+const { nodeMonitorGraceMs } = timing;
+const hostPorts = new HostPortRequests((request) => child.send(request));
+child.onMessage((message) => (message.kind === "hostPortsDone" ? hostPorts.receive(message) : undefined));
+
+const snapshot = new Snapshot();
+let push: PushServer | undefined;
 
 try {
   const pki = await openPKI(join(stateDir, "pki"), clock, random);
   const { client } = await startApiServer(pki);
   await issueCertificates(pki);
   await forgetNodes(client);
-  await startControllersAndPush(client);
+  await startControllersAndPush(client, pki.ca);
   child.send({ kind: "ready" });
   log.info("Control plane is ready", { api: apiAddress });
 } catch (error) {
@@ -70,7 +79,10 @@ async function startApiServer(pki: PKI): Promise<ApiServer> {
     log: log.with({ part: "apiserver" }),
     tls: { cert, key, ca: pki.ca },
     authenticators: [clientCertificates],
+    tokens: openTokenSigner(join(stateDir, "pki")),
+    admission: { requireServiceAccounts: true, automountTokens: true, ...timing },
     kubelet: createKubeletClient({ tls: { ca: pki.ca, ...kubelet } }),
+    debug: { sync: syncPage },
   });
   await api.start();
   new Compactor(store, clock, log).start();
@@ -81,6 +93,16 @@ async function startApiServer(pki: PKI): Promise<ApiServer> {
   }
   await bootstrap(api.client, { apiAddress: { address: addresses.control, port: addresses.apiPort } });
   return api;
+}
+
+/** /debug/sync: who takes its configuration from here, and how far each is. */
+function syncPage(): SyncPage {
+  return {
+    revision: snapshot.revision,
+    synced: snapshot.isSynced,
+    problems: Object.fromEntries(snapshot.problems),
+    clients: push?.status() ?? [],
+  };
 }
 
 /** A cluster that starts with fewer nodes than before: what ran on the others is gone, so say so. */
@@ -96,9 +118,8 @@ async function forgetNodes(client: LocalClient): Promise<void> {
 }
 
 /** One set of caches feeds the controllers and the snapshot that is pushed. */
-async function startControllersAndPush(client: LocalClient): Promise<void> {
-  const snapshot = new Snapshot();
-  const push = createPushServer({ index: snapshot, clock, log: log.with({ part: "push" }) });
+async function startControllersAndPush(client: LocalClient, ca: string): Promise<void> {
+  push = createPushServer({ index: snapshot, clock, log: log.with({ part: "push" }) });
   await startControllers(
     {
       client,
@@ -108,6 +129,9 @@ async function startControllersAndPush(client: LocalClient): Promise<void> {
       finalize: (namespace, finalizers) => client.finalize(namespace, finalizers),
       bind: (pod, nodeName) => client.bind(pod, nodeName),
       objects: snapshot.objects,
+      nodeLifecycle: { nodeMonitorGraceMs, nodeMonitorPeriodMs: Math.min(5000, nodeMonitorGraceMs / 4) },
+      ca,
+      publishHostPorts: (ports) => hostPorts.publish(ports),
       observe: (informers) => feedSnapshot(snapshot, informers),
     },
     new AbortController().signal,

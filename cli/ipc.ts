@@ -6,6 +6,7 @@
  *
  * The launcher outlives every other process, so it is the one that remembers: sockets, and which pods have sidecars.
  */
+import type { HostPort, HostPortOutcome } from "#api/wire/host-port.ts";
 import type { SidecarSpec } from "#api/wire/sidecar.ts";
 import type { ImageMapEntry } from "#api/wire/image.ts";
 import type { Timing } from "./timing.ts";
@@ -58,7 +59,16 @@ export interface AgentConfig {
   readonly images: readonly ImageMapEntry[];
   readonly published: readonly PublishedPort[];
   readonly timing: Timing;
+  /**
+   * `ADDR:PORT` of the resolvers for outside names. The agent inherits UDP sockets of the host's network for them, as
+   * `upstreamSocketName`.
+   */
+  readonly dnsUpstreams: readonly string[];
 }
+
+/** UDP sockets of the host's network that each agent has, so that a query's port is hard to guess. */
+export const upstreamSockets = 4;
+export const upstreamSocketName = (index: number): string => `dns-upstream-udp/${index}`;
 
 export interface SidecarHostConfig {
   readonly cluster: string;
@@ -96,6 +106,26 @@ export type EgressAnswer =
   | { readonly kind: "egressConnected"; readonly id: number }
   | { readonly kind: "egressRefused"; readonly id: number; readonly reason: string };
 
+/** The control process wants exactly these ports of the host; the answer has the same id. */
+export interface HostPortsRequest {
+  readonly kind: "hostPorts";
+  readonly id: number;
+  readonly ports: readonly HostPort[];
+}
+
+export interface HostPortsAnswer {
+  readonly kind: "hostPortsDone";
+  readonly id: number;
+  readonly outcomes: readonly HostPortOutcome[];
+}
+
+/** To an agent, with an accepted connection of the host: connect it to this address of the cluster. */
+export interface HostConnection {
+  readonly kind: "hostConnection";
+  readonly address: string;
+  readonly port: number;
+}
+
 /** From a process to the launcher. */
 export type ToLauncher =
   | { readonly kind: "ready" }
@@ -104,6 +134,7 @@ export type ToLauncher =
   | { readonly kind: "keep"; readonly name: string; readonly fd: number }
   | { readonly kind: "drop"; readonly name: string }
   | EgressRequest
+  | HostPortsRequest
   | SidecarMessage;
 
 /** From the launcher to an agent: everything it knows about the node's sidecars, sent once after `start`. */
@@ -113,6 +144,6 @@ export interface SidecarTable {
 }
 
 /** What comes after `start`. */
-export type LaterMessage = SidecarMessage | SidecarTable | EgressAnswer;
+export type LaterMessage = SidecarMessage | SidecarTable | EgressAnswer | HostPortsAnswer | HostConnection;
 
 export type FromLauncher<Config> = Start<Config> | LaterMessage;

@@ -22,29 +22,32 @@ const outputOption = (): Option =>
   new Option("-o, --output <format>", "output").choices(["text", "json"]).default("text");
 const namespaceOption = (): Option => new Option("-n, --namespace <namespace>", "namespace").default("default");
 
+/** The options of `up` and `demo`. */
+function up(command: Command): Command {
+  command
+    .addOption(nameOption())
+    .option("--detach", "return when ready")
+    .option("--nodes <count>", "nodes, 1 to 250 (default 2)")
+    .option("-p, --publish <target>", "publish [ADDR:]PORT=svc|gateway/[NS/]NAME:PORT on this host", collect, [])
+    .option("--images <file>", "image map: which local commands stand for which images", collect, []);
+  command
+    .addOption(
+      new Option("--outbound-traffic-policy <policy>", "what pods may reach outside the cluster")
+        .choices(outboundPolicies)
+        .default("allow-any"),
+    )
+    .option("--allow-host-port <port>", "let pods reach this port of 127.0.0.1, as host.wherry.internal", collect, []);
+  command.option(
+    "--dns-upstream <address>",
+    "resolver for outside names, ADDR[:PORT] (default: the host's)",
+    collect,
+    [],
+  );
+  for (const [flag, value, help] of timingFlags) command.option(flag, help, value);
+  return command.addOption(outputOption());
+}
+
 function clusterCommands(program: Command): void {
-  const up = (command: Command): Command => {
-    command
-      .addOption(nameOption())
-      .option("--detach", "return when ready")
-      .option("--nodes <count>", "nodes, 1 to 250 (default 2)")
-      .option("-p, --publish <target>", "publish [ADDR:]PORT=svc|gateway/[NS/]NAME:PORT on this host", collect, [])
-      .option("--images <file>", "image map: which local commands stand for which images", collect, []);
-    command
-      .addOption(
-        new Option("--outbound-traffic-policy <policy>", "what pods may reach outside the cluster")
-          .choices(outboundPolicies)
-          .default("allow-any"),
-      )
-      .option(
-        "--allow-host-port <port>",
-        "let pods reach this port of 127.0.0.1, as host.wherry.internal",
-        collect,
-        [],
-      );
-    for (const [flag, value, help] of timingFlags) command.option(flag, help, value);
-    return command.addOption(outputOption());
-  };
   up(program.command("up").description("start a cluster")).action(async (options) =>
     (await import("./up.ts")).up(options),
   );

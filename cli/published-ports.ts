@@ -8,7 +8,7 @@
  */
 import { type Server, type Socket, connect, createServer } from "node:net";
 import { messageOf } from "#lib/errors.ts";
-import { takeDescriptor } from "#lib/linux.ts";
+import { backlogDefault, takeDescriptor } from "#lib/linux.ts";
 import type { Logger } from "#lib/log.ts";
 import type { PublishedPort } from "./ipc.ts";
 import { publishedSocketName } from "./launcher/publish.ts";
@@ -82,7 +82,7 @@ export class PublishedPorts {
       this.#log.error("Cannot serve published port", { port: port.hostPort, error: error.message }),
     );
     // The server closes its descriptor in the end; ours stays for the next time.
-    server.listen({ fd: takeDescriptor(process.pid, fd) });
+    server.listen({ fd: takeDescriptor(process.pid, fd) }, backlogDefault);
     this.#servers.set(port.hostPort, server);
   }
 

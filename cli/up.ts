@@ -3,11 +3,13 @@
  * foreground we wait for it and it ends with us.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { openSync } from "node:fs";
+import { openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { splitLines } from "#api/client/lines.ts";
 import { assert } from "#lib/assert.ts";
+import { errnoOf } from "#lib/errors.ts";
+import { dnsUpstreams } from "./dns-upstreams.ts";
 import { CliError } from "./errors.ts";
 import { type EgressOptions, parseEgress } from "./egress-options.ts";
 import { loadImageMaps } from "./images.ts";
@@ -24,6 +26,7 @@ export interface UpOptions extends TimingOptions, EgressOptions {
   readonly nodes?: string;
   readonly publish: readonly string[];
   readonly images: readonly string[];
+  readonly dnsUpstream: readonly string[];
   readonly output: "text" | "json";
 }
 
@@ -70,6 +73,7 @@ export async function startCluster(options: UpOptions, published: readonly Publi
   const nodes = parseNodes(options.nodes);
   const timing = parseTiming(options);
   const egress = parseEgress(options);
+  const upstreams = dnsUpstreams(options.dnsUpstream, readResolvConf());
   const images = loadImageMaps(process.env, options.images);
   requireSystem(realSystem(process.env), (line) => process.stderr.write(`${line}\n`));
   const stateDir = openStateDir(process.env, cluster);
@@ -78,10 +82,20 @@ export async function startCluster(options: UpOptions, published: readonly Publi
     refuseChange(running, options, published);
     return { record: running, stateDir, ended: Promise.resolve(0), wasRunning: true };
   }
-  const config: LauncherConfig = { cluster, stateDir, nodes, published, images, timing, egress };
+  const config: LauncherConfig = { cluster, stateDir, nodes, published, images, timing, egress, upstreams };
   const { child, record } = await startLauncher(config, options.detach === true);
   const ended = new Promise<number>((resolve) => child.once("exit", (code) => resolve(code ?? 1)));
   return { record, stateDir, ended, wasRunning: false };
+}
+
+/** Empty where the host has none: then only the cluster's names resolve. */
+function readResolvConf(): string {
+  try {
+    return readFileSync("/etc/resolv.conf", "utf8");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "EACCES") return "";
+    throw error;
+  }
 }
 
 /** A running cluster is not changed: what is asked for and not there is refused, not passed over. */

@@ -130,23 +130,28 @@ function makeSocket(
   });
 }
 
+/**
+ * Connections that may wait for accept; the kernel holds it to net.core.somaxconn (4096). Give it to
+ * `server.listen({ fd }, backlog)`, too: Node listens again, and would make it 511. Beyond it the kernel drops what
+ * comes, which costs its sender a second.
+ */
+export const backlogDefault = 4096;
+
 export interface ListenOptions extends SocketAddress {
   readonly namespace?: NetworkNamespace;
-  /** Connections that may wait for accept. Default 1024. */
-  readonly backlog?: number;
 }
 
 /** A listening TCP socket in a namespace, as a file descriptor. Port 0 lets the kernel choose. */
-export function listenTCP({ namespace, backlog, ...at }: ListenOptions): number {
+export function listenTCP({ namespace, ...at }: ListenOptions): number {
   return makeSocket(namespace, SOCK_STREAM, `listen on ${at.address}:${at.port}`, (fd) => {
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     check(bind(fd, encodeAddress(at), 16) as number, `bind ${at.address}:${at.port}`);
-    check(listen(fd, backlog ?? 1024) as number, `listen on ${at.address}:${at.port}`);
+    check(listen(fd, backlogDefault) as number, `listen on ${at.address}:${at.port}`);
   });
 }
 
 /** A bound UDP socket in a namespace, as a file descriptor. The address may be one that is not up yet. */
-export function bindUDP({ namespace, ...at }: Omit<ListenOptions, "backlog">): number {
+export function bindUDP({ namespace, ...at }: ListenOptions): number {
   return makeSocket(namespace, SOCK_DGRAM, `bind ${at.address}:${at.port}`, (fd) => {
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
     setOption(fd, SOL_IP, IP_FREEBIND, 1);

@@ -1,10 +1,10 @@
 /**
  * Egress, the half outside: connects to where pods want to go, and hands the connected socket to the node's agent.
  *
- *   agent ─ egressConnect ─▶ decideEgress ─▶ connect from the host's network ─▶ egressConnected with the socket ─▶ agent
+ *   agent ─ egressConnect ─▶ decideEgress ─▶ connect from the host's network ─ egressConnected with the socket ─▶ agent
  *
- * Bytes never pass the launcher. Invariant: every request is answered once; at most `pendingMax` are under way, the next
- * are refused.
+ * Bytes never pass the launcher. Invariant: every request is answered once; at most `pendingMax` are under way, the
+ * next are refused.
  */
 import { type Socket, connect } from "node:net";
 import type { Clock } from "#lib/clock.ts";

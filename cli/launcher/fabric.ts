@@ -31,9 +31,9 @@ function member(name: string, address: string): string[] {
 }
 
 /**
- * What leaves the cluster: TCP goes to the node's agent, which joins it to a connection that the launcher makes outside;
- * everything else is refused at once, not lost on the way. The host's own address inside counts as outside. These chains
- * come after those of the Services: what was translated there is the cluster's.
+ * What leaves the cluster: TCP goes to the node's agent, which joins it to a connection that the launcher makes
+ * outside; everything else is refused at once, not lost on the way. The host's own address inside counts as outside.
+ * These chains come after those of the Services: what was translated there is the cluster's.
  */
 const cluster = [addresses.podsCIDR, addresses.serviceCIDR, addresses.nodesCIDR, "127.0.0.0/8"].join(", ");
 const leaving = [
@@ -46,15 +46,15 @@ const unreachable = [
 ];
 const egressRules = [
   "table ip wherry-egress {",
-  ...chain("nat-prerouting", "nat", "prerouting", -90, leaving),
-  ...chain("nat-output", "nat", "output", -90, leaving),
-  ...chain("filter-forward", "filter", "forward", 10, unreachable),
-  ...chain("filter-output", "filter", "output", 10, unreachable),
+  ...chain("nat-prerouting", "type nat hook prerouting priority -90", leaving),
+  ...chain("nat-output", "type nat hook output priority -90", leaving),
+  ...chain("filter-forward", "type filter hook forward priority 10", unreachable),
+  ...chain("filter-output", "type filter hook output priority 10", unreachable),
   "}",
 ];
 
-function chain(name: string, type: string, hook: string, priority: number, rules: readonly string[]): string[] {
-  return [`chain ${name} {`, `type ${type} hook ${hook} priority ${priority}; policy accept;`, ...rules, "}"];
+function chain(name: string, hook: string, rules: readonly string[]): string[] {
+  return [`chain ${name} {`, `${hook}; policy accept;`, ...rules, "}"];
 }
 
 /** Lines that turn a member into a node: forwarding, the service range, the DNS address. */

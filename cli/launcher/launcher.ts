@@ -6,19 +6,32 @@
  * Invariant: it holds no state of the cluster but descriptors and sidecar tables; everything ends with it.
  */
 import { mkdirSync, openSync } from "node:fs";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Clock } from "#lib/clock.ts";
+import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
-import { localAddress } from "#lib/linux.ts";
+import { bindUDP, localAddress } from "#lib/linux.ts";
 import { startTicksOf } from "#lib/process.ts";
+import type { HostPort, HostPortOutcome } from "#api/wire/host-port.ts";
 import type { ImageMapEntry } from "#api/wire/image.ts";
 import { CliError } from "../errors.ts";
-import type { AgentConfig, ControlConfig, PublishedPort, SidecarHostConfig, ToLauncher } from "../ipc.ts";
+import {
+  type AgentConfig,
+  type ControlConfig,
+  type PublishedPort,
+  type SidecarHostConfig,
+  type ToLauncher,
+  upstreamSocketName,
+  upstreamSockets,
+} from "../ipc.ts";
 import { Egress } from "./egress.ts";
 import type { EgressPolicy } from "./egress-policy.ts";
+import { HostPorts } from "./host-ports.ts";
 import { planFabric } from "./fabric.ts";
 import { type Namespaces, createNamespaces, endsWithParent, enterCommand, runInside } from "./namespaces.ts";
 import type { Timing } from "../timing.ts";
+import { writeProcessStates } from "./process-states.ts";
 import { bindHost, formatListening, formatTarget, publishedSocketName } from "./publish.ts";
 import { SidecarRelay } from "./sidecar-relay.ts";
 import { type LauncherRecord, claim, release, removeRecord, writeRecord } from "./state-dir.ts";
@@ -33,6 +46,8 @@ export interface LauncherConfig {
   readonly images: readonly ImageMapEntry[];
   readonly timing: Timing;
   readonly egress: EgressPolicy;
+  /** `ADDR:PORT` of the resolvers for outside names. */
+  readonly upstreams: readonly string[];
 }
 
 /** Longest time for a process to be ready for the first time, in ms, restarts included. */
@@ -53,6 +68,8 @@ export class Launcher {
   /** With the ports that the system chose. */
   #published: readonly PublishedPort[] = [];
   readonly #nodes: NodeProcesses[] = [];
+  readonly #hostPorts = new HostPorts((socket, to) => this.#handIn(socket, to));
+  #lastNode = 0;
 
   constructor(config: LauncherConfig, clock: Clock, log: Logger) {
     this.#config = config;
@@ -102,9 +119,21 @@ export class Launcher {
     await Promise.all(ended);
   }
 
-  #all(): { stop(): Promise<void> }[] {
+  #all(): Pick<Supervisor<unknown>, "stop" | "status">[] {
     const nodes = this.#nodes.flatMap(({ agent, sidecarHost }) => [agent, sidecarHost]);
     return this.#control === undefined ? nodes : [this.#control, ...nodes];
+  }
+
+  /** Tells those outside how the processes are. Not being able to is no reason to end: the disk may be full. */
+  #writeStates(): void {
+    try {
+      writeProcessStates(
+        this.#config.stateDir,
+        this.#all().map(({ status }) => status),
+      );
+    } catch (error) {
+      this.#log.warn("Cannot write process states", { error: messageOf(error) });
+    }
   }
 
   #env(): NodeJS.ProcessEnv {
@@ -126,7 +155,12 @@ export class Launcher {
       netns: "control",
       program: "control.ts",
       config: { cluster, stateDir, apiAddress, nodes, timing },
-      onMessage: ready.receive,
+      onMessage: (message) => {
+        if (message.kind !== "hostPorts") return ready.receive(message);
+        const answer = (outcomes: readonly HostPortOutcome[]): void =>
+          this.#control?.send({ kind: "hostPortsDone", id: message.id, outcomes });
+        void this.#hostPorts.apply(message.ports).then(answer);
+      },
     });
     this.#control.descriptors.keep("api-host", apiFd);
     this.#control.start();
@@ -134,7 +168,7 @@ export class Launcher {
   }
 
   async #startNode(index: number, sockets: readonly { port: PublishedPort; fd: number }[]): Promise<void> {
-    const { cluster, stateDir, images, timing } = this.#config;
+    const { cluster, stateDir, images, timing, upstreams } = this.#config;
     const published = this.#published;
     const nodeName = `node${index}`;
     const ready = this.#gate(`agent of ${nodeName}`);
@@ -157,7 +191,7 @@ export class Launcher {
       name: `agent-${nodeName}`,
       netns: nodeName,
       program: "agent.ts",
-      config: { cluster, stateDir, nodeName, nodeIndex: index, images, published, timing },
+      config: { cluster, stateDir, nodeName, nodeIndex: index, images, published, timing, dnsUpstreams: upstreams },
       onMessage: (message) => {
         if (message.kind === "egressConnect") return egress.request(message);
         ready.receive(message);
@@ -167,10 +201,21 @@ export class Launcher {
     });
     relay.connect(agent, sidecarHost);
     for (const { port, fd } of sockets) sidecarHost.descriptors.keep(publishedSocketName(port.hostPort), fd);
+    for (let at = 0; at < upstreamSockets; at += 1)
+      agent.descriptors.keep(upstreamSocketName(at), bindUDP({ address: "0.0.0.0", port: 0 }));
     this.#nodes.push({ agent, sidecarHost });
     sidecarHost.start();
     agent.start();
     await ready.opened;
+  }
+
+  /** Gives a connection of the host to the next node that is ready. */
+  #handIn(socket: Socket, { address, port }: HostPort): void {
+    const ready = this.#nodes.filter(({ agent }) => agent.isReady);
+    this.#lastNode += 1;
+    const node = ready[this.#lastNode % Math.max(1, ready.length)];
+    if (node === undefined) return void socket.destroy();
+    node.agent.send({ kind: "hostConnection", address, port }, socket);
   }
 
   /** Opens with the first `ready`; fails with a `fatal` before it, and when it does not come in time. */
@@ -217,6 +262,7 @@ export class Launcher {
       clock: this.#clock,
       log: this.#log,
       onMessage,
+      onChange: () => this.#writeStates(),
       ...(beforeStart === undefined ? {} : { beforeStart }),
       ...(onStart === undefined ? {} : { onStart }),
     });

@@ -18,6 +18,7 @@ import { systemRandom } from "#lib/random.ts";
 import type { FromLauncher, ToLauncher } from "../ipc.ts";
 import { DescriptorStore } from "./descriptors.ts";
 import { isRunning, onlyChildOf } from "./namespaces.ts";
+import type { ProcessState } from "./process-states.ts";
 
 const steadyMs = 10_000;
 const backoff = { baseMs: 100, maxMs: 5000 };
@@ -37,6 +38,8 @@ export interface SupervisorOptions<Config> {
   /** Called after the start message of each incarnation was sent. */
   readonly onStart?: () => void;
   readonly onMessage: (message: ToLauncher) => void;
+  /** Called when `status` is another one. */
+  readonly onChange?: () => void;
 }
 
 export class Supervisor<Config> {
@@ -47,13 +50,16 @@ export class Supervisor<Config> {
   #readyAtMs: number | undefined;
   #stopped = false;
   #restarts = 0;
+  #status: Pick<ProcessState, "state" | "since" | "lastEnd">;
 
   constructor(options: SupervisorOptions<Config>) {
     this.#options = options;
+    this.#status = { state: "starting", since: this.#now() };
   }
 
-  get restarts(): number {
-    return this.#restarts;
+  /** For people. */
+  get status(): ProcessState {
+    return { name: this.#options.name, restarts: this.#restarts, ...this.#status };
   }
 
   /** Pid of the process inside, as the launcher sees it; undefined while it is down. */
@@ -97,6 +103,7 @@ export class Supervisor<Config> {
     const firstInherited = 4;
     const sockets = Object.fromEntries(kept.map(([socket], at) => [socket, firstInherited + at]));
     this.send({ kind: "start", config, sockets });
+    this.#become("starting");
     onStart?.();
   }
 
@@ -123,10 +130,22 @@ export class Supervisor<Config> {
   }
 
   #receive(message: ToLauncher): void {
-    if (message.kind === "ready") this.#readyAtMs = this.#options.clock.monotonicMs();
+    if (message.kind === "ready") {
+      this.#readyAtMs = this.#options.clock.monotonicMs();
+      this.#become("ready");
+    }
     if (message.kind === "keep") return this.#keep(message.name, message.fd);
     if (message.kind === "drop") return this.descriptors.drop(message.name);
     this.#options.onMessage(message);
+  }
+
+  #become(state: ProcessState["state"], lastEnd: string | undefined = this.#status.lastEnd): void {
+    this.#status = { state, since: this.#now(), ...(lastEnd === undefined ? {} : { lastEnd }) };
+    this.#options.onChange?.();
+  }
+
+  #now(): string {
+    return new Date(this.#options.clock.nowMs()).toISOString();
   }
 
   #keep(name: string, fd: number): void {
@@ -152,6 +171,7 @@ export class Supervisor<Config> {
     this.#restarts += 1;
     const delayMs = this.#attempt === 0 ? 0 : backoffMs(this.#attempt - 1, backoff, systemRandom);
     log.warn("Process ended, starts again", { process: name, how, delayMs });
+    this.#become("waiting", String(how));
     const timer = clock.after(delayMs, () => {
       if (!this.#stopped) this.start();
     });

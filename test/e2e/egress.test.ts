@@ -1,6 +1,6 @@
 /**
- * What leaves the cluster: TCP to a port of the host that was allowed, byte for byte, with and without a sidecar; and what
- * must not leave.
+ * What leaves the cluster: TCP to a port of the host that was allowed, byte for byte, with and without a sidecar;
+ * and what must not leave.
  */
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";

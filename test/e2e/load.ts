@@ -1,6 +1,6 @@
 /**
- * Steady load on the product page, and what came of it. A page counts as failed on a transport error, on any status but
- * 200, and when a part is missing because a call behind it failed.
+ * Steady load, and what came of it: on the product page, which counts as failed on a transport error, on any status but
+ * 200, and when a part is missing because a call behind it failed; or on reviews itself.
  */
 import { Agent, get } from "node:http";
 
@@ -16,13 +16,28 @@ export interface Load {
   stop(): Promise<LoadResult>;
 }
 
+/** The reviews pod that a body names, and which part of it is missing. */
+export type ReadBody = (body: string) => { readonly pod: string; readonly missing: string | undefined };
+
 interface Page {
   readonly pod: string;
   readonly failure: string | undefined;
 }
 
+/** The product page in HTML. */
+export const readPage: ReadBody = (body) => ({
+  pod: /<code>([^<]+)<\/code>/.exec(body)?.[1] ?? "",
+  missing: /<p class="error">([^<]*)/.exec(body)?.[1],
+});
+
+/** The answer of reviews in JSON. */
+export const readReviews: ReadBody = (body) => ({
+  pod: /"podname":"([^"]+)"/.exec(body)?.[1] ?? "",
+  missing: /"error":"([^"]*)/.exec(body)?.[1],
+});
+
 /** One page. Never rejects. */
-export function fetchPage(url: string, agent: Agent): Promise<Page> {
+export function fetchPage(url: string, agent: Agent, read: ReadBody = readPage): Promise<Page> {
   return new Promise((resolve) => {
     const fail = (failure: string): void => resolve({ pod: "", failure });
     const request = get(url, { agent, timeout: 10_000 }, (response) => {
@@ -30,10 +45,9 @@ export function fetchPage(url: string, agent: Agent): Promise<Page> {
       response.on("data", (chunk: Buffer) => (body += chunk.toString()));
       response.on("error", (error) => fail(error.message));
       response.on("end", () => {
-        const pod = /<code>([^<]+)<\/code>/.exec(body)?.[1] ?? "";
         if (response.statusCode !== 200) return fail(`status ${response.statusCode}: ${body.slice(0, 200)}`);
-        const part = /<p class="error">([^<]*)/.exec(body)?.[1];
-        if (part !== undefined || pod === "") return fail(`a part is missing: ${part ?? "reviews"}`);
+        const { pod, missing } = read(body);
+        if (missing !== undefined || pod === "") return fail(`a part is missing: ${missing ?? "reviews"}`);
         resolve({ pod, failure: undefined });
       });
     });
@@ -59,12 +73,12 @@ export async function fetchPages(url: string, count: number, connections: number
 }
 
 /** Sends `rate` requests a second over kept-alive connections until stopped, at most for two minutes. */
-export function startLoad(url: string, rate: number): Load {
+export function startLoad(url: string, rate: number, read: ReadBody = readPage): Load {
   const agent = new Agent({ keepAlive: true, maxSockets: 16 });
   const result = new Collector();
   const pending = new Set<Promise<void>>();
   const send = (): void => {
-    const one = fetchPage(url, agent).then((page) => result.take(page));
+    const one = fetchPage(url, agent, read).then((page) => result.take(page));
     pending.add(one);
     void one.finally(() => pending.delete(one));
   };

@@ -1,19 +1,21 @@
 /**
- * Egress, the half inside: TCP connections to outside the cluster, which the node redirects here.
+ * The border, the half inside: TCP connections to outside the cluster, which the node redirects here, and those of
+ * the host to published ports, which the launcher hands in.
  *
  *   pod ─▶ node's nftables (redirect) ─▶ here ─ egressConnect ─▶ launcher
  *                                          ⇅ splice ◀─ connected socket ─┘
+ *   host ─▶ launcher ─ hostConnection with the accepted socket ─▶ here ⇄ splice ⇄ clusterIP
  *
  * Invariants: a connection that is refused is reset at once and the reason logged; at most `openMax` are open, the next
  * are refused; both ends keep half-close and back-pressure.
  */
-import { type Server, type Socket, createServer } from "node:net";
+import { type Server, type Socket, connect, createServer } from "node:net";
 import type { Clock } from "#lib/clock.ts";
 import { descriptorOf, originalDestination } from "#lib/linux.ts";
 import type { Logger } from "#lib/log.ts";
 import { prepareSocket, resetSocket, splice } from "#proxy/l7/tcp.ts";
 import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
-import type { EgressAnswer, EgressRequest } from "./ipc.ts";
+import type { EgressAnswer, EgressRequest, HostConnection } from "./ipc.ts";
 
 /** Connections of one node, at most. */
 const openMax = 20_000;
@@ -31,23 +33,23 @@ export interface EgressCounters {
   sentBytes: number;
 }
 
-export interface EgressGateOptions {
+export interface BorderOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly send: (request: EgressRequest) => void;
 }
 
-export class EgressGate {
+export class Border {
   readonly server: Server;
   readonly counters: EgressCounters = { connected: 0, refused: 0, receivedBytes: 0, sentBytes: 0 };
-  readonly #options: EgressGateOptions;
+  readonly #options: BorderOptions;
   readonly #wheel: TimerWheel;
   readonly #waiting = new Map<number, Socket>();
   #open = 0;
   #lastId = 0;
 
   /** Give `server` a socket to listen on. */
-  constructor(options: EgressGateOptions) {
+  constructor(options: BorderOptions) {
     this.#options = options;
     this.#wheel = new TimerWheel(options.clock);
     this.server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
@@ -63,12 +65,31 @@ export class EgressGate {
     }
     if (answer.kind === "egressRefused") return this.#refuse(downstream, answer.reason);
     if (upstream === undefined) return this.#refuse(downstream, "the connected socket was lost on the way");
-    this.#join(downstream, upstream);
+    this.#splice(downstream, upstream);
+  }
+
+  /** Connects a connection that the host accepted to an address of the cluster. */
+  join({ address, port }: HostConnection, downstream: Socket): void {
+    const upstream = connect({ host: address, port, allowHalfOpen: true });
+    upstream.pause();
+    const giveUp = (): void => void upstream.destroy();
+    const fail = (error: Error): void => {
+      const destination = `${address}:${port}`;
+      this.#options.log.debug("Published port not connected", { destination, reason: error.message });
+      resetSocket(downstream);
+    };
+    downstream.on("error", ignore);
+    downstream.once("close", giveUp);
+    upstream.once("error", fail);
+    upstream.once("connect", () => {
+      downstream.off("close", giveUp);
+      upstream.off("error", fail);
+      this.#splice(downstream, upstream);
+    });
   }
 
   #accept(socket: Socket): void {
-    // Until it is joined, an error is followed by "close", which is all there is to know.
-    socket.on("error", () => undefined);
+    socket.on("error", ignore);
     this.#open += 1;
     socket.once("close", () => (this.#open -= 1));
     const fd = descriptorOf(socket);
@@ -91,10 +112,10 @@ export class EgressGate {
     resetSocket(socket);
   }
 
-  #join(downstream: Socket, upstream: Socket): void {
+  #splice(downstream: Socket, upstream: Socket): void {
     this.counters.connected += 1;
     for (const socket of [downstream, upstream]) {
-      socket.removeAllListeners("error");
+      socket.off("error", ignore);
       prepareSocket(socket);
     }
     const { clock } = this.#options;
@@ -102,3 +123,6 @@ export class EgressGate {
     splice(downstream, upstream, { wheel: this.#wheel, nowMs, idleMs, counts: this.counters, onEnd: () => undefined });
   }
 }
+
+/** Until a connection is spliced, an error is followed by "close", which is all there is to know. */
+const ignore = (): void => undefined;

@@ -1,0 +1,98 @@
+/**
+ * Istio's own Bookinfo, byte for byte, by stock kubectl: applies, becomes ready, serves; also by an Ingress.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { createTestCluster, type TestCluster } from "./cluster.ts";
+import { findKubectl } from "./kubectl/binary.ts";
+import { findOrSkip, Kubectl, skipReason } from "./kubectl/kubectl.ts";
+import { fetchPages } from "./load.ts";
+
+const found = await findOrSkip(findKubectl);
+const root = join(import.meta.dirname, "..", "..");
+const manifest = join(root, "test", "fixtures", "istio", "bookinfo.yaml");
+const images = join(root, "examples", "bookinfo", "images.yaml");
+
+const ingress = `
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: gateway}
+spec:
+  rules:
+    - http:
+        paths:
+          - {path: /productpage, pathType: Exact, backend: {service: {name: productpage, port: {name: http}}}}
+          - {path: /static/, pathType: Prefix, backend: {service: {name: productpage, port: {number: 9080}}}}
+`;
+
+describe("Istio's Bookinfo", skipReason(found), () => {
+  let cluster: TestCluster;
+  let kubectl: Kubectl;
+  let service = "";
+  let gateway = "";
+
+  before(async () => {
+    cluster = createTestCluster();
+    const publish = ["-p", "0=svc/default/productpage:9080", "-p", "0=gateway/kube-system/ingress:80"];
+    const up = await cluster.run("up", "--detach", "-o", "json", "--images", images, ...publish);
+    const { published } = JSON.parse(up) as { published: { kind: string; hostAddress: string; hostPort: number }[] };
+    const urlOf = (kind: string): string => {
+      const port = published.find((candidate) => candidate.kind === kind);
+      return `http://${port?.hostAddress}:${port?.hostPort}`;
+    };
+    [service, gateway] = [urlOf("svc"), urlOf("gateway")];
+    kubectl = new Kubectl(found, cluster);
+  });
+
+  after(async () => {
+    await cluster[Symbol.asyncDispose]();
+  });
+
+  /** Pages once it serves: pods without probes are ready before they listen. */
+  const whole = async (url: string): Promise<void> => {
+    for (const untilMs = performance.now() + 20_000; (await fetchPages(url, 3, 1)).failures.length > 0;)
+      assert.ok(performance.now() < untilMs, `${url} never served`);
+    const { failures, byPod } = await fetchPages(url, 60, 4);
+    assert.deepEqual(failures, []);
+    assert.equal(byPod.size, 3, "one pod a version");
+  };
+
+  it("applies unmodified and becomes ready", async () => {
+    const said = await kubectl.run("apply", "-f", manifest);
+    assert.equal(said.trim().split("\n").length, 14);
+    assert.ok(
+      said.split("\n").every((line) => line === "" || line.endsWith(" created")),
+      said,
+    );
+    await kubectl.line("wait --for=condition=Available deployment --all --timeout=60s");
+    await kubectl.line("wait --for=condition=Ready pod --all --timeout=60s");
+    assert.match(await kubectl.run("apply", "-f", manifest), /^(\S+ unchanged\n)+$/);
+  });
+
+  it("serves whole pages from all versions of reviews", async () => {
+    await whole(`${service}/productpage`);
+  });
+
+  it("is served by an Ingress, which says where", async () => {
+    await kubectl.run("apply", "-f", kubectl.write("ingress.yaml", ingress));
+    await kubectl.until(
+      /^10\.96\.\d+\.\d+$/,
+      20_000,
+      "get",
+      "ingress",
+      "gateway",
+      "-o",
+      "jsonpath={.status.loadBalancer.ingress[0].ip}",
+    );
+    await whole(`${gateway}/productpage`);
+    assert.equal((await fetch(`${gateway}/nowhere`)).status, 404);
+    await kubectl.line("delete ingress gateway");
+    await kubectl.run("wait", "--for=delete", "deployment/ingress-wherry", "-n", "kube-system", "--timeout=20s");
+  });
+
+  it("goes as it came", async () => {
+    await kubectl.run("delete", "-f", manifest);
+    await kubectl.line("wait --for=delete pod --all --timeout=30s");
+  });
+});
