@@ -27,7 +27,7 @@ export interface Handler<T extends KubeObject> {
 }
 
 export interface InformerOptions {
-  readonly client: KubeClient;
+  readonly client: Pick<KubeClient, "list" | "watch">;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
