@@ -50,6 +50,9 @@ export interface LauncherConfig {
   readonly upstreams: readonly string[];
 }
 
+/** Processes that carry no traffic: collecting more often costs them nothing, and saves 10 to 20 MB each. */
+const smallYoungGeneration = ["--max-semi-space-size=2"];
+
 /** Longest time for a process to be ready for the first time, in ms, restarts included. */
 const readyMaxMs = 20_000;
 
@@ -250,7 +253,8 @@ export class Launcher {
   }): Supervisor<Config> {
     const { name, netns, program, config, onMessage, beforeStart, onStart } = options;
     const script = join(import.meta.dirname, "..", program);
-    const node = [...endsWithParent, process.execPath, "--disable-warning=ExperimentalWarning", script];
+    const memory = program === "sidecar-host.ts" ? [] : smallYoungGeneration;
+    const node = [...endsWithParent, process.execPath, ...memory, "--disable-warning=ExperimentalWarning", script];
     const logs = join(this.#config.stateDir, "logs");
     mkdirSync(logs, { recursive: true, mode: 0o700 });
     return new Supervisor({
