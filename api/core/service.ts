@@ -63,12 +63,8 @@ export const services: Kind<Service> = {
   schema: object({
     spec: object(
       {
-        // Ports on the nodes are given out and not served yet.
-        type: oneOf(["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"], {
-          default: "ClusterIP",
-          unsupported: true,
-          honoured: ["ClusterIP", "ExternalName"],
-        }),
+        // Node ports and load balancers are served on the host (controllers/host-ports.ts), not yet on the nodes.
+        type: oneOf(["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"], { default: "ClusterIP" }),
         selector: map(string({ format: "labelValue" }), { keyFormat: "qualifiedName", flat: true }),
         ports: list(
           object({

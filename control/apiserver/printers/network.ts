@@ -6,6 +6,7 @@ import type { Gateway, GatewayClass } from "#api/gateway/gateway.ts";
 import type { HTTPRoute } from "#api/gateway/httproute.ts";
 import type { Condition, KubeObject } from "#api/meta.ts";
 import type { Ingress } from "#api/networking/ingress.ts";
+import type { IngressClass } from "#api/networking/ingress-class.ts";
 import { ageOf, column, formatSelector, orNone, type Printer, wide } from "./printer.ts";
 
 /** Addresses shown of a Service's endpoints. */
@@ -100,6 +101,16 @@ export const ingressPrinter: Printer = {
       (spec.tls ?? []).length === 0 ? "80" : "80, 443",
       ageOf(object, nowMs),
     ];
+  },
+};
+
+export const ingressClassPrinter: Printer = {
+  columns: [column("Name"), column("Controller"), column("Parameters"), column("Age")],
+  cells: (object: KubeObject, nowMs: number) => {
+    const { metadata, spec } = object as IngressClass;
+    const { apiGroup = "", kind, name } = (spec?.parameters ?? {}) as Readonly<Record<string, string | undefined>>;
+    const parameters = kind === undefined ? "<none>" : `${kind}${apiGroup === "" ? "" : `.${apiGroup}`}/${name ?? ""}`;
+    return [metadata.name, spec?.controller ?? "", parameters, ageOf(object, nowMs)];
   },
 };
 

@@ -16,6 +16,7 @@ import {
   gatewayClassPrinter,
   gatewayPrinter,
   httpRoutePrinter,
+  ingressClassPrinter,
   ingressPrinter,
   servicePrinter,
 } from "./network.ts";
@@ -51,6 +52,7 @@ const printers: Readonly<Record<string, Printer>> = {
   "policy/poddisruptionbudgets": budgetPrinter,
   "coordination.k8s.io/leases": leasePrinter,
   "networking.k8s.io/ingresses": ingressPrinter,
+  "networking.k8s.io/ingressclasses": ingressClassPrinter,
   "discovery.k8s.io/endpointslices": endpointSlicePrinter,
   "gateway.networking.k8s.io/gateways": gatewayPrinter,
   "gateway.networking.k8s.io/gatewayclasses": gatewayClassPrinter,
