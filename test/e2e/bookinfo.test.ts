@@ -2,6 +2,7 @@
  * Istio's own Bookinfo, byte for byte, by stock kubectl: applies, becomes ready, serves; also by an Ingress.
  */
 import assert from "node:assert/strict";
+import { type Server, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { createTestCluster, type TestCluster } from "./cluster.ts";
@@ -91,8 +92,51 @@ describe("Istio's Bookinfo", skipReason(found), () => {
     await kubectl.run("wait", "--for=delete", "deployment/ingress-wherry", "-n", "kube-system", "--timeout=20s");
   });
 
+  it("is served on a node port of the host, and says when a port is taken", async () => {
+    const port = await freeNodePort();
+    const expose = (name: string, nodePort: number): string =>
+      `apiVersion: v1
+kind: Service
+metadata: {name: ${name}}
+spec: {type: NodePort, selector: {app: productpage}, ports: [{port: 9080, nodePort: ${nodePort}}]}`;
+    await kubectl.run("apply", "-f", kubectl.write("node-port.yaml", expose("on-host", port)));
+    await whole(`http://127.0.0.1:${port}/productpage`);
+    const taken = createServer();
+    const other = await freeNodePort(taken);
+    try {
+      await kubectl.run("apply", "-f", kubectl.write("taken.yaml", expose("taken", other)));
+      const events = ["events", "--for", "service/taken"];
+      await kubectl.until(/HostPortNotPublished.*127\.0\.0\.1:\d+: another program listens there/, 10_000, ...events);
+    } finally {
+      taken.close();
+    }
+    await kubectl.line("delete service on-host taken");
+    for (
+      const untilMs = performance.now() + 10_000;
+      await fetch(`http://127.0.0.1:${port}/`).then(Boolean, () => false);
+    )
+      assert.ok(performance.now() < untilMs, "the port was never given back");
+  });
+
   it("goes as it came", async () => {
     await kubectl.run("delete", "-f", manifest);
     await kubectl.line("wait --for=delete pod --all --timeout=30s");
   });
 });
+
+/** A port of the range of node ports that nobody listens on but `server`, if there is one. */
+async function freeNodePort(server?: Server): Promise<number> {
+  const probe = server ?? createServer();
+  // Not in order: tests of other clusters look for one, too.
+  for (let port = 30_000 + (process.pid % 2000); port <= 32_767; port += 1) {
+    const isFree = await new Promise<boolean>((resolve) => {
+      probe.once("error", () => resolve(false));
+      probe.listen({ host: "127.0.0.1", port }, () => resolve(true));
+    });
+    probe.removeAllListeners();
+    if (!isFree) continue;
+    if (server === undefined) await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
+  throw new Error("No node port is free");
+}
