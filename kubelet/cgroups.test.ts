@@ -1,10 +1,10 @@
 /** Control groups, on plain folders: what is written where. */
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
-import { Cgroups, cgroup2Mount, limitFiles } from "./cgroups.ts";
+import { Cgroups, cgroup2Mount, clusterGroupsIn, findClusterGroups, limitFiles, removeGroups } from "./cgroups.ts";
 
 const root = mkdtempSync(join(tmpdir(), "wherry-cgroups-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -67,5 +67,32 @@ describe("Cgroups", () => {
     assert.equal(cgroups.make("u1", "web", { memory: 1 }), undefined);
     assert.equal(cgroups.wasOutOfMemory("u1", "web"), false);
     assert.equal(cgroups.refusal, "no cgroup v2 file system is mounted");
+  });
+});
+
+describe("clusterGroupsIn(), removeGroups()", () => {
+  it("find and remove what a cluster's nodes made, and nothing of another cluster", () => {
+    const parent = mkdtempSync(join(root, "parent-"));
+    const others = ["wherry-shop-node1-node1", "wherry-shop-b-node1", "wherry-shop-nodes", "user.slice"];
+    const own = ["wherry-shop-node1", "wherry-shop-node12"];
+    for (const name of [...others, ...own]) mkdirSync(join(parent, name, "pod", "web"), { recursive: true });
+    const found = clusterGroupsIn([parent, join(parent, "none")], "shop");
+    assert.deepEqual(
+      found.sort(),
+      own.map((name) => join(parent, name)),
+    );
+    assert.ok(removeGroups(found));
+    assert.deepEqual(readdirSync(parent).sort(), others.sort());
+  });
+
+  it("say when something is left", () => {
+    const group = mkdtempSync(join(root, "busy-"));
+    writeFileSync(join(group, "cgroup.procs"), "1");
+    assert.ok(!removeGroups([group]));
+    assert.ok(removeGroups([]));
+  });
+
+  it("find nothing by processes that are gone", () => {
+    assert.deepEqual(findClusterGroups("none-such", [2 ** 30, "self"]), []);
   });
 });

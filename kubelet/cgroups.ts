@@ -4,12 +4,12 @@
  *   <highest group that is ours to write>/wherry-<cluster>-<node>/<pod uid>/<container>/
  *
  * They can be had by root, and by an ordinary user below a group that systemd has delegated to him. Elsewhere there are
- * none, `refusal` says why, and limits are not enforced. Groups that a killed cluster left are empty: they are removed
- * when the next one of its name starts.
+ * none, `refusal` says why, and limits are not enforced. They do not go with the cluster's namespaces: `wherry down` removes
+ * them once they are empty, and so does the next start of the node.
  * Source: Documentation/admin-guide/cgroup-v2.rst.
  */
 import { spawnSync } from "node:child_process";
-import { constants, accessSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { constants, accessSync, existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { messageOf } from "#lib/errors.ts";
 import { readOptional } from "./pod-dirs.ts";
@@ -90,6 +90,36 @@ export class Cgroups {
   }
 }
 
+/**
+ * The groups of a cluster's nodes, whichever node made them. `processes`: pids whose groups and the groups above them
+ * are searched; one that has gone is well.
+ */
+export function findClusterGroups(cluster: string, processes: readonly (number | "self")[]): string[] {
+  const mounted = cgroup2Mount(readOptional("/proc/self/mountinfo") ?? "");
+  if (mounted === undefined) return [];
+  const parents = processes.flatMap((pid) => {
+    const own = /^0::(\/.*)$/m.exec(readOptional(`/proc/${pid}/cgroup`) ?? "")?.[1];
+    return own === undefined ? [] : ancestors(own).map((group) => join(mounted, group));
+  });
+  return clusterGroupsIn([...new Set(parents)], cluster);
+}
+
+/** Those of the groups below `parents` that nodes of `cluster` have made; not those of a cluster `<cluster>-node1`. */
+export function clusterGroupsIn(parents: readonly string[], cluster: string): string[] {
+  const prefix = `wherry-${cluster}-`;
+  return parents.flatMap((parent) =>
+    foldersIn(parent)
+      .filter((name) => name.startsWith(prefix) && /^node\d+$/.test(name.slice(prefix.length)))
+      .map((name) => join(parent, name)),
+  );
+}
+
+/** Removes groups with those below them. Whether all of them are gone: one that still has processes stays. */
+export function removeGroups(groups: readonly string[]): boolean {
+  for (const group of groups) removeGroup(group);
+  return !groups.some((group) => existsSync(group));
+}
+
 /** What is written into a group's files for `limits`. Pure. */
 export function limitFiles(limits: ResourceLimits | undefined): Record<string, string> {
   const { milliCPU, memory, milliCPURequest } = limits ?? {};
@@ -149,16 +179,20 @@ function enable(group: string): void {
 
 /** Removes a group and those below it, the deepest first. One that still has processes stays. */
 function removeGroup(group: string): void {
-  let entries;
-  try {
-    entries = readdirSync(group, { withFileTypes: true });
-  } catch {
-    return; // There is none.
-  }
-  for (const entry of entries) if (entry.isDirectory()) removeGroup(join(group, entry.name));
+  if (!existsSync(group)) return;
+  for (const name of foldersIn(group)) removeGroup(join(group, name));
   try {
     rmdirSync(group);
   } catch {
     return; // Its last process is about to go: the next start removes it.
+  }
+}
+
+function foldersIn(folder: string): string[] {
+  try {
+    const entries = readdirSync(folder, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  } catch {
+    return []; // There is no such folder, or none that we may read: nothing there is ours.
   }
 }

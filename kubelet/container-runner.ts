@@ -7,23 +7,24 @@
  * Invariant: what the container is follows from its view (container-state.ts); a run's hooks, probes and timers act on
  * that run only. Events are the reference kubelet's.
  */
-import type { Container, LifecycleHandler, Pod, Probe } from "#api/core/pod.ts";
+import type { Container, Pod } from "#api/core/pod.ts";
+import type { LifecycleHandler, Probe } from "#api/core/probe.ts";
 import type { EventType } from "#api/client/events.ts";
 import { messageOf } from "#lib/errors.ts";
 import { ContainerEnding } from "./container-ending.ts";
 import {
-  type ContainerRole,
   type ContainerState,
   type ContainerView,
   backoffOf,
-  createdContainer,
   nextAction,
+  toAdopted,
   toExited,
   toExplained,
   toFailedStart,
   toRunning,
   toStarting,
 } from "./container-state.ts";
+import { runBefore } from "./earlier-runs.ts";
 import { KubeletError } from "./errors.ts";
 import { resolveImage } from "./images.ts";
 import { restartPolicyOf } from "./pod-actions.ts";
@@ -56,24 +57,30 @@ export class ContainerRunner {
   #isUnwanted = false;
   #toldBackoffOf: ContainerState | undefined;
 
-  constructor(name: string, role: ContainerRole, context: PodContext, deps: WorkerDependencies) {
-    this.#name = name;
+  constructor(view: ContainerView, context: PodContext, deps: WorkerDependencies) {
+    this.#name = view.name;
     this.#context = context;
     this.#deps = deps;
-    this.view = createdContainer(name, role);
+    this.view = view;
   }
 
   /** Takes over a run of an earlier kubelet. `before`: what its status said. */
   adopt(running: RunningContainer, exit: ContainerExit | undefined): void {
+    this.view = toAdopted(this.view, runBefore(this.#context.pod(), this.#name, running.attempt));
     if (exit !== undefined) return this.#setExited(running, exit);
     const { status } = this.#context.pod();
     const all = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
     const before = all.find(({ name }) => name === this.#name);
-    const { readinessProbe, startupProbe } = this.#container() ?? {};
+    const { readinessProbe, startupProbe, lifecycle } = this.#container() ?? {};
+    const hook = lifecycle?.postStart;
+    const wasStarted = before?.started === true;
     // Started or ready before, and so now: the probes speak up within their period if that has changed.
-    const isStarted = startupProbe === undefined || before?.started === true;
-    this.#setRunning(running, { isStarted, isReady: readinessProbe === undefined || before?.ready === true });
-    this.#watch(running, { isStarted, isReady: readinessProbe === undefined || before?.ready === true });
+    const isStarted = wasStarted || (startupProbe === undefined && hook === undefined);
+    const isReady = readinessProbe === undefined || before?.ready === true;
+    this.#setRunning(running, { isStarted, isReady });
+    // Whether its hook came to an end is not known: it runs again, for hooks are called at least once.
+    if (hook === undefined || wasStarted) this.#watch(running, { isStarted, isReady });
+    else void this.#afterStart(running, hook);
   }
 
   /** Says why it does not start. */

@@ -43,6 +43,8 @@ export interface ContainerView {
   readonly last: { readonly running: RunningContainer; readonly exit: ContainerExit } | undefined;
   /** Restarts in a row that count for the back-off. */
   readonly failures: number;
+  /** Its runs were in an earlier sandbox of the pod (earlier-runs.ts): in this one it has not been started. */
+  readonly isEarlier: boolean;
 }
 
 const backoffBaseMs = 10_000;
@@ -51,7 +53,7 @@ const steadyMs = 600_000;
 
 export function createdContainer(name: string, role: ContainerRole = "main"): ContainerView {
   const state = { kind: "waiting", reason: "ContainerCreating", message: "", untilMs: 0 } as const;
-  return { name, role, state, restarts: 0, last: undefined, failures: 0 };
+  return { name, role, state, restarts: 0, last: undefined, failures: 0, isEarlier: false };
 }
 
 /** What is to be done with a container now. */
@@ -125,7 +127,7 @@ export function toStarting(view: ContainerView): ContainerView {
   const { state } = view;
   const ended = state.kind === "exited" ? { running: state.running, exit: state.exit } : view.last;
   const failures = state.kind === "exited" ? failuresOf(view) + 1 : view.failures;
-  return { ...view, state: { kind: "starting" }, last: ended, failures };
+  return { ...view, state: { kind: "starting" }, last: ended, failures, isEarlier: false };
 }
 
 /**
@@ -137,6 +139,11 @@ export function toRunning(
   { started, ready }: { started: boolean; ready: boolean },
 ): ContainerView {
   return { ...view, state: { kind: "running", running, started, ready, stopping: false }, restarts: running.attempt };
+}
+
+/** Takes over a run of this sandbox that an earlier kubelet started: what was thought of it before is void. */
+export function toAdopted(view: ContainerView, last: ContainerView["last"]): ContainerView {
+  return { ...createdContainer(view.name, view.role), state: { kind: "starting" }, last };
 }
 
 /** Waiting => Waiting: says why it does. */

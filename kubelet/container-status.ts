@@ -72,10 +72,10 @@ function apiState({ role, state, last }: ContainerView, { isInitialized, pod }: 
 }
 
 function terminated(running: RunningContainer, exit: ContainerExit): NonNullable<APIContainerState["terminated"]> {
-  const reason = exit.isOutOfMemory === true ? "OOMKilled" : exit.exitCode === 0 ? "Completed" : "Error";
+  const usual = exit.isOutOfMemory === true ? "OOMKilled" : exit.exitCode === 0 ? "Completed" : "Error";
   return {
     exitCode: exit.exitCode,
-    reason,
+    reason: exit.reason ?? usual,
     ...(exit.message === undefined ? {} : { message: exit.message }),
     startedAt: formatTime(running.startedAtMs),
     finishedAt: formatTime(exit.finishedAtMs),

@@ -6,7 +6,8 @@
  * Follows: k8s.io/kubernetes pkg/fieldpath, pkg/api/v1/resource/helpers.go.
  */
 import { splitSubscript } from "#api/core/downward-rules.ts";
-import type { Container, Pod, ResourceFieldSelector } from "#api/core/pod.ts";
+import type { ResourceFieldSelector } from "#api/core/env.ts";
+import type { Container, Pod } from "#api/core/pod.ts";
 import { parseMilli, parseQuantity } from "#api/quantity.ts";
 import { KubeletError } from "./errors.ts";
 

@@ -1,7 +1,8 @@
 /** Environment, command and arguments of a container. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Container, EnvVar, Pod } from "#api/core/pod.ts";
+import type { EnvVar } from "#api/core/env.ts";
+import type { Container, Pod } from "#api/core/pod.ts";
 import { type Environment, expand, resolveEnvironment } from "./environment.ts";
 import type { Data, References } from "./references.ts";
 

@@ -1,7 +1,8 @@
 /**
  * A container's environment, command and arguments, with references resolved and `$(VAR)` expanded, as Kubernetes does.
  */
-import type { Container, EnvVar, Pod } from "#api/core/pod.ts";
+import type { EnvVar } from "#api/core/env.ts";
+import type { Container, Pod } from "#api/core/pod.ts";
 import type { ImageMapEntry } from "#api/wire/image.ts";
 import { KubeletError } from "./errors.ts";
 import { containersOf } from "./pod-actions.ts";

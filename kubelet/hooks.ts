@@ -3,7 +3,7 @@
  *
  *   container-runner.ts ─▶ runHook() ─▶ a command inside, a request from inside the pod's network, or a wait
  */
-import type { LifecycleHandler } from "#api/core/pod.ts";
+import type { LifecycleHandler } from "#api/core/probe.ts";
 import type { Clock } from "#lib/clock.ts";
 import { httpGet } from "./probes/http-get.ts";
 import type { ProbeTarget } from "./probes/prober.ts";

@@ -260,7 +260,7 @@ export class Kubelet {
     const pod = this.#informer.get(worker.key);
     // Another pod may have the name by now.
     if (pod?.metadata.uid !== worker.uid || worker.isGone) return;
-    this.#statuses.want(pod, podStatus(pod, worker.view(), this.#options.clock.nowMs()));
+    this.#statuses.want(pod, (newest) => podStatus(newest, worker.view(), this.#options.clock.nowMs()));
   }
 
   #gone(worker: PodWorker, pod: Pod): void {

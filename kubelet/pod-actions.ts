@@ -20,8 +20,9 @@ export function containersOf(pod: Pod): { readonly container: Container; readonl
   return [...init, ...pod.spec.containers.map((container) => ({ container, role: "main" as const }))];
 }
 
-/** Whether a container has been started at least once. */
-function wasStarted({ state, last }: ContainerView): boolean {
+/** Whether a container has been started at least once in the pod's sandbox. */
+function wasStarted({ state, last, isEarlier }: ContainerView): boolean {
+  if (isEarlier) return false;
   return state.kind === "running" || state.kind === "exited" || state.kind === "starting" || last !== undefined;
 }
 

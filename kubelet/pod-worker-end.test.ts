@@ -170,3 +170,18 @@ describe("PodWorker.adopt()", () => {
     assert.ok(bench.gone);
   });
 });
+
+describe("PodWorker whose network cannot be removed", () => {
+  it("tries again, and is gone only when that is done", async () => {
+    const bench = await running();
+    bench.scriptErrors.push(new Error("busy"), new Error("busy"));
+    bench.delete(0);
+    await bench.clock.advance(1400);
+    assert.ok(!bench.gone);
+    assert.equal(bench.dirs.records().length, 1, "its record, and so its address, is kept");
+    await bench.clock.advance(200);
+    assert.ok(bench.gone);
+    assert.deepEqual(bench.trace.slice(-2), ["network removed", "forget web#0"]);
+    assert.equal(bench.dirs.records().length, 0);
+  });
+});

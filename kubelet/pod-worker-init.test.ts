@@ -115,6 +115,26 @@ describe("PodWorker hooks", () => {
     assert.ok(bench.ready);
   });
 
+  it("run again after a restart of the kubelet that they did not outlast, and only then", async () => {
+    const lifecycle = { postStart: { sleep: { seconds: 5 } } };
+    const bench = await running({ containers: [{ ...web, lifecycle }] });
+    const hooks = (): number => bench.trace.filter((line) => line === "hook sleep").length;
+    bench.pod = { ...bench.pod, status: bench.status };
+    bench.restart("kept");
+    await bench.clock.advance(4000);
+    assert.deepEqual([hooks(), bench.ready], [2, false]);
+    await bench.clock.advance(2000);
+    assert.ok(bench.ready);
+    bench.pod = { ...bench.pod, status: bench.status };
+    bench.restart("kept");
+    await bench.clock.advance(100);
+    assert.deepEqual([hooks(), bench.ready], [2, true]);
+    assert.deepEqual(
+      bench.trace.filter((line) => line.startsWith("start ")),
+      ["start web#0"],
+    );
+  });
+
   it("end a container whose post-start hook fails", async () => {
     const lifecycle = { postStart: { exec: { command: ["false"] } } };
     const bench = await running({ containers: [{ ...web, lifecycle }] });

@@ -10,9 +10,10 @@ import type { Pod } from "#api/core/pod.ts";
 import { type ObjectKey, keyOf } from "#api/meta.ts";
 import { messageOf } from "#lib/errors.ts";
 import { ContainerRunner, type PodContext } from "./container-runner.ts";
-import type { ContainerView, RestartPolicy } from "./container-state.ts";
+import { type ContainerView, type RestartPolicy, createdContainer } from "./container-state.ts";
+import { earlierRuns } from "./earlier-runs.ts";
 import { KubeletError } from "./errors.ts";
-import { containersOf, isUp, outcomeOf, startable, stoppable } from "./pod-actions.ts";
+import { isUp, outcomeOf, startable, stoppable } from "./pod-actions.ts";
 import type { PodRecord } from "./pod-dirs.ts";
 import type { PodPhase } from "./pod-phase.ts";
 import type { References } from "./references.ts";
@@ -58,8 +59,9 @@ export class PodWorker {
       step: () => this.step(),
       changed: () => deps.changed(this),
     };
-    for (const { container, role } of containersOf(pod))
-      this.#containers.set(container.name, new ContainerRunner(container.name, role, this.#context, deps));
+    const times = { nowMs: deps.clock.nowMs(), monotonicMs: deps.clock.monotonicMs() };
+    for (const view of earlierRuns(pod, times))
+      this.#containers.set(view.name, new ContainerRunner(view, this.#context, deps));
   }
 
   get uid(): string {
@@ -109,7 +111,7 @@ export class PodWorker {
     for (const { container, exit } of this.#deps.runtime.adopt(this.#uid)) {
       // Without an object there is no list of containers: what runs must be ended all the same.
       const known = this.#containers.get(container.name);
-      const runner = known ?? new ContainerRunner(container.name, "main", this.#context, this.#deps);
+      const runner = known ?? new ContainerRunner(createdContainer(container.name), this.#context, this.#deps);
       this.#containers.set(container.name, runner);
       runner.adopt(container, exit);
     }
@@ -140,7 +142,9 @@ export class PodWorker {
       case "starting":
         if (phase.busy) break;
         if (this.#deleted) return void this.#remove();
-        if (this.#failure !== undefined) return void this.#finish();
+        // Over already: what ran of it was lost with an earlier sandbox, and is not run again.
+        if (this.#failure !== undefined || outcomeOf(this.#views(), this.#policy) !== undefined)
+          return void this.#finish();
         if (phase.notBeforeMs > nowMs) this.#timer.at(phase.notBeforeMs);
         else void this.#start(phase.failures);
         break;

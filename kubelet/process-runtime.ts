@@ -5,12 +5,14 @@
  *     ─▶ the program
  *
  * The outer shell is detached and writes the exit code to a file, so neither the container nor its end is lost when
- * this process dies. The pid namespace is the only sure kill without cgroups: when pid 1 goes, all go.
+ * this process dies. It goes on only once the container's record is on disk: what runs is always known. The pid namespace is the only sure kill without cgroups: when pid 1 goes, all go.
  */
 import { type FSWatcher, closeSync, mkdirSync, openSync, rmSync, watch, writeFileSync } from "node:fs";
 import { spawn } from "node:child_process";
 import { join } from "node:path";
+import type { Writable } from "node:stream";
 import type { Clock, Timer } from "#lib/clock.ts";
+import { messageOf } from "#lib/errors.ts";
 import { signalProcess, startTicksOf } from "#lib/process.ts";
 import type { Cgroups } from "./cgroups.ts";
 import { KubeletError } from "./errors.ts";
@@ -43,8 +45,17 @@ const init = [
   `while :; do wait $c; r=$?; kill -0 $c 2>/dev/null || exit $r; done`,
 ].join("\n");
 
-/** Keeps the exit code of what follows in the file $0. */
-const keepExit = `"$@"; r=$?; echo "$r $(date +%s%3N)" >"$0.new"; mv "$0.new" "$0"`;
+/**
+ * Keeps the exit code of what follows in the file `exit` of the folder $0. It first waits for the word that the
+ * container's record is on disk: else a kubelet that is killed in between would leave a container that nobody knows of,
+ * and its successor would start a second one. The kubelet's end ends the wait; a record that is there by
+ * then tells of nothing and goes.
+ */
+const keepExit = [
+  `read -r go || { grep -qs "\\"pid\\":$$," "$0/state.json" && rm "$0/state.json"; exit 1; }`,
+  `exec </dev/null`,
+  `"$@"; r=$?; echo "$r $(date +%s%3N)" >"$0/exit.new"; mv "$0/exit.new" "$0/exit"`,
+].join("\n");
 
 /**
  * Starts what follows as pid 1 of the namespaces just made, and ends with its status. Instead of `unshare --fork`,
@@ -82,22 +93,29 @@ export class ProcessRuntime implements Runtime {
   async start(spec: ContainerSpec): Promise<RunningContainer> {
     const dir = this.#dirs.containerDir(spec.podUid, spec.name);
     mkdirSync(dir, { recursive: true, mode: 0o700 });
-    rmSync(join(dir, "exit"), { force: true });
     makeWords(join(dir, "words"));
     writeFileSync(join(dir, "start.sh"), startScript(spec, join(dir, "words")), { mode: 0o600 });
     writeWhole(join(dir, "env.json"), JSON.stringify(spec.env));
-    const pid = this.#spawn(spec, dir);
-    const startTicks = startTicksOf(pid);
-    if (startTicks === undefined) throw new KubeletError("RunContainerError", "Cannot run container: it ended at once");
-    const { podUid, name, attempt } = spec;
-    const container: RunningContainer = { podUid, name, attempt, startedAtMs: this.#clock.nowMs() };
-    const { fallbackToLogs } = spec.terminationMessage;
-    const record: ContainerRecord = { ...container, fallbackToLogs, pid, startTicks };
-    writeWhole(join(dir, "state.json"), JSON.stringify(record));
-    return container;
+    const { pid, go } = this.#spawn(spec, dir);
+    try {
+      const startTicks = startTicksOf(pid);
+      if (startTicks === undefined) throw new Error("it ended at once");
+      const { podUid, name, attempt } = spec;
+      const container: RunningContainer = { podUid, name, attempt, startedAtMs: this.#clock.nowMs() };
+      const { fallbackToLogs } = spec.terminationMessage;
+      const record: ContainerRecord = { ...container, fallbackToLogs, pid, startTicks };
+      writeWhole(join(dir, "state.json"), JSON.stringify(record));
+      rmSync(join(dir, "exit"), { force: true });
+      go.end("\n");
+      return container;
+    } catch (error) {
+      go.destroy();
+      throw new KubeletError("RunContainerError", `Cannot run container: ${messageOf(error)}`);
+    }
   }
 
-  #spawn(spec: ContainerSpec, dir: string): number {
+  /** Starts the outer shell, which waits for a line by `go`. */
+  #spawn(spec: ContainerSpec, dir: string): { readonly pid: number; readonly go: Writable } {
     const log = this.logFile(spec.podUid, spec.name, spec.attempt);
     const folder = logFolder(this.#logRoot, spec.podUid, spec.name);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -108,16 +126,19 @@ export class ProcessRuntime implements Runtime {
       const namespaces = ["unshare", "--mount", "--uts", "--pid", "dash", "-c", firstChildInside, processesOf(group)];
       const pidOne = ["setpriv", "--pdeathsig", "KILL", "dash", "-e", join(dir, "start.sh")];
       const inside = ["nsenter", `--net=${spec.netnsPath}`, ...namespaces, ...pidOne];
-      const child = spawn("/bin/dash", ["-c", keepExit, join(dir, "exit"), ...inside], {
+      const child = spawn("/bin/dash", ["-c", keepExit, dir, ...inside], {
         detached: true,
         cwd: "/",
         env: carry(spec.env).env,
-        stdio: ["ignore", logFd, logFd],
+        stdio: ["pipe", logFd, logFd],
       });
       child.on("error", () => undefined); // A pid of undefined says it below.
+      child.stdin?.on("error", () => undefined); // The shell was killed: the record's pid says it.
       child.unref();
-      if (child.pid === undefined) throw new KubeletError("RunContainerError", "Cannot run container: no process");
-      return child.pid;
+      const { pid, stdin: go } = child;
+      if (pid === undefined || go === null)
+        throw new KubeletError("RunContainerError", "Cannot run container: no process");
+      return { pid, go };
     } finally {
       closeSync(logFd);
     }

@@ -51,6 +51,8 @@ export interface ContainerExit {
   readonly finishedAtMs: number;
   /** The kernel ended it for want of memory. */
   readonly isOutOfMemory?: boolean;
+  /** What its status gives as the reason. Default: what follows from the code. */
+  readonly reason?: string;
   /** Its last words. */
   readonly message?: string;
 }

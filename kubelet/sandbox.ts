@@ -29,6 +29,9 @@ import type { WorkerDependencies } from "./worker-dependencies.ts";
 
 /** How long its sidecar may take for what is in flight once the containers have ended, in ms. */
 const sidecarDrainMs = 1000;
+/** Waits between attempts to remove a network, in ms; doubling. */
+const removalRetryMinMs = 500;
+const removalRetryMaxMs = 30_000;
 
 /**
  * Makes the network of a pod, or makes it anew over one that an interrupted run left; then a sidecar goes first, for it
@@ -75,7 +78,7 @@ function volumeSources({ references, tokens, allocatable }: WorkerDependencies):
   return { references, tokens, allocatable };
 }
 
-/** Removes everything of a pod from the node. What cannot be removed is logged: it must not keep the object. */
+/** Removes everything of a pod from the node; resolves once its network is gone, however often that takes. */
 export async function removeSandbox(pod: Pod, deps: WorkerDependencies): Promise<void> {
   const { uid = "" } = pod.metadata;
   if (deps.dirs.read(uid)?.finished !== true) await releaseSandbox(pod, deps);
@@ -95,8 +98,9 @@ export async function finishSandbox(pod: Pod, deps: WorkerDependencies): Promise
   if (record !== undefined) deps.dirs.write({ ...record, finished: true });
 }
 
+/** The address is given back only when nothing answers for it any more: else two pods could have it. */
 async function releaseSandbox(pod: Pod, deps: WorkerDependencies): Promise<void> {
-  const { sidecars, runScript, dirs, tokens, addresses, log } = deps;
+  const { sidecars, dirs, tokens, addresses, log } = deps;
   const { name, uid = "" } = pod.metadata;
   const record = dirs.read(uid);
   try {
@@ -104,13 +108,21 @@ async function releaseSandbox(pod: Pod, deps: WorkerDependencies): Promise<void>
   } catch (error) {
     log.warn("Pod's sidecar cannot be removed", { pod: name, error: messageOf(error) });
   }
-  try {
-    if (record !== undefined) await runScript(removePodNetwork({ podUid: uid, podIP: record.podIP }));
-  } catch (error) {
-    log.warn("Pod's network cannot be removed", { pod: name, error: messageOf(error) });
-  }
+  if (record !== undefined) await removeNetwork(pod, record, deps);
   tokens.forget(uid);
   addresses.release(uid);
+}
+
+async function removeNetwork(pod: Pod, { uid, podIP }: PodRecord, deps: WorkerDependencies): Promise<void> {
+  const { runScript, clock, log } = deps;
+  for (let delayMs = removalRetryMinMs; ; delayMs = Math.min(delayMs * 2, removalRetryMaxMs)) {
+    try {
+      return await runScript(removePodNetwork({ podUid: uid, podIP }));
+    } catch (error) {
+      log.warn("Pod's network cannot be removed yet", { pod: pod.metadata.name, error: messageOf(error), delayMs });
+      await clock.sleep(delayMs);
+    }
+  }
 }
 
 /** What the runtime needs to start a container. Throws KubeletError with what is missing. */

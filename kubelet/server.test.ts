@@ -1,14 +1,18 @@
 /** The kubelet's API: logs with their options and refusals, statistics. */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type IncomingMessage, ServerResponse } from "node:http";
+import { request } from "node:https";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import type { ContainerStatus, Pod, PodStatus } from "#api/core/pod.ts";
 import { ManualClock } from "#lib/clock.ts";
 import { logFileOf } from "./logs/log-files.ts";
-import { type KubeletSource, answer } from "./server.ts";
+import { type KubeletSource, answer, createKubeletServer } from "./server.ts";
 
 const root = mkdtempSync(join(tmpdir(), "wherry-server-"));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -120,5 +124,43 @@ describe("answer()", () => {
     const summary = JSON.parse((await get("/stats/summary")).body) as { node: { nodeName: string } };
     assert.equal(summary.node.nodeName, "node1");
     assert.equal((await get("/exec/shop/web-1/web")).code, 404);
+  });
+});
+
+describe("createKubeletServer()", () => {
+  const pki = mkdtempSync(join(root, "pki-"));
+  const read = (file: string): string => readFileSync(join(pki, file), "utf8");
+  /** A key pair in `file`.crt and .key, signed by the one in ca.crt, or by itself when it is that one. */
+  const issue = (file: string, subject: string): { cert: string; key: string } => {
+    const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
+    const out = ["-subj", subject, "-keyout", join(pki, `${file}.key`), "-out", join(pki, `${file}.crt`)];
+    const leaf = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
+    const signer = file === "ca" ? [] : ["-CA", join(pki, "ca.crt"), "-CAkey", join(pki, "ca.key"), ...leaf];
+    execFileSync("openssl", ["req", ...kind, ...out, ...signer], { stdio: "ignore" });
+    return { cert: read(`${file}.crt`), key: read(`${file}.key`) };
+  };
+
+  it("answers the API server alone, not others with a certificate of the CA", async () => {
+    const { cert: ca } = issue("ca", "/CN=ca");
+    const node = issue("node", "/O=system:nodes/CN=system:node:node2");
+    const apiServer = issue("api", "/CN=kube-apiserver-kubelet-client");
+    const server = createKubeletServer({ kubelet, clock: new ManualClock(), tls: { ca, ...node } });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    try {
+      const { port } = server.address() as AddressInfo;
+      const codeFor = async (pair: { cert: string; key: string }, path: string): Promise<number | undefined> => {
+        const [answered] = (await once(request({ port, path, host: "127.0.0.1", ca, ...pair }).end(), "response")) as [
+          IncomingMessage,
+        ];
+        answered.resume();
+        return answered.statusCode;
+      };
+      assert.equal(await codeFor(apiServer, "/stats/summary"), 200);
+      for (const path of ["/stats/summary", "/containerLogs/shop/web-1/web", "/none"])
+        assert.equal(await codeFor(node, path), 403, path);
+    } finally {
+      server.close();
+      server.closeAllConnections();
+    }
   });
 });

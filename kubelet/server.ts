@@ -1,12 +1,13 @@
 /**
- * The kubelet's own API, for the API server: container logs and statistics. HTTPS; the client must have a certificate
- * of the cluster's CA, for pods can reach this port, too.
+ * The kubelet's own API, for the API server: container logs and statistics. HTTPS; the client must have the API
+ * server's certificate, for pods can reach this port, too, and other nodes and users have certificates of the same CA.
  *
  *   GET /containerLogs/NAMESPACE/POD/CONTAINER, with the parameters of PodLogOptions
  *   GET /stats/summary        GET /healthz
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { type Server, createServer } from "node:https";
+import type { TLSSocket } from "node:tls";
 import type { Pod, PodStatus } from "#api/core/pod.ts";
 import type { StatsSummary } from "#api/wire/stats.ts";
 import type { Clock } from "#lib/clock.ts";
@@ -26,6 +27,9 @@ export interface KubeletSource {
   stats(): Promise<StatsSummary>;
 }
 
+/** Who may ask: the name in the API server's client certificate, as in clusters that kubeadm makes. */
+const apiServerName = "kube-apiserver-kubelet-client";
+
 export interface KubeletServerOptions {
   readonly kubelet: KubeletSource;
   readonly clock: Clock;
@@ -35,6 +39,8 @@ export interface KubeletServerOptions {
 
 export function createKubeletServer({ kubelet, clock, tls }: KubeletServerOptions): Server {
   return createServer({ ...tls, requestCert: true, rejectUnauthorized: true }, (request, response) => {
+    const { CN: name } = (request.socket as TLSSocket).getPeerCertificate().subject;
+    if (name !== apiServerName) return refuse(response, name);
     answer(request, response, kubelet, clock).catch((error: unknown) => {
       if (response.headersSent) return void response.destroy();
       const code = error instanceof LogError ? (error.code === "NotFound" ? 404 : 400) : 500;
@@ -42,6 +48,11 @@ export function createKubeletServer({ kubelet, clock, tls }: KubeletServerOption
       response.end(`${messageOf(error)}\n`);
     });
   });
+}
+
+function refuse(response: ServerResponse, name: string | readonly string[] | undefined): void {
+  response.writeHead(403, { "content-type": "text/plain" });
+  response.end(`Cannot answer ${JSON.stringify(name ?? "")}: wanted a certificate of ${apiServerName}\n`);
 }
 
 /** Answers one request. Throws LogError, before anything is written, for what the client did wrong. */

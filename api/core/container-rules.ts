@@ -7,7 +7,9 @@
  */
 import { type FieldError, duplicateValue, forbidden, invalidValue, requiredError } from "../schema/field-error.ts";
 import { envFieldErrors, resourceFieldErrors } from "./downward-rules.ts";
-import type { Container, EnvVar, LifecycleHandler, PodSpec, Probe } from "./pod.ts";
+import type { EnvVar } from "./env.ts";
+import type { Container, PodSpec } from "./pod.ts";
+import type { LifecycleHandler, Probe } from "./probe.ts";
 
 /** Whether an init container runs on beside the pod's containers. */
 export function isSidecarContainer(container: Container): boolean {

@@ -23,6 +23,16 @@ describe("podSpecErrors()", () => {
       "a label as variable",
       main({ env: [{ name: "V", valueFrom: { fieldRef: { fieldPath: "metadata.labels['a']" } } }] }),
     ],
+    ["what says that it wants nothing of the node", { hostNetwork: false, hostPID: false } as Partial<PodSpec>],
+    [
+      "every volume that can be mounted",
+      {
+        volumes: [
+          { name: "a", emptyDir: {} },
+          { name: "b", secret: { secretName: "s" } },
+        ],
+      },
+    ],
     ["host aliases", { hostAliases: [{ ip: "::1", hostnames: ["a"] }] }],
   ];
   for (const [what, spec] of accepted) it(`accepts ${what}`, () => assert.deepEqual(errorsOf(spec), []));
@@ -49,6 +59,16 @@ describe("podSpecErrors()", () => {
       /resource: Unsupported value: "limits\.disk"/,
     ],
     [{ ephemeralContainers: [{}] }, /ephemeralContainers: Forbidden: /],
+    [{ hostNetwork: true }, /^spec\.hostNetwork: Forbidden: the network of the node is not supported/],
+    [
+      { volumes: [{ name: "v", hostPath: { path: "/" } }] },
+      /^spec\.volumes\[0\]\.hostPath: Forbidden: this volume type is not supported: wanted emptyDir, .* or projected$/,
+    ],
+    [{ volumes: [{ name: "v", persistentVolumeClaim: { claimName: "c" } }] }, /persistentVolumeClaim: Forbidden: /],
+    [
+      { volumes: [{ name: "v", projected: { sources: [{ podCertificate: {} }] } }] },
+      /sources\[0\]\.podCertificate: Forbidden: .* or serviceAccountToken$/,
+    ],
     [{ setHostnameAsFQDN: true }, /setHostnameAsFQDN: Forbidden: /],
     [{ hostAliases: [{ ip: "one" }] }, /hostAliases\[0\]\.ip: Invalid value: "one": must be a valid IP address/],
     [

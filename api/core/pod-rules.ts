@@ -81,13 +81,21 @@ export function podSpecErrors(spec: PodSpec, path: string): FieldError[] {
 
 /** Fields without which a pod would be wrong, not only different, and that no kubelet here honours. */
 function refusedFields(spec: PodSpec, path: string): FieldError[] {
-  const { ephemeralContainers = [], setHostnameAsFQDN } = spec as {
+  const {
+    ephemeralContainers = [],
+    hostNetwork,
+    setHostnameAsFQDN,
+  } = spec as {
     readonly ephemeralContainers?: readonly unknown[];
+    readonly hostNetwork?: boolean;
     readonly setHostnameAsFQDN?: boolean;
   };
   return [
     ...(ephemeralContainers.length > 0
       ? [forbidden(`${path}.ephemeralContainers`, "ephemeral containers are not supported")]
+      : []),
+    ...(hostNetwork === true
+      ? [forbidden(`${path}.hostNetwork`, "the network of the node is not supported: every pod has its own")]
       : []),
     ...(setHostnameAsFQDN === true
       ? [forbidden(`${path}.setHostnameAsFQDN`, "a fully qualified host name is not supported")]

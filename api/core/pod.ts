@@ -1,83 +1,17 @@
 /** Pod: containers that share a network namespace, on one node. */
-import type { Condition, IntOrString, KubeObject, ObjectMeta } from "../meta.ts";
+import type { Condition, KubeObject, ObjectMeta } from "../meta.ts";
 import type { Kind } from "../schema/kind.ts";
 import { object } from "../schema/schema.ts";
 import type { Affinity } from "./affinity.ts";
+import type { EnvFromSource, EnvVar, ObjectFieldSelector, ResourceFieldSelector } from "./env.ts";
 import { defaultPodSpec, podSpecErrors, podUpdateErrors } from "./pod-rules.ts";
 import { podSpecSchema, podStatusSchema } from "./pod-schema.ts";
+import type { Lifecycle, Probe } from "./probe.ts";
 
 export interface ContainerPort {
   readonly name?: string;
   readonly containerPort: number;
   readonly protocol?: "TCP" | "UDP" | "SCTP";
-}
-
-export interface EnvVar {
-  readonly name: string;
-  readonly value?: string;
-  readonly valueFrom?: {
-    readonly configMapKeyRef?: { readonly name: string; readonly key: string; readonly optional?: boolean };
-    readonly secretKeyRef?: { readonly name: string; readonly key: string; readonly optional?: boolean };
-    readonly fieldRef?: ObjectFieldSelector;
-    readonly resourceFieldRef?: ResourceFieldSelector;
-  };
-}
-
-/** A field of the pod itself. */
-export interface ObjectFieldSelector {
-  readonly fieldPath: string;
-  readonly apiVersion?: string;
-}
-
-/** A request or limit of a container, divided by `divisor` and rounded up. */
-export interface ResourceFieldSelector {
-  /** `limits.cpu`, `requests.memory`, … */
-  readonly resource: string;
-  /** Required in volumes; in a container's environment the container itself is meant. */
-  readonly containerName?: string;
-  /** A quantity. Default 1. */
-  readonly divisor?: string;
-}
-
-export interface EnvFromSource {
-  readonly prefix?: string;
-  readonly configMapRef?: { readonly name: string; readonly optional?: boolean };
-  readonly secretRef?: { readonly name: string; readonly optional?: boolean };
-}
-
-export interface HTTPGetAction {
-  readonly path?: string;
-  readonly port: IntOrString;
-  readonly host?: string;
-  readonly scheme?: "HTTP" | "HTTPS";
-  readonly httpHeaders?: readonly { readonly name: string; readonly value: string }[];
-}
-
-/** One of httpGet, tcpSocket, exec, grpc. Times in seconds. */
-export interface Probe {
-  readonly httpGet?: HTTPGetAction;
-  readonly tcpSocket?: { readonly port: IntOrString; readonly host?: string };
-  readonly exec?: { readonly command?: readonly string[] };
-  readonly grpc?: { readonly port: number; readonly service?: string };
-  readonly initialDelaySeconds?: number;
-  readonly timeoutSeconds?: number;
-  readonly periodSeconds?: number;
-  readonly successThreshold?: number;
-  readonly failureThreshold?: number;
-  /** The grace period of a container that this probe ends; the pod's when absent. */
-  readonly terminationGracePeriodSeconds?: number;
-}
-
-/** What is done right after a container's start, or before its end. */
-export interface LifecycleHandler {
-  readonly exec?: { readonly command?: readonly string[] };
-  readonly httpGet?: HTTPGetAction;
-  readonly sleep?: { readonly seconds: number };
-}
-
-export interface Lifecycle {
-  readonly postStart?: LifecycleHandler;
-  readonly preStop?: LifecycleHandler;
 }
 
 export interface ResourceRequirements {

@@ -1,5 +1,6 @@
 /**
- * What the schema of a pod's volumes cannot say: one source each, names where they are needed, paths that stay inside.
+ * What the schema of a pod's volumes cannot say: one source each, of a kind that nodes here can mount, names where they
+ * are needed, paths that stay inside.
  *
  *   pod-rules.ts ─▶ volumeErrors()
  *
@@ -9,6 +10,17 @@ import { type FieldError, forbidden, invalidValue, requiredError } from "../sche
 import { resourceFieldErrors, volumeFieldErrors } from "./downward-rules.ts";
 import type { DownwardAPIFile, KeyToPath, PodSpec, Volume, VolumeProjection } from "./pod.ts";
 
+/** The sources that a node here can mount. A pod with another one would wait for ever: it is refused instead. */
+const mountable: readonly string[] = ["emptyDir", "configMap", "secret", "downwardAPI", "projected"];
+const projectable: readonly string[] = ["configMap", "secret", "downwardAPI", "serviceAccountToken"];
+
+function unmountable(names: readonly string[], known: readonly string[], at: string): FieldError[] {
+  const wanted = `${known.slice(0, -1).join(", ")} or ${known.at(-1)}`;
+  return names
+    .filter((name) => !known.includes(name))
+    .map((name) => forbidden(`${at}.${name}`, `this volume type is not supported: wanted ${wanted}`));
+}
+
 /** What is wrong with the volumes of `spec`, which lies at `path`. */
 export function volumeErrors(spec: PodSpec, path: string): FieldError[] {
   return (spec.volumes ?? []).flatMap((volume, index) => {
@@ -16,6 +28,7 @@ export function volumeErrors(spec: PodSpec, path: string): FieldError[] {
     const at = `${path}.volumes[${index}]`;
     if (sources.length === 0) return [requiredError(at, "must specify a volume type")];
     return [
+      ...unmountable(sources, mountable, at),
       ...sources.slice(1).map((name) => forbidden(`${at}.${name}`, "may not specify more than 1 volume type")),
       ...sourceErrors(volume, at),
     ];
@@ -44,6 +57,7 @@ function projectionErrors(source: VolumeProjection, at: string): FieldError[] {
     .slice(1)
     .map((name) => forbidden(`${at}.${name}`, "may not specify more than 1 volume type per source"));
   if (names.length === 0) return [requiredError(at, "must specify a volume type")];
+  errors.push(...unmountable(names, projectable, at));
   const { configMap, secret, downwardAPI, serviceAccountToken } = source;
   if (configMap !== undefined && !configMap.name) errors.push(requiredError(`${at}.configMap.name`));
   if (secret !== undefined && !secret.name) errors.push(requiredError(`${at}.secret.name`));

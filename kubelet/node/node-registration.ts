@@ -10,7 +10,7 @@ import type { EventRecorder } from "#api/client/events.ts";
 import type { KubeClient } from "#api/client/client.ts";
 import { Informer } from "#api/client/informer.ts";
 import { type Node, nodes } from "#api/core/node.ts";
-import { isAlreadyExists, isNotFound } from "#api/status.ts";
+import { isAlreadyExists, isConflict, isNotFound } from "#api/status.ts";
 import type { Clock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
@@ -91,18 +91,31 @@ export class NodeRegistration {
   }
 
   async #keep(): Promise<void> {
-    const { client, clock, readMachine } = this.#options;
+    const { client, readMachine } = this.#options;
     const { name } = this.#facts;
     const machine = readMachine();
     const node = this.node ?? (await this.#register(machine));
     if (!this.#labelled && this.node !== undefined) await this.#label(this.node, machine);
-    const status = nodeStatus(this.#facts, machine, node.status, clock.nowMs());
-    const isNew = !saysTheSame(node.status, status);
+    try {
+      await this.#writeStatus(node, machine);
+    } catch (error) {
+      if (!isConflict(error)) throw error;
+      // Somebody has written since: over what he wrote.
+      await this.#writeStatus(await client.get(nodes, { name }), machine);
+    }
+  }
+
+  /** With its resourceVersion: the patch replaces all conditions, so none that others wrote since may be lost. */
+  async #writeStatus({ metadata: { resourceVersion }, status: before }: Node, machine: Machine): Promise<void> {
+    const { client, clock } = this.#options;
+    const { name } = this.#facts;
+    const status = nodeStatus(this.#facts, machine, before, clock.nowMs());
+    const isNew = !saysTheSame(before, status);
     if (!isNew && clock.monotonicMs() - this.#writtenAtMs < reportMs) return;
-    await client.patchStatus(nodes, { name }, { status });
+    const metadata = resourceVersion === undefined ? {} : { resourceVersion };
+    await client.patchStatus(nodes, { name }, { metadata, status });
     this.#writtenAtMs = clock.monotonicMs();
-    for (const reason of statusEvents(node.status, status))
-      this.#record(reason, `Node ${name} status is now: ${reason}`);
+    for (const reason of statusEvents(before, status)) this.#record(reason, `Node ${name} status is now: ${reason}`);
   }
 
   async #register(machine: Machine): Promise<Node> {

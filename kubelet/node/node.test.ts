@@ -115,6 +115,24 @@ describe("NodeRegistration", () => {
     assert.equal(ready(await bench.node()), "True");
   });
 
+  it("loses no condition that another writes while it writes its own", async () => {
+    await using bench = new Bench();
+    await bench.run();
+    bench.now = { ...machine, memoryAvailable: 0 };
+    const patchStatus = bench.client.patchStatus.bind(bench.client);
+    const network = { type: "NetworkUnavailable", status: "False" as const };
+    bench.client.patchStatus = async (kind, key, patch) => {
+      bench.client.patchStatus = patchStatus;
+      // Between its look at the node and its write.
+      const conditions = [...((await bench.node()).status?.conditions ?? []), network];
+      await bench.client.patchStatus(nodes, { name: "node1" }, { status: { conditions } });
+      return bench.client.patchStatus(kind, key, patch);
+    };
+    await bench.clock.advance(10_100);
+    const said = (await bench.node()).status?.conditions?.map(({ type, status }) => `${type} ${status}`);
+    assert.ok(said?.includes("NetworkUnavailable False") && said.includes("MemoryPressure True"), String(said));
+  });
+
   it("keeps what users set on it, adds its own labels, and registers again when it was deleted", async () => {
     await using bench = new Bench();
     const spec = { unschedulable: true, taints: [{ key: "a", effect: "NoSchedule" as const }] };

@@ -5,7 +5,7 @@
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect as connectTLS } from "node:tls";
-import type { HTTPGetAction } from "#api/core/pod.ts";
+import type { HTTPGetAction } from "#api/core/probe.ts";
 import type { Clock } from "#lib/clock.ts";
 import { errnoOf } from "#lib/errors.ts";
 import { type Target, dial, dialFailure, portOf } from "./dial.ts";

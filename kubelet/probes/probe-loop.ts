@@ -7,7 +7,7 @@
  * is coming up is looked at more often than once a period, so that it serves soon; such a look counts only when it
  * succeeds, and fails without a word.
  */
-import type { Probe } from "#api/core/pod.ts";
+import type { Probe } from "#api/core/probe.ts";
 import type { Timer } from "#lib/clock.ts";
 import type { WorkerDependencies } from "../worker-dependencies.ts";
 import type { ProbeTarget } from "./prober.ts";

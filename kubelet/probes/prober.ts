@@ -3,7 +3,7 @@
  *
  *   probe-loop.ts ─▶ Prober ─▶ ok, and what was seen in the reference kubelet's words
  */
-import type { Probe } from "#api/core/pod.ts";
+import type { Probe } from "#api/core/probe.ts";
 import type { IntOrString } from "#api/meta.ts";
 import type { Clock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";

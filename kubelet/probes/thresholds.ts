@@ -3,7 +3,7 @@
  *
  * Unknown => (Passing | Failing) after successThreshold or failureThreshold results in a row; then each way again.
  */
-import type { Probe } from "#api/core/pod.ts";
+import type { Probe } from "#api/core/probe.ts";
 
 export interface ProbeTimes {
   readonly initialDelayMs: number;

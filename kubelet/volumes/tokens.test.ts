@@ -10,18 +10,29 @@ const metadata = { name: "web", namespace: "shop", uid: "u1" };
 const pod: Pod = { apiVersion: "v1", kind: "Pod", metadata, spec: { containers: [], serviceAccountName: "runner" } };
 const wish = { audience: undefined, expirationSeconds: 1000 };
 
-function bench(): { clock: ManualClock; requests: TokenRequest[]; accounts: string[]; tokens: Tokens } {
+interface Bench {
+  readonly clock: ManualClock;
+  readonly requests: TokenRequest[];
+  readonly accounts: string[];
+  readonly tokens: Tokens;
+  /** Whether the API server is away. */
+  isAway: boolean;
+}
+
+function bench(): Bench {
   const clock = new ManualClock();
   const requests: TokenRequest[] = [];
   const accounts: string[] = [];
   const createToken = async (account: { name: string }, request: TokenRequest): Promise<TokenRequest> => {
+    if (made.isAway) throw new Error("away");
     requests.push(request);
     accounts.push(account.name);
     const lifeMs = (request.spec.expirationSeconds ?? 0) * 1000;
     const expirationTimestamp = new Date(clock.nowMs() + lifeMs).toISOString();
     return { ...request, status: { token: `t${requests.length}`, expirationTimestamp } };
   };
-  return { clock, requests, accounts, tokens: new Tokens({ createToken }, clock) };
+  const made: Bench = { clock, requests, accounts, tokens: new Tokens({ createToken }, clock), isAway: false };
+  return made;
 }
 
 describe("Tokens", () => {
@@ -44,6 +55,18 @@ describe("Tokens", () => {
     assert.equal(await tokens.token(pod, long), "t3");
     await clock.advance(24 * 3600 * 1000);
     assert.equal(await tokens.token(pod, long), "t4");
+  });
+
+  it("keeps to one that is still good while no new one can be had, and no longer", async () => {
+    const made = bench();
+    await made.tokens.token(pod, wish);
+    made.isAway = true;
+    await made.clock.advance(999_000);
+    assert.equal(await made.tokens.token(pod, wish), "t1");
+    await made.clock.advance(1000);
+    await assert.rejects(made.tokens.token(pod, wish), { message: "away" });
+    made.isAway = false;
+    assert.equal(await made.tokens.token(pod, wish), "t2");
   });
 
   it("forgets those of a pod that is gone", async () => {

@@ -24,11 +24,13 @@ export interface TokenWish {
 
 interface Held {
   readonly token: string;
+  /** By the monotonic clock, as is the next. */
   readonly renewAtMs: number;
+  readonly expiresAtMs: number;
 }
 
 const renewRatio = 0.8;
-/** No token is used for longer, whatever its life, in ms. */
+/** A token is renewed after that at the latest, whatever its life, in ms. */
 const ageMaxMs = 24 * 3600 * 1000;
 
 export class Tokens {
@@ -49,10 +51,16 @@ export class Tokens {
     const key = JSON.stringify([wish.audience, wish.expirationSeconds]);
     const held = ofPod.get(key);
     if (held !== undefined && held.renewAtMs > this.#clock.monotonicMs()) return held.token;
-    const fresh = await this.#request(pod, wish);
-    ofPod.set(key, fresh);
-    this.#held.set(uid, ofPod);
-    return fresh.token;
+    try {
+      const fresh = await this.#request(pod, wish);
+      ofPod.set(key, fresh);
+      this.#held.set(uid, ofPod);
+      return fresh.token;
+    } catch (error) {
+      // The API server is away: that is no reason to fail a pod, and the next look at its volumes asks again.
+      if (held !== undefined && held.expiresAtMs > this.#clock.monotonicMs()) return held.token;
+      throw error;
+    }
   }
 
   /** The pod has gone. */
@@ -79,6 +87,7 @@ export class Tokens {
     if (answer.status === undefined) throw new Error(`Cannot get a token of ${namespace}/${account}: empty answer`);
     const lifeMs = Date.parse(answer.status.expirationTimestamp) - this.#clock.nowMs();
     const useMs = Math.min(Math.max(lifeMs, 0) * renewRatio, ageMaxMs);
-    return { token: answer.status.token, renewAtMs: this.#clock.monotonicMs() + useMs };
+    const nowMs = this.#clock.monotonicMs();
+    return { token: answer.status.token, renewAtMs: nowMs + useMs, expiresAtMs: nowMs + lifeMs };
   }
 }

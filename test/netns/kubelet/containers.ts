@@ -10,10 +10,10 @@ import { PodDirs } from "../../../kubelet/pod-dirs.ts";
 import { netnsPath } from "../../../kubelet/pod-network.ts";
 import { ProcessRuntime } from "../../../kubelet/process-runtime.ts";
 import type { Mount } from "../../../kubelet/root-file-system.ts";
-import type { ContainerExit, RunningContainer, TerminationMessage } from "../../../kubelet/runtime.ts";
+import type { ContainerExit, ContainerSpec, RunningContainer, TerminationMessage } from "../../../kubelet/runtime.ts";
 
 export const dirs: PodDirs = new PodDirs("/run/wherry/pods");
-const logDir = "/run/wherry/logs";
+export const logDir: string = "/run/wherry/logs";
 export const newRuntime = (): ProcessRuntime =>
   new ProcessRuntime(dirs, logDir, { clock: realClock, cgroups: Cgroups.none("for tests") });
 export const runtime: ProcessRuntime = newRuntime();
@@ -33,10 +33,9 @@ const usualEnv = { PATH: "/opt/node/bin:/usr/sbin:/usr/bin:/sbin:/bin", GREETING
 const usualMounts: readonly Mount[] = [{ source: "/run/wherry/shared", target: "/data", readOnly: false }];
 let names = 0;
 
-/** Starts a program in a pod, under a name of its own. */
-export function start(command: readonly string[], options: StartOptions = {}): Promise<RunningContainer> {
-  const { podUid = "one", env = usualEnv, mounts = usualMounts } = options;
-  names += 1;
+/** What starts a program in a pod. */
+export function specOf(name: string, command: readonly string[], options: StartOptions = {}): ContainerSpec {
+  const { podUid = "one", env = usualEnv, mounts = usualMounts, terminationMessage = usualWords } = options;
   const root = {
     hostname: "web-1",
     podIP: "10.244.1.2",
@@ -47,9 +46,13 @@ export function start(command: readonly string[], options: StartOptions = {}): P
     mounts,
     workingDir: "/work",
   };
-  const { terminationMessage = usualWords } = options;
-  const spec = { podUid, name: `c${names}`, attempt: 0, command, env, root, terminationMessage };
-  return runtime.start({ ...spec, netnsPath: netnsPath(podUid) });
+  return { podUid, name, attempt: 0, command, env, root, terminationMessage, netnsPath: netnsPath(podUid) };
+}
+
+/** Starts a program in a pod, under a name of its own. */
+export function start(command: readonly string[], options: StartOptions = {}): Promise<RunningContainer> {
+  names += 1;
+  return runtime.start(specOf(`c${names}`, command, options));
 }
 
 export const ended = (container: RunningContainer, by: ProcessRuntime = runtime): Promise<ContainerExit> =>

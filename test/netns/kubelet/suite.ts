@@ -2,9 +2,12 @@
  * ProcessRuntime, pod networks and probes on the real kernel. Run by namespaces.test.ts, inside its namespaces.
  */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import type { Container, Probe } from "#api/core/pod.ts";
+import type { Container } from "#api/core/pod.ts";
+import type { Probe } from "#api/core/probe.ts";
 import { realClock } from "#lib/clock.ts";
 import { netnsPath, planPodNetwork, removePodNetwork } from "../../../kubelet/pod-network.ts";
 import { readStamps } from "../../../kubelet/logs/stamper.ts";
@@ -110,6 +113,32 @@ describe("ProcessRuntime", () => {
     process.kill(pid, "SIGKILL");
     assert.equal((await ended(container)).exitCode, 137);
   });
+
+  for (const [moment, hook] of [
+    ["before its record is on disk", "nowMs"],
+    ["after that", "end"],
+  ]) {
+    it(`starts nothing when the kubelet is killed ${moment}`, async () => {
+      const name = `killed-${hook}`;
+      const kubelet = spawnSync(process.execPath, [join(import.meta.dirname, "killed-kubelet.ts"), name, `${hook}`]);
+      assert.equal(kubelet.signal, "SIGKILL", String(kubelet.stderr));
+      const dir = dirs.containerDir("two", name);
+      // The shell that waited for the word is the only process that has the folder among its arguments.
+      const waits = (): boolean => shell("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '").includes(dir);
+      for (let tries = 0; waits(); tries += 1) {
+        assert.ok(tries < 500, "it is still there");
+        await realClock.sleep(10);
+      }
+      const log = runtime.logFile("two", name, 0);
+      assert.equal(readFileSync(log, "utf8"), "");
+      assert.ok(
+        !newRuntime()
+          .adopt("two")
+          .some(({ container }) => container.name === name),
+        "it has no record",
+      );
+    });
+  }
 
   it("hands its containers to a successor, with the ends that happened in between", async () => {
     const lives = await start(["sh", "-c", "echo up; sleep 60"], { podUid: "two" });
