@@ -50,6 +50,10 @@ export interface KubeList<T extends KubeObject = KubeObject> {
   readonly items: readonly T[];
 }
 
+/** Finalizers of a deletion that waits for the dependents, or that leaves them. The garbage collector takes them off. */
+export const foregroundFinalizer = "foregroundDeletion";
+export const orphanFinalizer = "orphan";
+
 /** A condition as pods, nodes, deployments and routes carry it. */
 export interface Condition {
   readonly type: string;

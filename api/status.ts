@@ -82,6 +82,12 @@ export function isNotFound(error: unknown): boolean {
   return error instanceof StatusError && error.code === "NotFound";
 }
 
+/** For `catch`: an object that went in the meantime gives undefined; every other error stays one. */
+export function ignoreNotFound(error: unknown): undefined {
+  if (!isNotFound(error)) throw error;
+  return undefined;
+}
+
 export function isAlreadyExists(error: unknown): boolean {
   return error instanceof StatusError && error.code === "AlreadyExists";
 }

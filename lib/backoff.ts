@@ -12,6 +12,9 @@ export interface BackoffConfig {
   readonly jitterRatio?: number;
 }
 
+/** For back-offs without jitter: nothing is left to chance. */
+export const noJitter: Random = { next: () => 0, bytes: (length) => new Uint8Array(length) };
+
 /** The delay before attempt `attempt` (0 is the first retry), in ms: base × 2^attempt, at most `maxMs`, less the jitter. */
 export function backoffMs(attempt: number, config: BackoffConfig, random: Random): number {
   const fullMs = Math.min(config.baseMs * 2 ** Math.min(attempt, 30), config.maxMs);

@@ -86,3 +86,17 @@ describe("seededRandom()", () => {
     assert.ok(take(7).every((number) => number >= 0 && number < 1));
   });
 });
+
+describe("realClock", () => {
+  it("waits longer than one timer of Node.js can, instead of not at all", async () => {
+    let ran = false;
+    const stop = new AbortController();
+    const timer = realClock.after(2 ** 31 + 1000, () => (ran = true));
+    const slept = assert.rejects(realClock.sleep(2 ** 40, stop.signal), /enough/);
+    await realClock.sleep(10);
+    assert.equal(ran, false);
+    timer.cancel();
+    stop.abort(new Error("enough"));
+    await slept;
+  });
+});

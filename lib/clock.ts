@@ -24,25 +24,42 @@ export const realClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
   after(delayMs, callback) {
-    const handle = setTimeout(callback, delayMs);
-    handle.unref();
-    return { cancel: () => clearTimeout(handle) };
+    return startTimer(delayMs, callback, false);
   },
   sleep(delayMs, signal) {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason as Error);
       const onAbort = (): void => {
-        clearTimeout(handle);
+        timer.cancel();
         reject(signal?.reason as Error);
       };
-      const handle = setTimeout(() => {
+      const wake = (): void => {
         signal?.removeEventListener("abort", onAbort);
         resolve();
-      }, delayMs);
+      };
+      const timer = startTimer(delayMs, wake, true);
       signal?.addEventListener("abort", onAbort, { once: true });
     });
   },
 };
+
+/** Longest delay of one timer of Node.js, in ms; a longer one would fire at once. */
+const timerMsMax = 2 ** 31 - 1;
+
+/** A timer of any length, out of as many of Node's as it takes. */
+function startTimer(delayMs: number, callback: () => void, keepsAlive: boolean): Timer {
+  const dueMs = performance.now() + delayMs;
+  let handle: NodeJS.Timeout;
+  const arm = (leftMs: number): void => {
+    handle = setTimeout(
+      leftMs > timerMsMax ? () => arm(dueMs - performance.now()) : callback,
+      Math.min(leftMs, timerMsMax),
+    );
+    if (!keepsAlive) handle.unref();
+  };
+  arm(delayMs);
+  return { cancel: () => clearTimeout(handle) };
+}
 
 interface Due {
   readonly atMs: number;

@@ -24,7 +24,7 @@ export interface HttpClientOptions {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
-  /** Time for an answer's headers, in ms. Default 30 000. Watches are not limited. */
+  /** Time for an answer's headers, in ms. Default 30 000. Watches are not limited. A connection has 10 s of it, at most. */
   readonly headersTimeoutMs?: number;
 }
 
@@ -41,7 +41,8 @@ export class HttpKubeClient implements KubeClient {
   constructor({ server, ca, cert, key, headersTimeoutMs }: HttpClientOptions) {
     this.#server = server;
     this.#headersTimeoutMs = headersTimeoutMs ?? 30_000;
-    this.#agent = new Agent({ connect: { ca, cert, key }, allowH2: false, connections: null, pipelining: 1 });
+    const timeout = Math.min(this.#headersTimeoutMs, 10_000);
+    this.#agent = new Agent({ connect: { ca, cert, key, timeout }, allowH2: false, connections: null, pipelining: 1 });
   }
 
   get<T extends KubeObject>(kind: KindRef<T>, key: ObjectKey): Promise<T> {

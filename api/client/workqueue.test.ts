@@ -122,4 +122,15 @@ describe("Workqueue", () => {
     await finish();
     assert.deepEqual(begun, ["a"]);
   });
+
+  it("keeps one timer a key, the earliest that was asked for", async () => {
+    const { queue, clock, stop, begun, finish } = benchOf();
+    queue.start(stop.signal);
+    for (const delayMs of [100, 50, 80, 50]) queue.addAfter("a", delayMs);
+    await clock.advance(50);
+    assert.deepEqual(begun, ["a"]);
+    await finish();
+    await clock.advance(1000);
+    assert.deepEqual(begun, ["a"]);
+  });
 });

@@ -14,6 +14,9 @@ export interface Lease extends KubeObject {
   };
 }
 
+/** Where nodes renew their Leases. */
+export const nodeLeaseNamespace = "kube-node-lease";
+
 export const leases: Kind<Lease> = {
   group: "coordination.k8s.io",
   version: "v1",

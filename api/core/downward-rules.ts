@@ -7,7 +7,7 @@
  */
 import { parseQuantity } from "../quantity.ts";
 import { type FieldError, invalidValue, notSupported, requiredError } from "../schema/field-error.ts";
-import type { ObjectFieldSelector, ResourceFieldSelector } from "./pod.ts";
+import type { ObjectFieldSelector, ResourceFieldSelector } from "./env.ts";
 
 const envFields: readonly string[] = [
   "metadata.name",

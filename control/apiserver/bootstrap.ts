@@ -6,6 +6,7 @@
  * Safe to run at each start: what is there stays.
  */
 import type { KubeClient } from "#api/client/client.ts";
+import { nodeLeaseNamespace } from "#api/coordination/lease.ts";
 import { namespaces } from "#api/core/namespace.ts";
 import { type Service, services } from "#api/core/service.ts";
 import { type EndpointSlice, endpointSlices, serviceNameLabel } from "#api/discovery/endpointslice.ts";
@@ -23,7 +24,7 @@ export interface BootstrapConfig {
   readonly kubernetesIP?: string;
 }
 
-const namespaceNames = ["default", "kube-system", "kube-public", "kube-node-lease"];
+const namespaceNames = ["default", "kube-system", "kube-public", nodeLeaseNamespace];
 
 export async function bootstrap(client: KubeClient, config: BootstrapConfig): Promise<void> {
   for (const name of namespaceNames)

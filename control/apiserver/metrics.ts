@@ -24,6 +24,7 @@ export class ApiMetrics {
   readonly #requests = new Map<string, number>();
   readonly #durations = new Map<string, Histogram>();
   readonly #longRunning = new Map<string, number>();
+  readonly #others: (() => string)[] = [];
   #inFlight = 0;
 
   /** Requests that are being answered, watches and followed logs apart. */
@@ -62,33 +63,68 @@ export class ApiMetrics {
     return () => add(-1);
   }
 
+  /** Adds the page of another component of this process, with its last line ended. */
+  append(render: () => string): void {
+    this.#others.push(render);
+  }
+
   /** Everything in Prometheus' text format. */
   collect(cache: WatchCache): string {
     const { watchers, slowTotal, eventsTotal, undecodableTotal } = cache.counts;
     return [
       ...family(
-        "apiserver_request_total",
-        "counter",
+        { name: "apiserver_request_total", type: "counter", help: "Requests by verb, resource and code." },
         [...this.#requests].map(([labels, count]) => `{${labels}} ${count}`),
       ),
-      ...family("apiserver_request_duration_seconds", "histogram", []),
+      ...family(
+        {
+          name: "apiserver_request_duration_seconds",
+          type: "histogram",
+          help: "Seconds to answer a request, watches apart.",
+        },
+        [],
+      ),
       ...[...this.#durations].flatMap(([labels, histogram]) => formatHistogram(labels, histogram)),
       ...family(
-        "apiserver_longrunning_requests",
-        "gauge",
+        { name: "apiserver_longrunning_requests", type: "gauge", help: "Watches and followed logs that are open." },
         [...this.#longRunning].map(([labels, count]) => `{${labels}} ${count}`),
       ),
-      ...family("apiserver_current_inflight_requests", "gauge", [` ${this.#inFlight}`]),
       ...family(
-        "apiserver_storage_objects",
-        "gauge",
+        { name: "apiserver_current_inflight_requests", type: "gauge", help: "Requests that are being answered." },
+        [` ${this.#inFlight}`],
+      ),
+      ...family(
+        { name: "apiserver_storage_objects", type: "gauge", help: "Objects in the store by resource." },
         [...cache.sizes()].map(([resource, count]) => `{resource="${resource}"} ${count}`),
       ),
-      ...family("apiserver_registered_watchers", "gauge", [` ${watchers}`]),
-      ...family("apiserver_terminated_watchers_total", "counter", [` ${slowTotal}`]),
-      ...family("apiserver_watch_cache_events_total", "counter", [` ${eventsTotal}`]),
-      ...family("apiserver_storage_decode_errors_total", "counter", [` ${undecodableTotal}`]),
-      "",
+      ...family({ name: "apiserver_registered_watchers", type: "gauge", help: "Watches that are registered." }, [
+        ` ${watchers}`,
+      ]),
+      ...family(
+        {
+          name: "apiserver_terminated_watchers_total",
+          type: "counter",
+          help: "Watches that were ended because they were too slow.",
+        },
+        [` ${slowTotal}`],
+      ),
+      ...family(
+        {
+          name: "apiserver_watch_cache_events_total",
+          type: "counter",
+          help: "Events of the store seen by the watch cache.",
+        },
+        [` ${eventsTotal}`],
+      ),
+      ...family(
+        {
+          name: "apiserver_storage_decode_errors_total",
+          type: "counter",
+          help: "Objects of the store that cannot be decoded.",
+        },
+        [` ${undecodableTotal}`],
+      ),
+      this.#others.map((render) => render()).join(""),
     ].join("\n");
   }
 }
@@ -97,8 +133,14 @@ function format({ verb, resource }: RequestLabels): string {
   return `verb="${verb}",resource="${resource}"`;
 }
 
-function family(name: string, type: string, samples: readonly string[]): string[] {
-  return [`# TYPE ${name} ${type}`, ...samples.map((sample) => `${name}${sample}`)];
+interface Described {
+  readonly name: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  readonly help: string;
+}
+
+function family({ name, type, help }: Described, samples: readonly string[]): string[] {
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...samples.map((sample) => `${name}${sample}`)];
 }
 
 function formatHistogram(labels: string, { counts, sum }: Histogram): string[] {

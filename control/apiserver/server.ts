@@ -68,6 +68,8 @@ export interface ApiServer {
   listen(target: ListenOptions | { readonly fd: number } | Server): Promise<AddressInfo | string | null>;
   /** The metrics in Prometheus' text format. */
   collect(): string;
+  /** Adds the metrics of another component of this process to the page. */
+  appendMetrics(render: () => string): void;
   /** Ends watches and connections. The store stays open: it is the caller's. */
   close(): Promise<void>;
 }
@@ -137,6 +139,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
         });
       }),
     collect: () => metrics.collect(cache),
+    appendMetrics: (render) => metrics.append(render),
     close: async () => {
       stopExpiry();
       cache.close();

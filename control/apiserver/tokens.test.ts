@@ -245,6 +245,27 @@ describe("authorize()", () => {
     });
   });
 
+  it("lets a node not lift its own taints or cordon, nor write the labels that are for people", async () => {
+    await withTokens(async ({ as, client }) => {
+      const taints = [{ key: "only", value: "mine", effect: "NoSchedule" as const }];
+      await client.patch(nodes, { name: "node1" }, { spec: { taints, unschedulable: true } });
+      const patch = (body: object): Promise<Reply> => as("Node node1", "PATCH", "/api/v1/nodes/node1", body);
+      for (const [body, what] of [
+        [{ spec: { taints: null } }, "taints"],
+        [{ spec: { unschedulable: false } }, "spec.unschedulable"],
+        [
+          { metadata: { labels: { "node-restriction.kubernetes.io/x": "y" } } },
+          "labels: node-restriction.kubernetes.io/x",
+        ],
+      ] as const) {
+        const { code, body: said } = await patch(body);
+        assert.equal(code, 403, what);
+        assert.ok(JSON.stringify(said).includes(`is not allowed to modify ${what}`), JSON.stringify(said));
+      }
+      assert.equal((await patch({ metadata: { labels: { zone: "a" } } })).code, 200);
+    });
+  });
+
   it("answers access reviews as it decides, also for another user", async () => {
     await withTokens(async ({ call, as }) => {
       const review = async (kind: string, spec: object, headers = {}): Promise<unknown> => {

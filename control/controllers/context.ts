@@ -6,7 +6,7 @@
 import type { KubeClient } from "#api/client/client.ts";
 import type { EventRecorder } from "#api/client/events.ts";
 import { Informer } from "#api/client/informer.ts";
-import { Workqueue } from "#api/client/workqueue.ts";
+import { Workqueue, type WorkqueueObserver } from "#api/client/workqueue.ts";
 import { type ControllerRevision, controllerRevisions } from "#api/apps/controller-revision.ts";
 import { type DaemonSet, daemonSets } from "#api/apps/daemonset.ts";
 import { type Deployment, deployments } from "#api/apps/deployment.ts";
@@ -33,6 +33,8 @@ export interface Environment {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Counts what the queues do. */
+  readonly queues?: WorkqueueObserver | undefined;
 }
 
 /** One cache a kind, shared by all controllers and the scheduler. */
@@ -95,9 +97,9 @@ export interface Controller {
 /** A controller out of a reconcile function. */
 export function createQueue(
   name: string,
-  { clock, random, log }: Environment,
+  { clock, random, log, queues: observer }: Environment,
   reconcile: (key: string) => Promise<void>,
   concurrency = 4,
 ): Workqueue {
-  return new Workqueue({ name, reconcile, clock, random, log: log.with({ controller: name }), concurrency });
+  return new Workqueue({ name, reconcile, clock, random, log: log.with({ controller: name }), concurrency, observer });
 }

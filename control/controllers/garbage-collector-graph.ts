@@ -7,12 +7,15 @@
  * entry an object and one an ownerReference.
  */
 import type { KindRef } from "#api/kind.ts";
-import { formatKey, type KubeObject, keyOf, type ObjectKey, parseKey } from "#api/meta.ts";
-
-/** What holds an object until its dependents are gone. */
-export const foregroundFinalizer = "foregroundDeletion";
-/** What holds an object until its dependents have forgotten it. */
-export const orphanFinalizer = "orphan";
+import {
+  foregroundFinalizer,
+  orphanFinalizer,
+  formatKey,
+  type KubeObject,
+  keyOf,
+  type ObjectKey,
+  parseKey,
+} from "#api/meta.ts";
 
 /** An object of a kind as one word of a work queue: `apps/replicasets default/web`. */
 export function formatItem(kind: KindRef, key: ObjectKey): string {

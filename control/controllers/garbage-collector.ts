@@ -12,21 +12,12 @@
 import type { EventRecorder } from "#api/client/events.ts";
 import { Informer } from "#api/client/informer.ts";
 import { events } from "#api/core/event.ts";
-import { type KubeObject, type OwnerReference, keyOf } from "#api/meta.ts";
+import { foregroundFinalizer, orphanFinalizer, type KubeObject, type OwnerReference, keyOf } from "#api/meta.ts";
 import type { Kind } from "#api/schema/kind.ts";
 import { kindByName, kinds } from "#api/scheme.ts";
-import { isNotFound } from "#api/status.ts";
+import { ignoreNotFound } from "#api/status.ts";
 import { type Context, type Controller, createQueue } from "./context.ts";
-import {
-  foregroundFinalizer,
-  formatItem,
-  isForeground,
-  isOrphaning,
-  orphanFinalizer,
-  OwnerGraph,
-  ownerUids,
-  parseItem,
-} from "./garbage-collector-graph.ts";
+import { formatItem, isForeground, isOrphaning, OwnerGraph, ownerUids, parseItem } from "./garbage-collector-graph.ts";
 
 /** Kinds whose objects may own or be owned. Events are about objects, and expire by themselves. */
 const collected: ReadonlyMap<string, Kind> = new Map(
@@ -146,7 +137,7 @@ class Collector {
     const { uid = "", resourceVersion = "" } = object.metadata;
     // It may get another owner in between: then this is a Conflict, and the item is looked at again.
     const preconditions = { uid, resourceVersion };
-    await unlessGone(this.#client.delete(kind, keyOf(object), { propagationPolicy, preconditions }));
+    await this.#client.delete(kind, keyOf(object), { propagationPolicy, preconditions }).catch(ignoreNotFound);
   }
 
   async #classify(kind: Kind, object: KubeObject): Promise<Owners> {
@@ -228,20 +219,11 @@ class Collector {
   /** Lists are replaced whole, so only in the object that they were read from: another write in between is a Conflict. */
   async #patchMeta(kind: Kind, object: KubeObject, change: Readonly<Record<string, unknown>>): Promise<void> {
     const { uid, resourceVersion } = object.metadata;
-    await unlessGone(this.#client.patch(kind, keyOf(object), { metadata: { uid, resourceVersion, ...change } }));
+    const metadata = { uid, resourceVersion, ...change };
+    await this.#client.patch(kind, keyOf(object), { metadata }).catch(ignoreNotFound);
   }
 
   async #get(kind: Kind, key: { readonly namespace?: string; readonly name: string }): Promise<KubeObject | undefined> {
-    return unlessGone(this.#client.get(kind, key));
-  }
-}
-
-/** What `promise` gives; undefined when the object has gone. */
-async function unlessGone<T>(promise: Promise<T>): Promise<T | undefined> {
-  try {
-    return await promise;
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
+    return this.#client.get(kind, key).catch(ignoreNotFound);
   }
 }

@@ -16,8 +16,8 @@ import { kinds } from "#api/scheme.ts";
 import { isNotFound } from "#api/status.ts";
 import { type Context, type Controller, createQueue } from "./context.ts";
 
-/** How long to wait before counting what is left again, in ms. */
-const emptyMs = 100;
+/** How long to wait before counting what is left again: doubles while nothing changes, in ms. */
+const emptyMs = { least: 100, most: 5000 };
 
 /** Deleted after the pods, in the scheme's order; events last, so that what happens meanwhile is still told. */
 const rest: readonly Kind[] = [
@@ -40,6 +40,8 @@ export interface Remaining {
 
 export function createNamespaceController(context: Context, { finalize }: NamespaceOptions): Controller {
   const { client, clock, informers } = context;
+  /** By namespace: the last wait, in ms. */
+  const waits = new Map<string, number>();
   const queue = createQueue("namespace", context, async (key) => {
     const namespace = informers.namespaces.get(parseKey(key));
     if (namespace?.metadata.deletionTimestamp === undefined) return;
@@ -48,7 +50,12 @@ export function createNamespaceController(context: Context, { finalize }: Namesp
     if (!finalizers.includes(namespaceFinalizer)) return;
     const left = await empty(key);
     await tell(namespace, left);
-    if (left.length > 0) return queue.addAfter(key, emptyMs);
+    if (left.length > 0) {
+      const waitMs = Math.min((waits.get(key) ?? emptyMs.least / 2) * 2, emptyMs.most);
+      waits.set(key, waitMs);
+      return queue.addAfter(key, waitMs);
+    }
+    waits.delete(key);
     const kept = finalizers.filter((finalizer) => finalizer !== namespaceFinalizer);
     await finalize(key, kept).catch((error: unknown) => {
       if (!isNotFound(error)) throw error;
@@ -88,7 +95,14 @@ export function createNamespaceController(context: Context, { finalize }: Namesp
   }
 
   const add = ({ metadata }: Namespace): void => queue.add(metadata.name);
-  informers.namespaces.addHandler({ added: add, updated: add });
+  informers.namespaces.addHandler({ added: add, updated: add, deleted: ({ metadata }) => waits.delete(metadata.name) });
+  // Most of the wait is for pods: the next step need not wait for the clock.
+  informers.pods.addHandler({
+    deleted: ({ metadata }) => {
+      const { namespace = "" } = metadata;
+      if (waits.delete(namespace)) queue.add(namespace);
+    },
+  });
   return { name: "namespace", start: (signal) => queue.start(signal) };
 }
 

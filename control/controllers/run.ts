@@ -7,6 +7,7 @@ import { ApiEventRecorder, type EventRecorder } from "#api/client/events.ts";
 import type { Pod } from "#api/core/pod.ts";
 import type { ObjectKey } from "#api/meta.ts";
 import type { Objects } from "../snapshot/objects.ts";
+import type { SchedulerMetrics } from "../scheduler/metrics.ts";
 import { createScheduler } from "../scheduler/scheduler.ts";
 import { type Context, type Controller, type Environment, type Informers, createInformers } from "./context.ts";
 import { createDaemonSetController } from "./daemonset/controller.ts";
@@ -36,17 +37,18 @@ export interface ControllersOptions extends Environment {
   readonly ca?: string | undefined;
   /** Publishes ports of Services on the host. Undefined: there is no host to publish on. */
   readonly publishHostPorts?: PublishHostPorts | undefined;
+  readonly schedulerMetrics?: SchedulerMetrics | undefined;
   /** Feeds the caches to others, before the first list. */
   readonly observe?: (informers: Informers) => void;
 }
 
 /** Resolves when every cache has synced and every queue works. */
 export async function startControllers(options: ControllersOptions, signal: AbortSignal): Promise<Informers> {
-  const { client, clock, random, log, finalize, bind, objects, observe } = options;
+  const { client, clock, random, log, queues, finalize, bind, objects, observe } = options;
   const informers = createInformers({ client, clock, random, log });
   observe?.(informers);
   const recorder = (component: string): EventRecorder => new ApiEventRecorder({ client, clock, log, component });
-  const context: Context = { client, clock, random, log, recorder, informers };
+  const context: Context = { client, clock, random, log, queues, recorder, informers };
   const controllers: Controller[] = [
     createNamespaceController(context, { finalize }),
     createDeploymentController(context),
@@ -54,7 +56,7 @@ export async function startControllers(options: ControllersOptions, signal: Abor
     createReplicationControllerController(context),
     createDaemonSetController(context),
     createJobController(context),
-    createScheduler(context, { bind }),
+    createScheduler(context, { bind, metrics: options.schedulerMetrics }),
     createEndpointSliceController(context),
     createEndpointsController(context),
     createMirroringController(context),

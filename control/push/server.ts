@@ -22,6 +22,7 @@ import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import { Debounce, defaultDebounce, type DebounceConfig } from "./debounce.ts";
 import { PushMetrics } from "./metrics.ts";
+import { Progress, type TypeProgress } from "./progress.ts";
 import { Session, type SessionChanges, type SessionView, type TypeStatus } from "./session.ts";
 
 /** The part of the snapshot that pushing needs (control/snapshot/index.ts). */
@@ -48,7 +49,7 @@ export interface PushServerOptions {
 export interface ClientStatus {
   readonly nodeId: string;
   readonly connectedMs: number;
-  readonly types: readonly TypeStatus[];
+  readonly types: readonly (TypeStatus & TypeProgress)[];
 }
 
 export interface PushServer {
@@ -66,6 +67,7 @@ interface Client {
   readonly call: Call;
   readonly nodeId: string;
   readonly session: Session;
+  readonly progress: Progress;
   readonly connectedAtMs: number;
   /** Held until the stream ends. */
   readonly connection: { release(): void };
@@ -124,10 +126,10 @@ class AdsServer implements PushServer {
 
   status(): readonly ClientStatus[] {
     const nowMs = this.#options.clock.monotonicMs();
-    return [...this.#clients].map(({ nodeId, connectedAtMs, session }) => ({
+    return [...this.#clients].map(({ nodeId, connectedAtMs, session, progress }) => ({
       nodeId,
       connectedMs: nowMs - connectedAtMs,
-      types: session.status(),
+      types: session.status().map((type) => ({ ...type, ...progress.status(type.typeUrl, nowMs) })),
     }));
   }
 
@@ -170,7 +172,9 @@ class AdsServer implements PushServer {
 
   #receive(call: Call, known: Client | undefined, request: DeltaRequest): Client {
     const client = known ?? this.#connect(call, request);
-    const outcome = client.session.onRequest(request, this.#options.clock.monotonicMs());
+    const nowMs = this.#options.clock.monotonicMs();
+    const outcome = client.session.onRequest(request, nowMs);
+    client.progress.answered(outcome, nowMs);
     if (outcome.kind === "nack") {
       this.metrics.countReject(outcome.typeUrl);
       const message = request.error?.message.slice(0, 2000);
@@ -185,7 +189,8 @@ class AdsServer implements PushServer {
     if (node === undefined) throw new Error("Cannot serve stream: its first request has no node, wanted node.id");
     const connection = this.#options.index.connect(parseNode(node));
     const connectedAtMs = this.#options.clock.monotonicMs();
-    const client = { call, nodeId: node.id, session: new Session(connection.view), connectedAtMs, connection };
+    const session = new Session(connection.view);
+    const client = { call, nodeId: node.id, session, progress: new Progress(), connectedAtMs, connection };
     this.#clients.add(client);
     this.metrics.connected = this.#clients.size;
     this.#options.log.debug("Client connected", { node: node.id });
@@ -207,11 +212,13 @@ class AdsServer implements PushServer {
   }
 
   /** Writes all that may be written now. One response a type is outstanding, so this is bounded. */
-  #pump({ call, session }: Client): void {
-    if (!this.#options.index.isSynced) return;
+  #pump({ call, session, progress }: Client): void {
+    const { index, clock } = this.#options;
+    if (!index.isSynced) return;
     for (let push = session.next(); push !== undefined; push = session.next()) {
       this.metrics.countPush(push.typeUrl);
-      call.write(encodeResponse({ ...push, systemVersion: String(this.#options.index.revision) }));
+      progress.pushed(push.typeUrl, index.revision, clock.monotonicMs());
+      call.write(encodeResponse({ ...push, systemVersion: String(index.revision) }));
     }
   }
 }

@@ -9,17 +9,13 @@
 import { type NodeSelectorRequirement, type NodeSelectorTerm, nodeAffinityOf } from "#api/core/affinity.ts";
 import type { Node, Taint } from "#api/core/node.ts";
 import type { PodSpec } from "#api/core/pod.ts";
-
-export type Toleration = NonNullable<PodSpec["tolerations"]>[number];
+import { notReadyTaint, tolerates, unreachableTaint } from "#api/core/taints.ts";
 
 export const unschedulableTaint: Taint = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
-const notReadyKey = "node.kubernetes.io/not-ready";
-const unreachableKey = "node.kubernetes.io/unreachable";
 
 /** Why the pod may not go to the node, in kube-scheduler's words; undefined when it may. */
 export function nodeRefusal(spec: PodSpec, node: Node): string | undefined {
-  if (node.spec?.unschedulable === true && !tolerates(spec.tolerations, unschedulableTaint))
-    return "node(s) were unschedulable";
+  if (node.spec?.unschedulable === true && !isTolerated(spec, unschedulableTaint)) return "node(s) were unschedulable";
   const taint = untolerated(spec, node, ["NoSchedule", "NoExecute"]);
   if (taint !== undefined) return `node(s) had untolerated taint {${taint.key}: ${taint.value ?? ""}}`;
   if (!allowsName(spec, node)) return "node(s) didn't satisfy plugin(s) [NodeAffinity]";
@@ -28,7 +24,7 @@ export function nodeRefusal(spec: PodSpec, node: Node): string | undefined {
 
 /** The first taint of one of the effects that the pod does not tolerate. */
 export function untolerated(spec: PodSpec, node: Node, effects: readonly Taint["effect"][]): Taint | undefined {
-  return taintsOf(node).find((taint) => effects.includes(taint.effect) && !tolerates(spec.tolerations, taint));
+  return taintsOf(node).find((taint) => effects.includes(taint.effect) && !isTolerated(spec, taint));
 }
 
 /** Whether node selector and required node affinity select the node. */
@@ -48,24 +44,19 @@ export function preferenceOf(spec: PodSpec, node: Node): number {
 /** How many taints say that the node would rather not have the pod. */
 export function softTaints(spec: PodSpec, node: Node): number {
   const soft = (node.spec?.taints ?? []).filter(({ effect }) => effect === "PreferNoSchedule");
-  return soft.filter((taint) => !tolerates(spec.tolerations, taint)).length;
+  return soft.filter((taint) => !isTolerated(spec, taint)).length;
 }
 
 /** Node lifecycle taints a node that is not ready; until it has, the condition alone counts as the taint. */
 function taintsOf({ spec, status }: Node): readonly Taint[] {
   const taints = spec?.taints ?? [];
   const ready = status?.conditions?.find(({ type }) => type === "Ready")?.status;
-  if (ready === "True" || taints.some(({ key }) => key === notReadyKey || key === unreachableKey)) return taints;
-  return [...taints, { key: ready === "Unknown" ? unreachableKey : notReadyKey, effect: "NoSchedule" }];
+  if (ready === "True" || taints.some(({ key }) => key === notReadyTaint || key === unreachableTaint)) return taints;
+  return [...taints, { key: ready === "Unknown" ? unreachableTaint : notReadyTaint, effect: "NoSchedule" }];
 }
 
-function tolerates(tolerations: readonly Toleration[] | undefined, taint: Taint): boolean {
-  return (tolerations ?? []).some(({ key, operator = "Equal", value, effect }) => {
-    if (effect !== undefined && effect !== "" && effect !== taint.effect) return false;
-    if (key === undefined || key === "") return operator === "Exists";
-    return key === taint.key && (operator === "Exists" || (value ?? "") === (taint.value ?? ""));
-  });
-}
+const isTolerated = ({ tolerations = [] }: PodSpec, taint: Taint): boolean =>
+  tolerations.some((toleration) => tolerates(toleration, taint));
 
 /** Whether the terms leave the node's name open, or name it. */
 function allowsName(spec: PodSpec, node: Node): boolean {

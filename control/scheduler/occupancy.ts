@@ -15,8 +15,14 @@ export interface Assumed {
   readonly owner: string;
 }
 
+interface Occupied {
+  node: Node | undefined;
+  requested: Resources;
+  readonly byOwner: Map<string, number>;
+}
+
 export class Occupancy {
-  readonly #nodes = new Map<string, { node: Node | undefined; requested: Resources; byOwner: Map<string, number> }>();
+  readonly #nodes = new Map<string, Occupied>();
   readonly #pods = new Map<string, Assumed>();
 
   setNode(node: Node): void {
@@ -24,7 +30,9 @@ export class Occupancy {
   }
 
   removeNode(name: string): void {
-    this.#state(name).node = undefined;
+    const state = this.#state(name);
+    state.node = undefined;
+    this.#dropIfEmpty(name, state);
   }
 
   place(uid: string, assumed: Assumed): void {
@@ -49,10 +57,18 @@ export class Occupancy {
   #count({ nodeName, requests, owner }: Assumed, sign: 1 | -1): void {
     const state = this.#state(nodeName);
     state.requested = addResources(state.requested, requests, sign);
-    state.byOwner.set(owner, (state.byOwner.get(owner) ?? 0) + sign);
+    const count = (state.byOwner.get(owner) ?? 0) + sign;
+    if (count === 0) state.byOwner.delete(owner);
+    else state.byOwner.set(owner, count);
+    this.#dropIfEmpty(nodeName, state);
   }
 
-  #state(name: string): { node: Node | undefined; requested: Resources; byOwner: Map<string, number> } {
+  /** A node without an object counts on while pods are on it: it may come back. */
+  #dropIfEmpty(name: string, { node, byOwner }: Occupied): void {
+    if (node === undefined && byOwner.size === 0) this.#nodes.delete(name);
+  }
+
+  #state(name: string): Occupied {
     const state = this.#nodes.get(name) ?? {
       node: undefined,
       requested: { cpu: 0, memory: 0, pods: 0 },

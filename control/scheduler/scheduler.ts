@@ -13,12 +13,14 @@ import { type ObjectKey, controllerOf, formatKey, formatTime, keyOf, parseKey } 
 import { isEqual } from "#api/schema/read.ts";
 import { isConflict, isNotFound } from "#api/status.ts";
 import { type Context, type Controller, createQueue } from "../controllers/context.ts";
+import { type AttemptResult, SchedulerMetrics } from "./metrics.ts";
 import { Occupancy } from "./occupancy.ts";
 import { requestsOf } from "./resources.ts";
 import { schedule } from "./schedule.ts";
 
 export interface SchedulerOptions {
   readonly bind: (pod: ObjectKey, nodeName: string) => Promise<Pod>;
+  readonly metrics?: SchedulerMetrics | undefined;
 }
 
 /** Pods that name another scheduler are left to it. */
@@ -43,8 +45,11 @@ function schedulingFacts({ metadata, spec, status }: Node): unknown {
   return [metadata.labels ?? {}, spec?.unschedulable ?? false, spec?.taints ?? [], status?.allocatable ?? {}, ready];
 }
 
-export function createScheduler(context: Context, { bind }: SchedulerOptions): Controller {
-  const { informers } = context;
+export function createScheduler(
+  context: Context,
+  { bind, metrics = new SchedulerMetrics() }: SchedulerOptions,
+): Controller {
+  const { informers, clock } = context;
   const occupancy = new Occupancy();
   const unschedulable = new Set<string>();
   const recorder = context.recorder(schedulerName);
@@ -55,8 +60,12 @@ export function createScheduler(context: Context, { bind }: SchedulerOptions): C
     if (pod === undefined || !needsNode(pod)) return;
     const uid = pod.metadata.uid ?? "";
     const owner = spreadKeyOf(pod);
+    const startMs = clock.monotonicMs();
+    const attempted = (result: AttemptResult): void => metrics.attempted(result, clock.monotonicMs() - startMs);
     const decision = schedule(pod, occupancy.nodes(), owner, turn++);
+    metrics.decided(clock.monotonicMs() - startMs);
     if (decision.kind === "unschedulable") {
+      attempted("unschedulable");
       unschedulable.add(key);
       recorder.record(pod, "Warning", "FailedScheduling", decision.message);
       return refuse(context, pod, decision.message);
@@ -64,15 +73,19 @@ export function createScheduler(context: Context, { bind }: SchedulerOptions): C
     occupancy.place(uid, { nodeName: decision.name, requests: requestsOf(pod), owner });
     try {
       await bind(keyOf(pod), decision.name);
+      attempted("scheduled");
       unschedulable.delete(key);
       const { namespace, name } = pod.metadata;
       recorder.record(pod, "Normal", "Scheduled", `Successfully assigned ${namespace}/${name} to ${decision.name}`);
     } catch (error) {
+      attempted("error");
       occupancy.forget(uid);
       // Gone, or bound by somebody else: either way there is nothing left to do.
       if (!isNotFound(error) && !isConflict(error)) throw error;
     }
   });
+
+  metrics.watchPending({ active: () => queue.depth, unschedulable: () => unschedulable.size });
 
   /** Something has room now, perhaps. */
   const retry = (): void => {
@@ -105,6 +118,12 @@ export function createScheduler(context: Context, { bind }: SchedulerOptions): C
       retry();
     },
   });
+  watchNodes(context, occupancy, retry);
+  return { name: "scheduler", start: (signal) => queue.start(signal) };
+}
+
+/** Keeps the nodes of `occupancy`; `retry` when one may have room that had none. */
+function watchNodes({ informers }: Context, occupancy: Occupancy, retry: () => void): void {
   informers.nodes.addHandler({
     added: (node) => (occupancy.setNode(node), retry()),
     updated: (node, before) => {
@@ -114,7 +133,6 @@ export function createScheduler(context: Context, { bind }: SchedulerOptions): C
     },
     deleted: ({ metadata }) => occupancy.removeNode(metadata.name),
   });
-  return { name: "scheduler", start: (signal) => queue.start(signal) };
 }
 
 /** Writes on the pod why it has no node, when it does not say so already. */
@@ -125,7 +143,9 @@ async function refuse({ client, clock }: Context, pod: Pod, message: string): Pr
   const condition = { type: "PodScheduled", status: "False", reason: "Unschedulable", message, lastTransitionTime };
   const others = (pod.status?.conditions ?? []).filter(({ type }) => type !== "PodScheduled");
   const status = { phase: "Pending", conditions: [...others, condition] };
-  await client.patchStatus(pods, keyOf(pod), { status }).catch((error: unknown) => {
+  // The list is written whole: a condition that somebody else has added since must not be lost. The queue tries again.
+  const { resourceVersion } = pod.metadata;
+  await client.patchStatus(pods, keyOf(pod), { metadata: { resourceVersion }, status }).catch((error: unknown) => {
     if (!isNotFound(error)) throw error;
   });
 }

@@ -16,8 +16,8 @@ export interface AdmissionInput<T extends KubeObject = KubeObject> {
   /** What it replaces; undefined: it is created. */
   readonly previous: T | undefined;
   readonly registry: Registry;
-  /** Who creates it; undefined for updates, where no plugin asks. */
-  readonly user?: User | undefined;
+  /** Who writes it. */
+  readonly user: User;
   /** Runs an action once the object is stored, or was refused: gives back what was reserved. */
   readonly settle: (action: () => void) => void;
 }

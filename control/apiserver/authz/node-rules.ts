@@ -6,13 +6,13 @@
  * Which pods are on the node, and what they name, is read from the cache at each question.
  * Follows: k8s.io/kubernetes plugin/pkg/auth/authorizer/node, and the admission plugin NodeRestriction.
  */
+import { nodeLeaseNamespace } from "#api/coordination/lease.ts";
 import { type Pod, pods } from "#api/core/pod.ts";
 import type { Registry, User } from "../registry.ts";
 import { exactly, type ResourceAttributes } from "./attributes.ts";
 
 const group = "system:nodes";
 const prefix = "system:node:";
-const leaseNamespace = "kube-node-lease";
 const reads: readonly string[] = ["get", "list", "watch"];
 const writes: readonly string[] = ["create", "update", "patch"];
 
@@ -44,7 +44,7 @@ export function refusalForNode(
     case "/nodes/status":
       return when(writes.includes(verb) && name === nodeName);
     case "coordination.k8s.io/leases":
-      if (namespace !== leaseNamespace) return 'can only access leases in the "kube-node-lease" system namespace';
+      if (namespace !== nodeLeaseNamespace) return 'can only access leases in the "kube-node-lease" system namespace';
       return when(verb === "create" || ([...writes, "get", "delete"].includes(verb) && name === nodeName));
     case "/events":
       return when(writes.includes(verb));

@@ -11,16 +11,12 @@
 import type { DeleteOptions } from "#api/client/client.ts";
 import type { Namespace } from "#api/core/namespace.ts";
 import { isPodFinished, type Pod } from "#api/core/pod.ts";
-import { formatTime, type KubeObject } from "#api/meta.ts";
+import { foregroundFinalizer, formatTime, type KubeObject, orphanFinalizer } from "#api/meta.ts";
 import type { Kind } from "#api/schema/kind.ts";
 import { isEqual } from "#api/schema/read.ts";
 import { StatusError } from "#api/status.ts";
 import { conflict, forbidden, modify, type ObjectRequest, type Registry } from "../registry.ts";
 import { list, type ListQuery } from "./list.ts";
-
-/** Finalizers of the garbage collector (control/controllers), which takes them away when the dependents are seen to. */
-const orphanFinalizer = "orphan";
-const foregroundFinalizer = "foregroundDeletion";
 
 /** Namespaces that the cluster cannot be without. */
 const immortal: readonly string[] = ["default", "kube-system", "kube-public"];

@@ -25,6 +25,6 @@ export async function patch(registry: Registry, request: ObjectRequest, apply: P
         request.key.name,
         `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${current.metadata.uid}`,
       );
-    return replace({ registry, kind: request.kind, current, sent, part, settle });
+    return replace({ registry, kind: request.kind, user: request.user, current, sent, part, settle });
   });
 }

@@ -36,7 +36,7 @@ export async function changeScale(registry: Registry, request: ObjectRequest, ch
     if (uid !== "" && uid !== current.metadata.uid) throw conflict(kind, key.name, "the uid is another object's");
     const { spec } = current as Scalable;
     const sent = { ...current, spec: { ...spec, replicas } };
-    return replace({ registry, kind, current, sent, part: "object", settle });
+    return replace({ registry, kind, user: request.user, current, sent, part: "object", settle });
   });
   return scaleOf(written);
 }

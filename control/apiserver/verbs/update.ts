@@ -13,7 +13,7 @@ import { validateObject, validateUpdate } from "#api/schema/read.ts";
 import { admit } from "../admission/chain.ts";
 import { updatedMeta, withGeneration } from "../object-meta.ts";
 import { readRequestObject } from "../read-body.ts";
-import { conflict, modify, type ObjectRequest, type Part, type Registry } from "../registry.ts";
+import { conflict, modify, type ObjectRequest, type Part, type Registry, type User } from "../registry.ts";
 import { checkPlace } from "./create.ts";
 
 /** The parts of an object that are written apart. */
@@ -36,13 +36,14 @@ export async function update(
         request.key.name,
         `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${current.metadata.uid}`,
       );
-    return replace({ registry, kind: request.kind, current, sent, part, settle });
+    return replace({ registry, kind: request.kind, user: request.user, current, sent, part, settle });
   });
 }
 
 export interface Replacement {
   readonly registry: Registry;
   readonly kind: Kind;
+  readonly user: User;
   readonly current: KubeObject;
   readonly sent: KubeObject;
   readonly part: Part;
@@ -50,9 +51,10 @@ export interface Replacement {
 }
 
 /** The object after a part of it was replaced, admitted and valid. Throws Invalid. */
-export function replace({ registry, kind, current, sent, part, settle }: Replacement): KubeObject {
+export function replace({ registry, kind, user, current, sent, part, settle }: Replacement): KubeObject {
   const merged = replacePart(current, sent, part);
-  const admitted = part === "object" ? admit({ kind, object: merged, previous: current, registry, settle }) : merged;
+  const admitted =
+    part === "object" ? admit({ kind, object: merged, previous: current, user, registry, settle }) : merged;
   const errors = [...validateObject(kind, admitted)];
   if (errors.length === 0 && part === "object") errors.push(...validateUpdate(kind, admitted, current));
   if (errors.length > 0) throw invalidError(kind, current.metadata.name, errors);

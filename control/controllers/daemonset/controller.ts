@@ -16,7 +16,6 @@ import { type Context, type Controller, createQueue } from "../context.ts";
 import { OwnedIndex, lagMs } from "../owned.ts";
 import { claim } from "../workload/claim.ts";
 import { PodControl, burstMax } from "../workload/pod-control.ts";
-import { Wakeups } from "../workload/wakeups.ts";
 import { FailureBackoff } from "./failure-backoff.ts";
 import { planHistory } from "./history.ts";
 import { daemonPod, placementOf } from "./placement.ts";
@@ -27,7 +26,6 @@ export function createDaemonSetController(context: Context): Controller {
   const { client, informers, clock } = context;
   const recorder = context.recorder("daemonset-controller");
   const queue = createQueue("daemonset", context, reconcile);
-  const wakeups = new Wakeups(clock, (key) => queue.add(key));
   const failures = new FailureBackoff(clock);
   const add = (daemonSet: DaemonSet): void => queue.add(formatKey(keyOf(daemonSet)));
   const adopters = ({ metadata }: Pod | ControllerRevision): void => {
@@ -64,7 +62,7 @@ export function createDaemonSetController(context: Context): Controller {
       nowMs: clock.nowMs(),
       backoffMs: (node) => failures.waitMs(`${key} ${node}`),
     });
-    wakeups.in(key, plan.recheckInMs);
+    if (plan.recheckInMs !== undefined) queue.addAfter(key, plan.recheckInMs);
     await perform(daemonSet, plan, past.hash);
   }
 

@@ -6,14 +6,12 @@
  * Bounded: a key that has been quiet for long is forgotten, and the oldest when there are too many.
  * Follows: failedPodsBackoff in k8s.io/kubernetes pkg/controller/daemon (1 s to 15 min).
  */
-import { type BackoffConfig, backoffMs } from "#lib/backoff.ts";
+import { type BackoffConfig, backoffMs, noJitter } from "#lib/backoff.ts";
 import type { Clock } from "#lib/clock.ts";
-import type { Random } from "#lib/random.ts";
 
 const config: BackoffConfig = { baseMs: 1000, maxMs: 900_000 };
 const keysMax = 10_000;
 /** Without jitter chance is never asked. */
-const noChance: Random = { next: () => 0, bytes: (length) => new Uint8Array(length) };
 
 export class FailureBackoff {
   readonly #clock: Clock;
@@ -39,7 +37,7 @@ export class FailureBackoff {
   waitMs(key: string): number {
     const found = this.#failures.get(key);
     if (found === undefined) return 0;
-    const dueMs = found.atMs + backoffMs(found.count - 1, config, noChance);
+    const dueMs = found.atMs + backoffMs(found.count - 1, config, noJitter);
     return Math.max(0, dueMs - this.#clock.monotonicMs());
   }
 }

@@ -11,7 +11,8 @@ import { nodeAffinityOf, withNodeAffinity } from "#api/core/affinity.ts";
 import type { Node } from "#api/core/node.ts";
 import type { Pod, PodSpec } from "#api/core/pod.ts";
 import { isEqual } from "#api/schema/read.ts";
-import { type Toleration, matchesNode, untolerated } from "../../scheduler/node-fit.ts";
+import type { Toleration } from "#api/core/taints.ts";
+import { matchesNode, untolerated } from "../../scheduler/node-fit.ts";
 import { podFromTemplate } from "../workload/template.ts";
 
 export interface Placement {

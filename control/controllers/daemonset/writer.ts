@@ -8,10 +8,12 @@ import { type DaemonSet, daemonSets } from "#api/apps/daemonset.ts";
 import type { KubeClient } from "#api/client/client.ts";
 import type { EventRecorder } from "#api/client/events.ts";
 import type { Pod } from "#api/core/pod.ts";
-import { formatKey, keyOf } from "#api/meta.ts";
-import { isAlreadyExists, isNotFound } from "#api/status.ts";
+import { controllerOf, formatKey, keyOf } from "#api/meta.ts";
+import { isEqual } from "#api/schema/read.ts";
+import { isAlreadyExists, ignoreNotFound } from "#api/status.ts";
 import type { OwnedIndex } from "../owned.ts";
 import { statusPatch } from "../workload/condition.ts";
+import { isNamespaceTerminating } from "../workload/pod-control.ts";
 import type { FailureBackoff } from "./failure-backoff.ts";
 import type { HistoryPlan } from "./history.ts";
 
@@ -34,7 +36,7 @@ export class DaemonSetWriter {
   async writeStatus(daemonSet: DaemonSet, status: object): Promise<void> {
     const patch = statusPatch(daemonSet, status);
     if (patch === undefined) return;
-    await this.#options.client.patchStatus(daemonSets, keyOf(daemonSet), patch).catch(unlessGone);
+    await this.#options.client.patchStatus(daemonSets, keyOf(daemonSet), patch).catch(ignoreNotFound);
   }
 
   /** Tells of a pod that ended and is about to be replaced. */
@@ -64,13 +66,9 @@ export class DaemonSetWriter {
       if (create !== undefined)
         this.#options.history.wrote(daemonSet, await this.#options.client.create(controllerRevisions, create));
     } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
-      // Somebody else's revision has the name: the next hash differs.
-      const collisionCount = (daemonSet.status?.collisionCount ?? 0) + 1;
-      await this.#options.client
-        .patchStatus(daemonSets, keyOf(daemonSet), { status: { collisionCount } })
-        .catch(unlessGone);
-      this.#options.again(daemonSet);
+      if (isNamespaceTerminating(error)) return false;
+      if (!isAlreadyExists(error) || create === undefined) throw error;
+      await this.#resolveClash(daemonSet, create);
       return false;
     }
     if (renumber !== undefined) {
@@ -84,9 +82,21 @@ export class DaemonSetWriter {
       this.#options.history.wrote(daemonSet, await this.#options.client.delete(controllerRevisions, keyOf(revision)));
     return true;
   }
+
+  /** The name is taken: by our own revision, which the cache lacks, or by another, so that the next hash must differ. */
+  async #resolveClash(daemonSet: DaemonSet, wanted: ControllerRevision): Promise<void> {
+    const { client, history, again } = this.#options;
+    const found = await client.get(controllerRevisions, keyOf(wanted)).catch(ignoreNotFound);
+    if (found !== undefined && isSame(found, wanted)) history.wrote(daemonSet, found);
+    else if (found !== undefined) {
+      const collisionCount = (daemonSet.status?.collisionCount ?? 0) + 1;
+      await client.patchStatus(daemonSets, keyOf(daemonSet), { status: { collisionCount } }).catch(ignoreNotFound);
+    }
+    again(daemonSet);
+  }
 }
 
-/** A DaemonSet that went in the meantime needs no status. */
-function unlessGone(error: unknown): void {
-  if (!isNotFound(error)) throw error;
+/** Whether `found` is the revision that we were about to write: an earlier write was done, and its answer lost. */
+function isSame(found: ControllerRevision, wanted: ControllerRevision): boolean {
+  return controllerOf(found)?.uid === controllerOf(wanted)?.uid && isEqual(found.data, wanted.data);
 }

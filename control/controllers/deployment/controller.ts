@@ -12,14 +12,12 @@ import { matchesSelector } from "#api/selector.ts";
 import { type Context, type Controller, createQueue } from "../context.ts";
 import { OwnedIndex, lagMs } from "../owned.ts";
 import { claim } from "../workload/claim.ts";
-import { Wakeups } from "../workload/wakeups.ts";
 import { planDeployment } from "./plan.ts";
 import { DeploymentWriter } from "./writer.ts";
 
 export function createDeploymentController(context: Context): Controller {
   const { client, informers, clock } = context;
   const queue = createQueue("deployment", context, reconcile);
-  const wakeups = new Wakeups(clock, (key) => queue.add(key));
   const index = new OwnedIndex<ReplicaSet>({
     informer: informers.replicaSets,
     ownerKind: deployments.kind,
@@ -54,7 +52,7 @@ export function createDeploymentController(context: Context): Controller {
     for (const replicaSet of plan.remove) await writer.remove(deployment, replicaSet);
     await writer.writeRevision(deployment, plan.revision);
     await writer.writeStatus(deployment, plan.status);
-    wakeups.in(key, plan.recheckInMs);
+    if (plan.recheckInMs !== undefined) queue.addAfter(key, plan.recheckInMs);
   }
 
   const add = (deployment: Deployment): void => queue.add(formatKey(keyOf(deployment)));

@@ -8,7 +8,7 @@ import { type ReplicaSet, replicaSets } from "#api/apps/replicaset.ts";
 import type { KubeClient } from "#api/client/client.ts";
 import type { EventRecorder } from "#api/client/events.ts";
 import { controllerOf, keyOf } from "#api/meta.ts";
-import { isAlreadyExists, isNotFound } from "#api/status.ts";
+import { isAlreadyExists, ignoreNotFound } from "#api/status.ts";
 import type { Clock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
 import type { OwnedIndex } from "../owned.ts";
@@ -57,10 +57,7 @@ export class DeploymentWriter {
 
   /** One of that name is there: ours, of a moment ago, or somebody else's, for which the next hash differs. */
   async #avoidClash(deployment: Deployment, wanted: ReplicaSet): Promise<boolean> {
-    const found = await this.#options.client.get(replicaSets, keyOf(wanted)).catch((error: unknown) => {
-      if (!isNotFound(error)) throw error;
-      return undefined;
-    });
+    const found = await this.#options.client.get(replicaSets, keyOf(wanted)).catch(ignoreNotFound);
     const template = found?.spec.template;
     const isOurs =
       found !== undefined &&
@@ -100,17 +97,12 @@ export class DeploymentWriter {
     if (revision === undefined) return;
     const { uid } = deployment.metadata;
     const patch = { metadata: { uid, annotations: { [revisionAnnotation]: revision } } };
-    await this.#options.client.patch(deployments, keyOf(deployment), patch).catch(unlessGone);
+    await this.#options.client.patch(deployments, keyOf(deployment), patch).catch(ignoreNotFound);
   }
 
   async writeStatus(deployment: Deployment, status: object): Promise<void> {
     const patch = statusPatch(deployment, status);
     if (patch !== undefined)
-      await this.#options.client.patchStatus(deployments, keyOf(deployment), patch).catch(unlessGone);
+      await this.#options.client.patchStatus(deployments, keyOf(deployment), patch).catch(ignoreNotFound);
   }
-}
-
-/** A Deployment that went in the meantime needs no status. */
-function unlessGone(error: unknown): void {
-  if (!isNotFound(error)) throw error;
 }

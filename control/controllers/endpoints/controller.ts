@@ -12,11 +12,10 @@ import type { Service } from "#api/core/service.ts";
 import { type EndpointSlice, endpointSlices, serviceNameLabel } from "#api/discovery/endpointslice.ts";
 import { type KubeObject, formatKey, keyOf, parseKey } from "#api/meta.ts";
 import { isEqual } from "#api/schema/read.ts";
-import { isAlreadyExists, isNotFound } from "#api/status.ts";
+import { isAlreadyExists, ignoreNotFound } from "#api/status.ts";
 import { type Context, type Controller, createQueue } from "../context.ts";
 import { isManaged, selects } from "../endpointslice.ts";
 import { WriteFence, lagMs } from "../owned.ts";
-import { Wakeups } from "../workload/wakeups.ts";
 import { isMirrored, planMirror } from "./mirror.ts";
 import { endpointsOf } from "./plan.ts";
 
@@ -24,16 +23,15 @@ import { endpointsOf } from "./plan.ts";
 const gatherMs = 100;
 
 export function createEndpointsController(context: Context): Controller {
-  const { client, informers, clock } = context;
+  const { client, informers } = context;
   const queue = createQueue("endpoints", context, reconcile, 1);
-  const gather = new Wakeups(clock, (key) => queue.add(key));
-  const touch = (object: KubeObject): void => gather.in(formatKey(keyOf(object)), gatherMs);
+  const touch = (object: KubeObject): void => queue.addAfter(formatKey(keyOf(object)), gatherMs);
 
   async function reconcile(key: string): Promise<void> {
     const service = informers.services.get(parseKey(key));
     const found = informers.endpoints.get(parseKey(key));
     if (service === undefined) {
-      if (found !== undefined) await client.delete(endpoints, keyOf(found)).catch(unlessGone);
+      if (found !== undefined) await client.delete(endpoints, keyOf(found)).catch(ignoreNotFound);
       return;
     }
     if (!isManaged(service)) return;
@@ -41,7 +39,7 @@ export function createEndpointsController(context: Context): Controller {
     const pods = informers.pods.list().filter(({ metadata }) => metadata.namespace === namespace);
     const wanted = endpointsOf(service, pods);
     if (found === undefined) await client.create(endpoints, wanted).catch(unlessThere);
-    else if (!isSame(found, wanted)) await client.update(endpoints, wanted).catch(unlessGone);
+    else if (!isSame(found, wanted)) await client.update(endpoints, wanted).catch(ignoreNotFound);
   }
 
   const touchServices = (pod: Pod): void => {
@@ -79,7 +77,7 @@ export function createMirroringController(context: Context): Controller {
     };
     for (const slice of plan.create) wrote(await client.create(endpointSlices, slice));
     for (const slice of plan.update) wrote(await client.update(endpointSlices, slice));
-    for (const slice of plan.remove) await client.delete(endpointSlices, keyOf(slice)).then(wrote, unlessGone);
+    for (const slice of plan.remove) await client.delete(endpointSlices, keyOf(slice)).then(wrote, ignoreNotFound);
   }
 
   const addIfMirrored = (object: Endpoints): void => {
@@ -104,11 +102,6 @@ function isSame(found: Endpoints, wanted: Endpoints): boolean {
     isEqual(found.metadata.labels ?? {}, wanted.metadata.labels ?? {}) &&
     isEqual(found.metadata.annotations ?? {}, wanted.metadata.annotations ?? {})
   );
-}
-
-/** Gone in the meantime: the next event decides. */
-function unlessGone(error: unknown): void {
-  if (!isNotFound(error)) throw error;
 }
 
 /** There already: the cache is about to say so. */

@@ -17,7 +17,6 @@ import { OwnedIndex, WriteFence, lagMs } from "../owned.ts";
 import { claim } from "../workload/claim.ts";
 import { statusPatch } from "../workload/condition.ts";
 import { PodControl, burstMax } from "../workload/pod-control.ts";
-import { Wakeups } from "../workload/wakeups.ts";
 import { jobPod, trackingFinalizer } from "./job-pod.ts";
 import { expiresInMs, isFinished } from "./outcome.ts";
 import { type JobPlan, planJob } from "./plan.ts";
@@ -27,7 +26,6 @@ export function createJobController(context: Context): Controller {
   const { client, informers, clock } = context;
   const recorder = context.recorder("job-controller");
   const queue = createQueue("job", context, reconcile);
-  const wakeups = new Wakeups(clock, (key) => queue.add(key));
   const fence = new WriteFence(informers.jobs);
   const add = (job: Job): void => queue.add(formatKey(keyOf(job)));
   const index = new OwnedIndex<Pod>({
@@ -49,13 +47,14 @@ export function createJobController(context: Context): Controller {
     if (!index.isCurrent(job) || !fence.isCurrent(job)) return queue.addAfter(key, lagMs);
     if (isFinished(job)) {
       const expiryMs = expiresInMs(job, clock.nowMs());
-      return expiryMs === 0 ? remove(client, job) : wakeups.in(key, expiryMs);
+      if (expiryMs === 0) return remove(client, job);
+      return expiryMs === undefined ? undefined : queue.addAfter(key, expiryMs);
     }
     const claimant = { client, index, kind: pods, ownerKind: jobs, finalizer: trackingFinalizer };
     const owned = await claim(claimant, job, job.spec.selector ?? {});
     if (owned === undefined) return queue.addAfter(key, lagMs);
     const plan = planJob(job, owned, clock.nowMs());
-    wakeups.in(key, plan.recheckInMs);
+    if (plan.recheckInMs !== undefined) queue.addAfter(key, plan.recheckInMs);
     await perform(job, plan);
   }
 

@@ -7,8 +7,7 @@
  */
 import type { Job } from "#api/batch/job.ts";
 import { type Pod, isPodFinished } from "#api/core/pod.ts";
-import { type BackoffConfig, backoffMs } from "#lib/backoff.ts";
-import type { Random } from "#lib/random.ts";
+import { type BackoffConfig, backoffMs, noJitter } from "#lib/backoff.ts";
 import { conditionOf, isTrue } from "../workload/condition.ts";
 import { type Count, failedOf, succeededOf } from "./count.ts";
 import { endedAtMs, hasFailed, hasSucceeded } from "./job-pod.ts";
@@ -22,7 +21,6 @@ export interface Outcome {
 /** DefaultJobPodFailureBackOff and MaxJobPodFailureBackOff. */
 const backoff: BackoffConfig = { baseMs: 10_000, maxMs: 600_000 };
 /** Without jitter chance is never asked. */
-const noChance: Random = { next: () => 0, bytes: (length) => new Uint8Array(length) };
 
 /** Complete or Failed: nothing will change any more. */
 export function isFinished({ status }: Job): boolean {
@@ -86,7 +84,7 @@ export function retryInMs(pods: readonly Pod[], nowMs: number): number {
   const failures = ordered.slice(ordered.findLastIndex(({ isFailure }) => !isFailure) + 1);
   const last = failures.at(-1);
   if (last === undefined) return 0;
-  return Math.max(0, last.atMs + backoffMs(failures.length - 1, backoff, noChance) - nowMs);
+  return Math.max(0, last.atMs + backoffMs(failures.length - 1, backoff, noJitter) - nowMs);
 }
 
 /** Containers that are started again in their pod count as tries, too. */
@@ -96,7 +94,8 @@ function restartsExceed({ spec }: Job, pods: readonly Pod[]): boolean {
   let restarts = 0;
   for (const { status } of pods) {
     if (status?.phase !== "Running" && status?.phase !== "Pending") continue;
-    for (const { restartCount } of status.containerStatuses ?? []) restarts += restartCount;
+    for (const { restartCount } of [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])])
+      restarts += restartCount;
   }
   return limit === 0 ? restarts > 0 : restarts >= limit;
 }

@@ -133,9 +133,11 @@ describe("planJob()", () => {
     const [pod] = podsOf("r");
     assert.ok(pod !== undefined);
     const container = { name: "c", state: {}, lastState: {}, ready: true, restartCount: 2, image: "", imageID: "" };
-    const restarted = { ...pod, status: { ...pod.status, containerStatuses: [container] } };
-    const made = planJob(jobOf({ template, backoffLimit: 2 }), [restarted], nowMs);
-    assert.equal(facts(made), "FailureTarget=True BackoffLimitExceeded");
+    for (const statuses of [{ containerStatuses: [container] }, { initContainerStatuses: [container] }]) {
+      const restarted = { ...pod, status: { ...pod.status, ...statuses } };
+      const made = planJob(jobOf({ template, backoffLimit: 2 }), [restarted], nowMs);
+      assert.equal(facts(made), "FailureTarget=True BackoffLimitExceeded");
+    }
   });
 
   it("says that it is suspended, and starts its clock anew when it goes on", () => {

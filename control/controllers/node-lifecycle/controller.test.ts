@@ -142,12 +142,20 @@ describe("createNodeLifecycleController()", () => {
     });
   });
 
-  it("evicts nobody while all nodes are silent, and gives them their full time when one is back", async () => {
+  it("evicts nobody while all nodes are silent, and those of the silent ones once another is back", async () => {
     await withNodes(["node1", "node2"], async ({ client, pass }) => {
       await runPod(client, "brief", "node1", 1);
       await pass(120_000, []);
       assert.equal(await describeNode(client, "node1"), "Unknown NodeStatusUnknown unreachable:NoSchedule");
       assert.equal((await find(client, "brief"))?.metadata.deletionTimestamp, undefined);
+      const conditions = [{ type: "Ready", status: "True", reason: "KubeletReady" }];
+      await client.patchStatus(nodes, { name: "node2" }, { status: { conditions } });
+      await pass(10_000, ["node2"]);
+      assert.equal(
+        await describeNode(client, "node1"),
+        "Unknown NodeStatusUnknown unreachable:NoSchedule unreachable:NoExecute",
+      );
+      assert.notEqual((await find(client, "brief"))?.metadata.deletionTimestamp, undefined);
     });
   });
 

@@ -10,7 +10,7 @@
  */
 import { Informer } from "#api/client/informer.ts";
 import type { EventRecorder } from "#api/client/events.ts";
-import { type Lease, leases } from "#api/coordination/lease.ts";
+import { type Lease, leases, nodeLeaseNamespace } from "#api/coordination/lease.ts";
 import { type Node, nodes } from "#api/core/node.ts";
 import { type Pod, pods } from "#api/core/pod.ts";
 import { type Condition, formatTime, keyOf } from "#api/meta.ts";
@@ -37,9 +37,6 @@ export interface NodeLifecycleOptions {
   /** Time between two looks at all nodes, in ms. Default 5000. */
   readonly nodeMonitorPeriodMs?: number;
 }
-
-/** Where nodes renew their Leases. */
-export const nodeLeaseNamespace = "kube-node-lease";
 
 /** How long to wait before a change that met another is tried again, in ms. */
 const retryMs = 100;
@@ -88,6 +85,8 @@ class NodeLifecycle {
 
   register(node: Node): void {
     const { name } = node.metadata;
+    // Whoever found it silent may have ended before its pods were marked.
+    if (conditionOf(node, "Ready") === "Unknown") this.#unmarked.add(name);
     this.#recorder.record(
       node,
       "Normal",

@@ -10,7 +10,7 @@
 import { type Node, nodes } from "#api/core/node.ts";
 import { type Pod, pods } from "#api/core/pod.ts";
 import { formatKey, keyOf, type ObjectKey, parseKey } from "#api/meta.ts";
-import { isNotFound } from "#api/status.ts";
+import { ignoreNotFound } from "#api/status.ts";
 import { type Context, type Controller, createQueue } from "../context.ts";
 import { disrupt } from "./disruption-target.ts";
 import { toleratedMs } from "./taints.ts";
@@ -64,11 +64,11 @@ export function createTaintEvictionController(context: Context): Controller {
   }
 
   async function live(key: ObjectKey): Promise<Pod | undefined> {
-    return orUndefined(client.get(pods, key));
+    return client.get(pods, key).catch(ignoreNotFound);
   }
 
   async function liveTaints(pod: Pod | undefined): Promise<NonNullable<NonNullable<Node["spec"]>["taints"]>> {
-    const node = await orUndefined(client.get(nodes, { name: pod?.spec.nodeName ?? "" }));
+    const node = await client.get(nodes, { name: pod?.spec.nodeName ?? "" }).catch(ignoreNotFound);
     return node?.spec?.taints ?? [];
   }
 
@@ -87,13 +87,4 @@ export function createTaintEvictionController(context: Context): Controller {
     updated: (node, before) => (executing(node) === executing(before) ? undefined : lookAt(node)),
   });
   return { name: "taint-eviction", start: (signal) => queue.start(signal) };
-}
-
-async function orUndefined<T>(promise: Promise<T>): Promise<T | undefined> {
-  try {
-    return await promise;
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
 }

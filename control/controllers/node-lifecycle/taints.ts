@@ -7,14 +7,10 @@
  * Follows: k8s.io/kubernetes pkg/controller/nodelifecycle (nodeConditionToTaintKeyStatusMap), pkg/controller/tainteviction.
  */
 import type { Node, Taint } from "#api/core/node.ts";
-import type { PodSpec } from "#api/core/pod.ts";
+import { notReadyTaint, tolerates, type Toleration, unreachableTaint } from "#api/core/taints.ts";
 import { conditionOf, type Disruption } from "./health.ts";
 
 const prefix = "node.kubernetes.io/";
-/** Ready is False. */
-export const notReadyKey: string = `${prefix}not-ready`;
-/** Ready is Unknown. */
-export const unreachableKey: string = `${prefix}unreachable`;
 /** A person says that the node will not come back as it was. */
 export const outOfServiceKey: string = `${prefix}out-of-service`;
 
@@ -27,12 +23,12 @@ const pressures: readonly (readonly [string, string])[] = [
 ];
 const unschedulableKey = `${prefix}unschedulable`;
 const scheduleKeys: readonly string[] = [
-  notReadyKey,
-  unreachableKey,
+  notReadyTaint,
+  unreachableTaint,
   unschedulableKey,
   ...pressures.map(([, key]) => key),
 ];
-const executeKeys: readonly string[] = [notReadyKey, unreachableKey];
+const executeKeys: readonly string[] = [notReadyTaint, unreachableTaint];
 
 /** The taints that `node` is to have; undefined when it has them. `now`: RFC 3339, of those that are new. */
 export function plannedTaints(node: Node, disruption: Disruption, now: string): readonly Taint[] | undefined {
@@ -76,16 +72,7 @@ function executeTaints(node: Node, disruption: Disruption): Taint[] {
 function readyKey(node: Node): string | undefined {
   const ready = node.status?.conditions?.find(({ type }) => type === "Ready")?.status;
   if (ready === undefined || ready === "True") return undefined;
-  return ready === "False" ? notReadyKey : unreachableKey;
-}
-
-type Toleration = NonNullable<PodSpec["tolerations"]>[number];
-
-/** Whether a toleration is about a taint. */
-export function tolerates({ key = "", operator, value = "", effect = "" }: Toleration, taint: Taint): boolean {
-  if (effect !== "" && effect !== taint.effect) return false;
-  if (key !== "" && key !== taint.key) return false;
-  return operator === "Exists" || (key !== "" && value === (taint.value ?? ""));
+  return ready === "False" ? notReadyTaint : unreachableTaint;
 }
 
 /** How long a pod stays on a node with these taints, in ms: 0: not at all, Infinity: for ever. */

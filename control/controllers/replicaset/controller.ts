@@ -19,7 +19,6 @@ import { claim } from "../workload/claim.ts";
 import { statusPatch } from "../workload/condition.ts";
 import { PodControl, burstMax } from "../workload/pod-control.ts";
 import { podFromTemplate } from "../workload/template.ts";
-import { Wakeups } from "../workload/wakeups.ts";
 import { type ReplicaOwner, planReplicas, selectorOf, withFailure } from "./plan.ts";
 
 interface Replicated<T extends ReplicaOwner> {
@@ -66,7 +65,6 @@ function createReplicatedController<T extends ReplicaOwner>(context: Context, re
     },
   });
   const control = new PodControl({ client, index, recorder: context.recorder(component) });
-  const wakeups = new Wakeups(clock, (key) => queue.add(key));
 
   async function reconcile(key: string): Promise<void> {
     const owner = informer.get(parseKey(key));
@@ -76,7 +74,7 @@ function createReplicatedController<T extends ReplicaOwner>(context: Context, re
     if (owned === undefined) return queue.addAfter(key, lagMs);
     const related = (): readonly Pod[] => replicated.siblings(owner).flatMap((sibling) => index.of(sibling));
     const plan = planReplicas(owner, { owned, related, nowMs: clock.nowMs() });
-    wakeups.in(key, plan.recheckInMs);
+    if (plan.recheckInMs !== undefined) queue.addAfter(key, plan.recheckInMs);
     const { template } = owner.spec;
     const wanted = template === undefined ? 0 : Math.min(plan.create, burstMax);
     const made = Array.from({ length: wanted }, () =>
