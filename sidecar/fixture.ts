@@ -13,6 +13,7 @@ import { listenOn } from "#proxy/l7/fixture.ts";
 import type { SocketAddress } from "#proxy/l7/types.ts";
 import { SidecarHost } from "./host.ts";
 import type { Sidecar } from "./sidecar.ts";
+import type { TracingConfig } from "./tracing-config.ts";
 import type { ConfigConsumer, ConfigSource, NamedResource } from "./state.ts";
 
 export const spec: SidecarSpec = {
@@ -66,6 +67,7 @@ export async function startPod(options: {
   readonly clock?: Clock;
   readonly gateway?: string;
   readonly workloads?: readonly WorkloadResource[];
+  readonly tracing?: TracingConfig;
 }): Promise<Pod> {
   const sockets: Record<SidecarSocketName, Server> = {
     outbound: createServer(),
@@ -81,6 +83,7 @@ export async function startPod(options: {
     clock: options.clock ?? realClock,
     random: seededRandom(1),
     log: silentLogger,
+    tracing: options.tracing,
     workloadOf: (address) => options.workloads?.find((workload) => workload.address === address),
   });
   const pod: { destination: SocketAddress } = { destination: { address: "127.0.0.1", port: 1 } };
@@ -103,6 +106,7 @@ export async function startPod(options: {
     gatewayPorts,
     async [Symbol.asyncDispose]() {
       await host.remove(spec.podUid, { drainMs: 0 });
+      await host.close();
     },
   });
 }

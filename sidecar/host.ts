@@ -12,7 +12,9 @@ import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
 import { SidecarError } from "./errors.ts";
+import { OTLPSink } from "./otel.ts";
 import { type HostDeps, type PodDeps, Sidecar } from "./sidecar.ts";
+import type { TracingConfig } from "./tracing-config.ts";
 
 export interface SidecarHostOptions {
   readonly clock: Clock;
@@ -20,6 +22,8 @@ export interface SidecarHostOptions {
   readonly log: Logger;
   /** Who has an address, for the labels of metrics. Undefined is answered as "unknown". */
   readonly workloadOf: (address: string) => WorkloadResource | undefined;
+  /** Undefined: no spans are recorded. */
+  readonly tracing?: TracingConfig | undefined;
 }
 
 export interface RemoveOptions {
@@ -30,9 +34,12 @@ export interface RemoveOptions {
 export class SidecarHost {
   readonly #deps: HostDeps;
   readonly #sidecars = new Map<string, Sidecar>();
+  readonly #spans: OTLPSink | undefined;
 
-  constructor(options: SidecarHostOptions) {
-    this.#deps = { ...options, wheel: new TimerWheel(options.clock) };
+  constructor({ tracing: config, ...options }: SidecarHostOptions) {
+    this.#spans = config && new OTLPSink({ config, log: options.log });
+    const tracing = config && this.#spans && { config, sink: this.#spans };
+    this.#deps = { ...options, tracing, wheel: new TimerWheel(options.clock) };
   }
 
   /** The sidecar of a pod. */
@@ -66,9 +73,10 @@ export class SidecarHost {
     sidecar.close();
   }
 
-  /** Cuts and closes all. */
-  close(): void {
+  /** Cuts and closes all; resolves when the spans that wait are sent or given up. */
+  async close(): Promise<void> {
     for (const sidecar of this.#sidecars.values()) sidecar.close();
     this.#sidecars.clear();
+    await this.#spans?.close();
   }
 }

@@ -9,7 +9,10 @@ import type { SidecarSpec } from "#api/wire/sidecar.ts";
 import type { WorkloadResource } from "#api/wire/workload.ts";
 import type { Cluster, ServiceName } from "#proxy/l7/cluster.ts";
 import type { Direction } from "#proxy/l7/context.ts";
+import type { SpanOrigin } from "./tracing-span.ts";
 
+/** How the user agent of a kubelet's probe starts. Probes are nobody's requests: not counted, and no reason for a trace. */
+export const probeAgent = "kube-probe/";
 const unknown = "unknown";
 /** The one cluster's name in Istio's multi-cluster labels. */
 const clusterName = "Kubernetes";
@@ -49,6 +52,24 @@ export function workloadOfSpec(spec: SidecarSpec): Workload {
     canonicalRevision:
       labels["service.istio.io/canonical-revision"] || labels["app.kubernetes.io/version"] || version || "latest",
     cluster: clusterName,
+  };
+}
+
+/** Whose spans a sidecar's are: OpenTelemetry's resource conventions, and counters at zero. */
+export function originOf(spec: SidecarSpec): SpanOrigin {
+  const { canonicalService, canonicalRevision } = workloadOfSpec(spec);
+  return {
+    resource: {
+      "service.name": canonicalService,
+      "service.namespace": spec.namespace,
+      "service.version": canonicalRevision,
+      "service.instance.id": spec.podUid,
+      "k8s.namespace.name": spec.namespace,
+      "k8s.pod.name": spec.podName,
+      "k8s.pod.uid": spec.podUid,
+      "k8s.deployment.name": spec.workloadName,
+    },
+    counters: { exported: 0, dropped: 0, failed: 0 },
   };
 }
 

@@ -11,6 +11,7 @@ test("Metrics drops idle series at the bound only, and counts what has no place"
   const metrics = new Metrics({
     spec,
     counters: createCounters(),
+    spans: { exported: 0, dropped: 0, failed: 0 },
     workloadOf: () => undefined,
     nowMs: () => nowMs,
     seriesMax: 2,
@@ -18,6 +19,7 @@ test("Metrics drops idle series at the bound only, and counts what has no place"
   const connection = { direction: "outbound", remoteAddress: "", destination: undefined } as const;
   const record = (status: number): ExchangeRecord => ({
     connection,
+    head: undefined,
     cluster: undefined,
     endpoint: undefined,
     status,

@@ -14,15 +14,19 @@ import type { Cluster } from "#proxy/l7/cluster.ts";
 import type { ConnectionInfo, ExchangeRecord, Observer, TCPRecord } from "#proxy/l7/context.ts";
 import type { Endpoint } from "#proxy/l7/endpoint.ts";
 import type { EngineCounters } from "#proxy/l7/types.ts";
+import { headerValue } from "#proxy/l7/http1/headers.ts";
 import { Histogram, renderHistogram } from "./histogram.ts";
 import {
   type Workload,
   formatLabels,
+  probeAgent,
   serviceOf,
+  unknownWorkload,
   workloadOfMetadata,
   workloadOfResource,
   workloadOfSpec,
 } from "./labels.ts";
+import type { SpanCounters } from "./tracing-span.ts";
 
 /** Most series of one sidecar. */
 export const seriesMax = 4000;
@@ -32,6 +36,7 @@ export const seriesIdleMs = 600_000;
 export interface MetricsOptions {
   readonly spec: SidecarSpec;
   readonly counters: EngineCounters;
+  readonly spans: SpanCounters;
   /** Who has an address. Asked once for each inbound connection and each endpoint, not for each request. */
   readonly workloadOf: (address: string) => WorkloadResource | undefined;
   /** Monotonic time, in ms. */
@@ -98,6 +103,7 @@ export class Metrics implements Observer {
   }
 
   onExchange(record: ExchangeRecord): void {
+    if (this.#isProbe(record)) return;
     const series = this.#find(record, record.status);
     if (series?.kind !== "http") return;
     series.requests++;
@@ -142,7 +148,7 @@ export class Metrics implements Observer {
   }
 
   #renderOwn(): readonly string[] {
-    const { counters } = this.#options;
+    const { counters, spans } = this.#options;
     const single = (name: string, kind: "counter" | "gauge", value: number): string[] => [
       `# TYPE ${name} ${kind}`,
       `${name} ${value}`,
@@ -153,6 +159,10 @@ export class Metrics implements Observer {
       "# TYPE wherry_inbound_handed_back_total counter",
       `wherry_inbound_handed_back_total{reason="connect"} ${counters.handedBack.connect}`,
       `wherry_inbound_handed_back_total{reason="reset"} ${counters.handedBack.reset}`,
+      "# TYPE wherry_spans_total counter",
+      `wherry_spans_total{outcome="exported"} ${spans.exported}`,
+      `wherry_spans_total{outcome="dropped"} ${spans.dropped}`,
+      `wherry_spans_total{outcome="failed"} ${spans.failed}`,
       ...single("wherry_downstream_connections", "gauge", counters.downstreamOpen),
       ...single("wherry_downstream_connections_refused_total", "counter", counters.downstreamRefused),
       ...single("wherry_upstream_connections", "gauge", counters.upstreamOpen),
@@ -217,6 +227,17 @@ export class Metrics implements Observer {
       this.#peers.set(connection, peer);
     }
     return peer;
+  }
+
+  /** A kubelet's probe is no traffic; Istio's go past the sidecar. Only who is no workload can be a kubelet. */
+  #isProbe({ connection, head }: ExchangeRecord): boolean {
+    if (
+      connection.direction !== "inbound" ||
+      head === undefined ||
+      this.#peerOf(connection).name !== unknownWorkload.name
+    )
+      return false;
+    return headerValue(head.headers, "user-agent")?.startsWith(probeAgent) === true;
   }
 
   #labels(record: ExchangeRecord | TCPRecord, status: number, flag: string): string {

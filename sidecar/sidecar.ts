@@ -27,9 +27,13 @@ import { type Dial, type EngineDeps, type SocketAddress, createCounters } from "
 import { type AdminView, createAdminServer, createMetricsServer } from "./admin.ts";
 import { SidecarError } from "./errors.ts";
 import { GatewayPorts } from "./gateway.ts";
+import { originOf } from "./labels.ts";
 import { Metrics } from "./metrics.ts";
 import { ConfigState, type ConfigSource, type ConfigStream } from "./state.ts";
-import { Tracing } from "./tracing.ts";
+import { RequestIds, Tracing, observeBoth } from "./tracing.ts";
+import type { TracingConfig } from "./tracing-config.ts";
+import { Ids } from "./tracing-ids.ts";
+import type { SpanSink } from "./tracing-span.ts";
 
 /** Where applications' connections are redirected to. */
 export const outboundPort = 15_001;
@@ -45,6 +49,8 @@ export interface HostDeps {
   readonly log: Logger;
   readonly wheel: TimerWheel;
   readonly workloadOf: (address: string) => WorkloadResource | undefined;
+  /** Undefined: no spans are recorded, and trace headers pass as they came. */
+  readonly tracing?: { readonly config: TracingConfig; readonly sink: SpanSink } | undefined;
 }
 
 /** What is the pod's own. */
@@ -106,8 +112,12 @@ export class Sidecar {
       log: this.#log,
       counters: createCounters(),
     };
-    const counters = this.#deps.counters;
-    this.#metrics = new Metrics({ spec, counters, workloadOf: host.workloadOf, nowMs });
+    const { counters } = this.#deps;
+    const origin = originOf(spec);
+    const ids = new Ids(host.random);
+    const isGateway = spec.gateway !== undefined;
+    const tracing = host.tracing && new Tracing({ ...host.tracing, origin, isGateway, ids, clock: host.clock });
+    this.#metrics = new Metrics({ spec, counters, spans: origin.counters, workloadOf: host.workloadOf, nowMs });
     this.#passthrough = { outbound: passthrough("outbound"), inbound: passthrough("inbound") };
     this.#builtin = new Map(
       [passthroughClusters.outbound, passthroughClusters.inbound].map((name) => [
@@ -123,8 +133,8 @@ export class Sidecar {
     this.#live = this.#withBuiltin(this.#config.live);
     this.#listeners = new ListenerSet({
       deps: this.#deps,
-      observer: this.#metrics,
-      requestHeaders: new Tracing(host.random),
+      observer: tracing === undefined ? this.#metrics : observeBoth(this.#metrics, tracing),
+      requestHeaders: tracing ?? new RequestIds(ids),
       live: () => this.#live,
     });
     const { listen } = pod;

@@ -1,80 +1,145 @@
 /**
- * Trace context and request ids on each request that passes.
+ * Traces and request ids of the requests that pass.
  *
- *   request head ─▶ lines() ─▶ "traceparent" and "x-request-id" of the request to the upstream
+ *   request head ─▶ lines() ─▶ trace headers and x-request-id for the upstream
+ *   request done ─▶ onExchange() ─▶ FinishedSpan ─▶ SpanSink
  *
- * A valid traceparent is continued: same trace, same flags, a new span id, so that the application's span is a child of
- * this hop. An absent or invalid one starts a trace. An application has to copy traceparent from the request it serves
- * to those it makes; no proxy can do that for it. tracestate is passed on as it came. Source: W3C Trace Context, level
- * 1 §3.2; level 2 for versions above 00.
+ * Without a configuration, or when the sender decided against it, trace headers pass as they came: a span id of ours
+ * that nobody can look up would cut the trace in two. A trace that is recorded is continued with a span of this hop: a
+ * server span for what comes in, a client span for what goes out, both for a gateway. A request without a trace starts
+ * one; the share that is recorded is decided by the trace id, and the decision goes along. An application has to copy
+ * the headers from the request it serves to those it makes; no proxy can do that for it.
+ * Source: W3C Trace Context §3; OpenTelemetry's TraceIdRatioBased for the share.
  */
-import type { Random } from "#lib/random.ts";
+import type { Clock } from "#lib/clock.ts";
+import type { ExchangeRecord, Observer } from "#proxy/l7/context.ts";
 import { headerValue } from "#proxy/l7/http1/headers.ts";
 import type { RequestHead } from "#proxy/l7/http1/request.ts";
 import type { RequestHeaderSource } from "#proxy/l7/http1/write.ts";
+import { probeAgent } from "./labels.ts";
+import type { TracingConfig } from "./tracing-config.ts";
+import { type TraceContext, contextHeaders, formatContext, readContext } from "./tracing-context.ts";
+import type { Ids } from "./tracing-ids.ts";
+import { type OpenSpan, type SpanOrigin, type SpanSink, spanOf } from "./tracing-span.ts";
 
-/** Bytes drawn at a time: a system call for each id would cost more than the id. */
-const poolBytes = 4096;
+/** How far the wall clock may go from where the monotonic one has it before it is believed, in ms. */
+const clockDriftMs = 10;
+/** Digits of a trace id that decide, and what they count to: 52 bits, which a number holds exactly. */
+const decidingDigits = 13;
+const decidingRange = 16 ** decidingDigits;
 
-const replaced: ReadonlySet<string> = new Set(["traceparent", "x-request-id"]);
+/** Sets x-request-id, and nothing else. */
+export class RequestIds implements RequestHeaderSource {
+  readonly replaces: ReadonlySet<string> = new Set(["x-request-id"]);
+  readonly #ids: Ids;
 
-export class Tracing implements RequestHeaderSource {
-  readonly replaces: ReadonlySet<string> = replaced;
-  readonly #random: Random;
-  #pool = "";
-  #at = 0;
-
-  constructor(random: Random) {
-    this.#random = random;
+  constructor(ids: Ids) {
+    this.#ids = ids;
   }
 
   lines(head: RequestHead): string {
-    const parent = headerValue(head.headers, "traceparent");
-    const isValid = parent !== undefined && isTraceparent(parent);
-    const trace = isValid ? parent.slice(3, 35) : this.#hex(32);
-    const flags = isValid ? parent.slice(53, 55) : "01";
-    const id = headerValue(head.headers, "x-request-id") || this.#uuid();
-    return `traceparent: 00-${trace}-${this.#hex(16)}-${flags}\r\nx-request-id: ${id}\r\n`;
-  }
-
-  /** `digits` hexadecimal digits, not all of them zero (which would mean "none"). */
-  #hex(digits: number): string {
-    if (this.#at + digits > this.#pool.length) {
-      this.#pool = Buffer.from(this.#random.bytes(poolBytes)).toString("hex");
-      this.#at = 0;
-    }
-    const text = this.#pool.slice(this.#at, this.#at + digits);
-    this.#at += digits;
-    return isZero(text, 0, digits) ? `${text.slice(1)}1` : text;
-  }
-
-  /** A random UUID, RFC 9562 §5.4. */
-  #uuid(): string {
-    const hex = this.#hex(32);
-    const variant = "89ab"[Number.parseInt(hex[16]!, 16) & 3]!;
-    const high = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}`;
-    return `${high}-${variant}${hex.slice(17, 20)}-${hex.slice(20)}`;
+    return `x-request-id: ${headerValue(head.headers, "x-request-id") || this.#ids.uuid()}\r\n`;
   }
 }
 
-/** `version-trace-parent-flags`; longer ones are for versions above 00 and go on behind another dash. */
-function isTraceparent(text: string): boolean {
-  if (text.length < 55 || text[2] !== "-" || text[35] !== "-" || text[52] !== "-") return false;
-  if (!isHex(text, 0, 2) || !isHex(text, 3, 35) || !isHex(text, 36, 52) || !isHex(text, 53, 55)) return false;
-  if (text.startsWith("ff") || isZero(text, 3, 35) || isZero(text, 36, 52)) return false;
-  return text.length === 55 || (!text.startsWith("00") && text[55] === "-");
+/** Metrics of everything, and spans of requests. */
+export function observeBoth(metrics: Observer, tracing: Tracing): Observer {
+  return {
+    onExchange(record) {
+      metrics.onExchange(record);
+      tracing.onExchange(record);
+    },
+    onTCPOpen: (record) => metrics.onTCPOpen(record),
+    onTCPClose: (record) => metrics.onTCPClose(record),
+  };
 }
 
-function isHex(text: string, from: number, to: number): boolean {
-  for (let at = from; at < to; at++) {
-    const code = text.charCodeAt(at);
-    const isDigit = code >= 48 && code <= 57;
-    if (!isDigit && !(code >= 97 && code <= 102)) return false;
+export interface TracingOptions {
+  readonly config: TracingConfig;
+  readonly sink: SpanSink;
+  readonly origin: SpanOrigin;
+  readonly isGateway: boolean;
+  readonly ids: Ids;
+  readonly clock: Clock;
+}
+
+export class Tracing implements RequestHeaderSource {
+  readonly replaces: ReadonlySet<string>;
+  readonly #options: TracingOptions;
+  readonly #requestIds: RequestIds;
+  /** Spans of requests under way, none for those that are not recorded. Held by the head, so that it goes with it. */
+  readonly #open = new WeakMap<RequestHead, readonly OpenSpan[]>();
+  readonly #threshold: number;
+  #epochMs: number;
+
+  constructor(options: TracingOptions) {
+    this.#options = options;
+    this.#requestIds = new RequestIds(options.ids);
+    this.replaces = new Set([...this.#requestIds.replaces, ...contextHeaders[options.config.propagation]]);
+    this.#threshold = (options.config.samplingPercent / 100) * decidingRange;
+    this.#epochMs = options.clock.nowMs() - options.clock.monotonicMs();
   }
-  return true;
-}
 
-function isZero(text: string, from: number, to: number): boolean {
-  for (let at = from; at < to; at++) if (text.charCodeAt(at) !== 48) return false;
-  return true;
+  lines(head: RequestHead): string {
+    const { propagation } = this.#options.config;
+    const ids = this.#requestIds.lines(head);
+    const received = readContext(head.headers, propagation);
+    if (received === "denied") return `${ids}${propagation === "w3c" ? "" : "x-b3-sampled: 0\r\n"}`;
+    const parent = received ?? this.#newTrace();
+    const isSampled = parent.isSampled ?? this.#isSampled(parent.traceId, head);
+    // Not recorded: the sender's span stays the parent of whatever the application records.
+    if (!isSampled) return ids + formatContext({ ...parent, isSampled }, propagation);
+    const spans = this.#begin({ ...parent, isSampled }, received === undefined);
+    this.#open.set(head, spans);
+    const last = spans.at(-1)!;
+    return ids + formatContext(last.context, propagation, last.parentId);
+  }
+
+  /** Hands over the spans of a request that is done, if it was recorded. */
+  onExchange(record: ExchangeRecord): void {
+    const { head } = record;
+    if (head === undefined) return;
+    // Refused before it was routed: no headers were written, so nothing was decided.
+    if (record.cluster === undefined) this.lines(head);
+    const spans = this.#open.get(head);
+    if (spans === undefined) return;
+    this.#open.delete(head);
+    const { sink, origin, isGateway } = this.#options;
+    const [first, second] = spans;
+    const isServer = isGateway || record.connection.direction === "inbound";
+    const done = { head, record, origin };
+    if (first !== undefined) sink.add(spanOf(first, isServer ? "server" : "client", done));
+    if (second !== undefined && record.cluster !== undefined) sink.add(spanOf(second, "client", done));
+  }
+
+  #begin(parent: TraceContext, isRoot: boolean): readonly OpenSpan[] {
+    const startMs = this.#wallMs();
+    const first: OpenSpan = {
+      context: { ...parent, spanId: this.#options.ids.hex(16) },
+      parentId: isRoot ? undefined : parent.spanId,
+      startMs,
+    };
+    if (!this.#options.isGateway) return [first];
+    const context = { ...parent, spanId: this.#options.ids.hex(16) };
+    return [first, { context, parentId: first.context.spanId, startMs }];
+  }
+
+  #newTrace(): TraceContext {
+    const { ids } = this.#options;
+    return { traceId: ids.hex(32), spanId: ids.hex(16), isSampled: undefined, traceState: "" };
+  }
+
+  /** The same for every hop that has to decide on the same trace. */
+  #isSampled(traceId: string, head: RequestHead): boolean {
+    if (Number.parseInt(traceId.slice(-decidingDigits), 16) >= this.#threshold) return false;
+    return headerValue(head.headers, "user-agent")?.startsWith(probeAgent) !== true;
+  }
+
+  /** Wall-clock time with fractions of a ms, so that spans of one request are in order. */
+  #wallMs(): number {
+    const { clock } = this.#options;
+    const epochMs = clock.nowMs() - clock.monotonicMs();
+    if (Math.abs(epochMs - this.#epochMs) > clockDriftMs) this.#epochMs = epochMs;
+    return this.#epochMs + clock.monotonicMs();
+  }
 }

@@ -5,6 +5,7 @@
  */
 import type { Cluster } from "./cluster.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { RequestHead } from "./http1/request.ts";
 import type { RequestHeaderSource } from "./http1/write.ts";
 import type { RouteTable } from "./route/table.ts";
 import type { EngineDeps, ResponseFlag, SocketAddress } from "./types.ts";
@@ -23,6 +24,8 @@ export interface ConnectionInfo {
 /** One request that is done. */
 export interface ExchangeRecord {
   readonly connection: ConnectionInfo;
+  /** Undefined when it could not be read. */
+  readonly head: RequestHead | undefined;
   readonly cluster: Cluster | undefined;
   /** Of the last try. */
   readonly endpoint: Endpoint | undefined;

@@ -227,6 +227,7 @@ export class DownstreamConnection implements ExchangeOwner {
     this.socket.write(formatLocalReply({ status, flag: "DPE", sentence, keepsAlive: false, isHead: false }), "latin1");
     this.#context.observer.onExchange({
       connection: this.info,
+      head: undefined,
       cluster: undefined,
       endpoint: undefined,
       status,

@@ -57,6 +57,7 @@ export interface ExchangeOwner {
 
 export class Exchange implements UpstreamHandler, ExchangeRecord {
   readonly connection: ConnectionInfo;
+  readonly head: RequestHead;
   cluster: Cluster | undefined;
   endpoint: Endpoint | undefined;
   status = 0;
@@ -67,7 +68,6 @@ export class Exchange implements UpstreamHandler, ExchangeRecord {
 
   readonly #owner: ExchangeOwner;
   readonly #context: HTTPContext;
-  readonly #head: RequestHead;
   readonly #startMs: number;
   readonly #response: ResponseWriter;
   #route: CompiledRoute | undefined;
@@ -88,7 +88,7 @@ export class Exchange implements UpstreamHandler, ExchangeRecord {
   constructor(owner: ExchangeOwner, context: HTTPContext, head: RequestHead, startMs: number) {
     this.#owner = owner;
     this.#context = context;
-    this.#head = head;
+    this.head = head;
     this.#startMs = startMs;
     this.#response = new ResponseWriter(owner.socket);
     this.connection = owner.info;
@@ -100,7 +100,7 @@ export class Exchange implements UpstreamHandler, ExchangeRecord {
 
   /** Routes the request and begins the first try. `isWhole`: no body follows. */
   start(isWhole: boolean): void {
-    const head = this.#head;
+    const { head } = this;
     this.#hasRequest = isWhole;
     const route = this.#context.routes()?.find(head);
     if (route === undefined) return this.#reply(404, "NR", "Cannot route request: no route matches its host and path");
@@ -198,7 +198,7 @@ export class Exchange implements UpstreamHandler, ExchangeRecord {
 
   onInterim(head: ResponseHead): void {
     // HTTP/1.0 has no interim responses.
-    if (this.#head.minor === 1) this.#owner.socket.write(formatInterimHead(head), "latin1");
+    if (this.head.minor === 1) this.#owner.socket.write(formatInterimHead(head), "latin1");
   }
 
   onHead(head: ResponseHead, framing: Framing): void {
@@ -209,7 +209,7 @@ export class Exchange implements UpstreamHandler, ExchangeRecord {
     // A response before the end of the request: the rest of it is not read, so that nothing can follow.
     this.#keepsAlive = this.#owner.keepsAlive && this.#hasRequest;
     const isDelimited = framing.kind === "none" || framing.kind === "length";
-    const down = isDelimited ? framing : this.#head.minor === 1 ? chunkedBody : untilCloseBody;
+    const down = isDelimited ? framing : this.head.minor === 1 ? chunkedBody : untilCloseBody;
     const text = formatResponseHead(head, {
       framing: down,
       isBodiless: framing.kind === "none",
@@ -232,7 +232,7 @@ export class Exchange implements UpstreamHandler, ExchangeRecord {
 
   onSwitch(head: ResponseHead, socket: Socket, rest: Buffer): void {
     this.#upstream = undefined;
-    if (upgradeOf(this.#head) === undefined) {
+    if (upgradeOf(this.head) === undefined) {
       socket.destroy();
       return this.#reply(502, "UPE", "Cannot read response: 101 to a request that did not ask for an upgrade");
     }
@@ -255,7 +255,7 @@ export class Exchange implements UpstreamHandler, ExchangeRecord {
     this.#upstream = undefined;
     this.#isCorked = false;
     if (this.#isResponding) return this.#abort(failure.kind === "malformed" ? "UPE" : "UC");
-    const request = { method: this.#head.method, retries: this.#retries, isReplayable: this.#isReplayable };
+    const request = { method: this.head.method, retries: this.#retries, isReplayable: this.#isReplayable };
     if (shouldRetry(this.#route?.retry, failure, request)) return this.#retry(failure);
     if (failure.kind === "malformed") return this.#reply(502, "UPE", failure.why);
     if (this.connection.direction === "inbound" && (failure.kind === "connect" || !failure.sawBytes))
@@ -275,7 +275,7 @@ export class Exchange implements UpstreamHandler, ExchangeRecord {
 
   #try(endpoint: Endpoint, mayReuse: boolean): void {
     this.endpoint = endpoint;
-    const { method } = this.#head;
+    const { method } = this.head;
     const idle = mayReuse ? endpoint.pool.take(this.#startMs) : undefined;
     if (idle !== undefined) {
       idle.begin(this, method);
@@ -314,14 +314,14 @@ export class Exchange implements UpstreamHandler, ExchangeRecord {
   }
 
   #writeBody({ socket }: UpstreamConnection, slice: Buffer): boolean {
-    if (this.#head.framing.kind !== "chunked") return socket.write(slice);
+    if (this.head.framing.kind !== "chunked") return socket.write(slice);
     socket.write(formatChunkLine(slice.length), "latin1");
     socket.write(slice);
     return socket.write("\r\n", "latin1");
   }
 
   #endRequest(upstream: UpstreamConnection): void {
-    if (this.#head.framing.kind === "chunked") upstream.socket.write("0\r\n\r\n", "latin1");
+    if (this.head.framing.kind === "chunked") upstream.socket.write("0\r\n\r\n", "latin1");
     upstream.requestEnded();
   }
 
@@ -343,7 +343,7 @@ export class Exchange implements UpstreamHandler, ExchangeRecord {
     this.status = status;
     this.flag = flag;
     const keepsAlive = this.#owner.keepsAlive && this.#hasRequest;
-    const text = formatLocalReply({ status, flag, sentence, keepsAlive, isHead: this.#head.method === "HEAD" });
+    const text = formatLocalReply({ status, flag, sentence, keepsAlive, isHead: this.head.method === "HEAD" });
     this.responseBytes = sentence.length;
     this.#end();
     this.#owner.socket.write(text, "latin1");
