@@ -1,5 +1,6 @@
 /**
- * IP addresses: bytes for A and AAAA, names for PTR, and the dashed form that names an endpoint without a host name.
+ * IP addresses: bytes for A and AAAA, names and zones for PTR, and the dashed form that names an endpoint without a
+ * host name.
  */
 import { isIPv4, isIPv6 } from "node:net";
 
@@ -41,10 +42,77 @@ export function toReverseName(bytes: Uint8Array): string {
   return `${nibbles.join(".")}.ip6.arpa`;
 }
 
-/** The reverse zone of a range whose length is a multiple of 8 bits: `10.96.0.0/16` → `96.10.in-addr.arpa`. */
-export function toReverseZone(cidr: string): string | undefined {
-  const [address = "", bits] = cidr.split("/");
-  const octets = Number(bits) / 8;
-  if (!isIPv4(address) || ![1, 2, 3].includes(octets)) return undefined;
-  return `${address.split(".").slice(0, octets).reverse().join(".")}.in-addr.arpa`;
+/** Octets or nibbles of one reverse label, and where they hang. */
+const reverseTrees = {
+  4: { bitsPerLabel: 8, suffix: "in-addr.arpa" },
+  16: { bitsPerLabel: 4, suffix: "ip6.arpa" },
+} as const;
+
+/**
+ * The reverse zones of a range; several where it ends within a label: `10.96.0.0/15` is `96.10.in-addr.arpa` and
+ * `97.10.in-addr.arpa`. Undefined when it is no range.
+ */
+export function toReverseZones(cidr: string): readonly string[] | undefined {
+  const [address = "", bitsText = "", ...rest] = cidr.split("/");
+  const bytes = toBytes(address);
+  const bits = Number(bitsText);
+  if (bytes === undefined || rest.length > 0 || !/^[0-9]{1,3}$/.test(bitsText) || bits > bytes.length * 8)
+    return undefined;
+  const { bitsPerLabel, suffix } = reverseTrees[bytes.length as 4 | 16];
+  const labels = labelsOf(bytes, bitsPerLabel);
+  const whole = Math.ceil(bits / bitsPerLabel);
+  if (whole === 0) return [suffix];
+  const free = 2 ** (whole * bitsPerLabel - bits);
+  const last = Math.floor((labels[whole - 1] ?? 0) / free) * free;
+  return Array.from({ length: free }, (_, index) =>
+    [...labels.slice(0, whole - 1), last + index]
+      .map((label) => label.toString(bitsPerLabel === 8 ? 10 : 16))
+      .reverse()
+      .concat(suffix)
+      .join("."),
+  );
+}
+
+function labelsOf(bytes: Uint8Array, bitsPerLabel: 4 | 8): readonly number[] {
+  return bitsPerLabel === 8 ? [...bytes] : [...bytes].flatMap((byte) => [byte >> 4, byte & 15]);
+}
+
+/** The address that a PTR name in dotted form stands for, as bytes; undefined when it is not a whole one. */
+export function fromReverseName(name: string): Uint8Array | undefined {
+  const bare = name.replace(/\.$/, "").toLowerCase();
+  const four = /^((?:[0-9]{1,3}\.){4})in-addr\.arpa$/.exec(bare)?.[1];
+  if (four !== undefined) return toBytes(four.slice(0, -1).split(".").reverse().join("."));
+  const sixteen = /^((?:[0-9a-f]\.){32})ip6\.arpa$/.exec(bare)?.[1];
+  if (sixteen === undefined) return undefined;
+  return Buffer.from(sixteen.replaceAll(".", "").split("").reverse().join(""), "hex");
+}
+
+/** `10-240-0-1` → 10.240.0.1, `5678-abcd--1` → 5678:abcd::1, as bytes. */
+export function fromDashed(label: string): Uint8Array | undefined {
+  return /^[0-9]+(-[0-9]+){3}$/.test(label) ? toBytes(label.replaceAll("-", ".")) : toBytes(label.replaceAll("-", ":"));
+}
+
+/** One text for all spellings of an address. */
+export function canonical(bytes: Uint8Array): string {
+  return bytes.length === 4 ? bytes.join(".") : Buffer.from(bytes).toString("hex");
+}
+
+/** Whether `bytes` lie in the range. */
+export function isInRange(bytes: Uint8Array, range: { readonly bytes: Uint8Array; readonly bits: number }): boolean {
+  if (bytes.length !== range.bytes.length) return false;
+  for (let bit = 0; bit < range.bits; bit += 8) {
+    const mask = (0xff << Math.max(0, 8 - (range.bits - bit))) & 0xff;
+    if (((bytes[bit >> 3] ?? 0) & mask) !== ((range.bytes[bit >> 3] ?? 0) & mask)) return false;
+  }
+  return true;
+}
+
+/** `10.0.0.0/8`, or one address, as bytes and length; undefined when it is neither. */
+export function parseRange(text: string): { readonly bytes: Uint8Array; readonly bits: number } | undefined {
+  const [address = "", bitsText] = text.split("/");
+  const bytes = toBytes(address);
+  if (bytes === undefined) return undefined;
+  if (bitsText === undefined) return { bytes, bits: bytes.length * 8 };
+  const bits = Number(bitsText);
+  return /^[0-9]{1,3}$/.test(bitsText) && bits <= bytes.length * 8 ? { bytes, bits } : undefined;
 }

@@ -1,47 +1,26 @@
 /**
- * What DNS counts, under CoreDNS' names, as plain numbers; `collect()` writes Prometheus' text format.
+ * What DNS counts, under CoreDNS' names, as plain numbers; `collect()` makes samples of them.
  *
- *   state.ts, server.ts ─▶ DNSMetrics ─▶ collect() ─▶ GET /metrics on 9153
+ *   server/respond.ts, plugins/* ─▶ SiteMetrics, ServerCounters, families ─▶ renderFamilies ─▶ GET /metrics
  *
- * Bounded: labels come from closed sets; rare types share "other", and names are never labels.
+ * Bounded: labels come from closed sets; rare types share "other", and names are never labels. Nothing is allocated
+ * when a query is counted.
  */
-import { types } from "./wire/constants.ts";
-
-export type Proto = "udp" | "tcp";
-
-/** One answered message. */
-export interface Observation {
-  readonly proto: Proto;
-  /** As in the Corefile, "." for what is in no zone, "dropped" for what was no query. */
-  readonly zone: string;
-  readonly type: number;
-  readonly rcode: number;
-  readonly plugin: string;
-  readonly requestBytes: number;
-  readonly responseBytes: number;
-  readonly seconds: number;
-}
+import type { MetricFamily, Proto } from "./plugin.ts";
+import { rcodeNames, typeNames } from "./wire/constants.ts";
 
 const durationBounds: readonly number[] = Array.from({ length: 16 }, (_, k) => 0.00025 * 2 ** k);
 const sizeBounds: readonly number[] = [0, 100, 200, 300, 400, 511, 1023, 2047, 4095, 8291, 16e3, 32e3, 48e3, 64e3];
+const protos: readonly Proto[] = ["udp", "tcp", "tls", "https"];
+const otherType = 0;
+/** Types with a label of their own: those below 256 that have a name. */
+const typesMax = 256;
 
-const typeNames: ReadonlyMap<number, string> = new Map(
-  Object.entries(types).map(([name, number]) => [number, name.toUpperCase()] as const),
-);
-const rcodeNames: Readonly<Record<number, string>> = {
-  0: "NOERROR",
-  1: "FORMERR",
-  2: "SERVFAIL",
-  3: "NXDOMAIN",
-  4: "NOTIMP",
-  5: "REFUSED",
-  16: "BADVERS",
-};
-
-class Histogram {
+/** Counts of values at or below bounds, as Prometheus has them. */
+export class Histogram {
   readonly #bounds: readonly number[];
   readonly #buckets: number[];
-  #count = 0;
+  count = 0;
   #sum = 0;
 
   constructor(bounds: readonly number[]) {
@@ -50,100 +29,147 @@ class Histogram {
   }
 
   observe(value: number): void {
-    this.#count++;
+    this.count++;
     this.#sum += value;
     const bounds = this.#bounds;
-    let bucket = 0;
-    while (bucket < bounds.length && value > (bounds[bucket] ?? 0)) bucket++;
-    if (bucket < bounds.length) this.#buckets[bucket] = (this.#buckets[bucket] ?? 0) + 1;
+    for (let bucket = 0; bucket < bounds.length; bucket++) {
+      if (value > (bounds[bucket] ?? 0)) continue;
+      this.#buckets[bucket] = (this.#buckets[bucket] ?? 0) + 1;
+      return;
+    }
   }
 
-  render(name: string, labels: string): string[] {
+  /** Lines of a family; none while nothing was observed. */
+  lines(labels: string): readonly string[] {
+    if (this.count === 0) return [];
     let cumulative = 0;
+    const comma = labels === "" ? "" : ",";
     const buckets = this.#bounds.map((bound, index) => {
       cumulative += this.#buckets[index] ?? 0;
-      return `${name}_bucket{${labels},le="${bound}"} ${cumulative}`;
+      return `_bucket{${labels}${comma}le="${bound}"} ${cumulative}`;
     });
     return [
       ...buckets,
-      `${name}_bucket{${labels},le="+Inf"} ${this.#count}`,
-      `${name}_sum{${labels}} ${this.#sum}`,
-      `${name}_count{${labels}} ${this.#count}`,
+      `_bucket{${labels}${comma}le="+Inf"} ${this.count}`,
+      `_sum{${labels}} ${this.#sum}`,
+      `_count{${labels}} ${this.count}`,
     ];
   }
 }
 
-export class DNSMetrics {
-  readonly #server: string;
-  readonly #requests = new Map<string, number>();
-  readonly #responses = new Map<string, number>();
-  readonly #durations = new Map<string, Histogram>();
-  readonly #requestSizes = new Map<string, Histogram>();
-  readonly #responseSizes = new Map<string, Histogram>();
+/** One answered message. */
+export interface Observation {
+  readonly proto: Proto;
+  readonly isIPv6: boolean;
+  readonly type: number;
+  readonly rcode: number;
+  readonly plugin: string;
+  readonly dnssecOK: boolean;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  readonly seconds: number;
+}
+
+/** What one server block counts. */
+export class SiteMetrics {
+  readonly #labels: string;
+  /** By family (IPv4, IPv6) and proto, then by type. */
+  readonly #requests: number[][] = Array.from({ length: 8 }, () => []);
+  /** By plugin, then by rcode. */
+  readonly #responses = new Map<string, number[]>();
+  readonly #durations = new Histogram(durationBounds);
+  readonly #requestSizes: readonly Histogram[] = protos.map(() => new Histogram(sizeBounds));
+  readonly #responseSizes: readonly Histogram[] = protos.map(() => new Histogram(sizeBounds));
+  #dnssecOK = 0;
+
+  /** `server` as `dns://:53`, `zone` as `cluster.local.`, or "dropped". */
+  constructor(server: string, zone: string) {
+    this.#labels = `server="${server}",zone="${zone}",view=""`;
+  }
+
+  observe(seen: Observation): void {
+    const proto = protos.indexOf(seen.proto);
+    const type = seen.type < typesMax && typeNames.has(seen.type) ? seen.type : otherType;
+    const requests = this.#requests[proto + (seen.isIPv6 ? 4 : 0)] ?? [];
+    requests[type] = (requests[type] ?? 0) + 1;
+    let responses = this.#responses.get(seen.plugin);
+    if (responses === undefined) this.#responses.set(seen.plugin, (responses = []));
+    responses[seen.rcode] = (responses[seen.rcode] ?? 0) + 1;
+    if (seen.dnssecOK) this.#dnssecOK++;
+    this.#durations.observe(seen.seconds);
+    this.#requestSizes[proto]?.observe(seen.requestBytes);
+    this.#responseSizes[proto]?.observe(seen.responseBytes);
+  }
+
+  collect(): readonly MetricFamily[] {
+    const labels = this.#labels;
+    const requests = this.#requests.flatMap((byType, at) =>
+      byType.flatMap((count, type) => {
+        const name = type === otherType ? "other" : typeNames.get(type);
+        return `{${labels},proto="${protos[at % 4]}",family="${at < 4 ? 1 : 2}",type="${name}"} ${count}`;
+      }),
+    );
+    const responses = [...this.#responses].flatMap(([plugin, byRcode]) =>
+      byRcode.flatMap(
+        (count, rcode) => `{${labels},rcode="${rcodeNames[rcode] ?? "other"}",plugin="${plugin}"} ${count}`,
+      ),
+    );
+    const sizes = (all: readonly Histogram[]): readonly string[] =>
+      all.flatMap((each, at) => each.lines(`${labels},proto="${protos[at]}"`));
+    return [
+      counter("coredns_dns_requests_total", "Queries.", requests),
+      counter("coredns_dns_responses_total", "Responses by rcode.", responses),
+      counter("coredns_dns_do_requests_total", "Queries with DO.", [`{${labels}} ${this.#dnssecOK}`]),
+      family("coredns_dns_request_duration_seconds", "Seconds to answer.", this.#durations.lines(labels)),
+      family("coredns_dns_request_size_bytes", "Bytes of queries.", sizes(this.#requestSizes)),
+      family("coredns_dns_response_size_bytes", "Bytes of responses.", sizes(this.#responseSizes)),
+    ];
+  }
+}
+
+/** What the sockets count, for all server blocks together. */
+export class ServerCounters {
   /** Queries that a bug of ours ended. */
   panics = 0;
   /** TCP connections refused because there were too many. */
   connectionsRefused = 0;
   /** Responses that the kernel did not take. */
   sendFailures = 0;
+  /** Queries that came while too many waited. */
+  overloads = 0;
 
-  /** `server` is the label of that name: `dns://:53`. */
-  constructor(server: string) {
-    this.#server = server;
-  }
-
-  observe(seen: Observation): void {
-    const { zone, proto, plugin } = seen;
-    const type = typeNames.get(seen.type) ?? "other";
-    const rcode = rcodeNames[seen.rcode] ?? "other";
-    const common = `server="${this.#server}",zone="${zone}",view=""`;
-    increment(this.#requests, `${common},proto="${proto}",family="1",type="${type}"`);
-    increment(this.#responses, `${common},rcode="${rcode}",plugin="${plugin}"`);
-    histogram(this.#durations, common, durationBounds).observe(seen.seconds);
-    histogram(this.#requestSizes, `${common},proto="${proto}"`, sizeBounds).observe(seen.requestBytes);
-    histogram(this.#responseSizes, `${common},proto="${proto}"`, sizeBounds).observe(seen.responseBytes);
-  }
-
-  /** Prometheus text exposition of all of the above. */
-  collect(): string {
+  collect(): readonly MetricFamily[] {
     return [
-      ...counters("coredns_dns_requests_total", "Queries.", this.#requests),
-      ...counters("coredns_dns_responses_total", "Responses by rcode.", this.#responses),
-      ...histograms("coredns_dns_request_duration_seconds", "Seconds to answer.", this.#durations),
-      ...histograms("coredns_dns_request_size_bytes", "Bytes of queries.", this.#requestSizes),
-      ...histograms("coredns_dns_response_size_bytes", "Bytes of responses.", this.#responseSizes),
-      ...single("coredns_panics_total", "Queries ended by a bug.", this.panics),
-      ...single("wherry_dns_connections_refused_total", "TCP connections beyond the bound.", this.connectionsRefused),
-      ...single("wherry_dns_send_failures_total", "Responses the kernel did not take.", this.sendFailures),
-      "",
-    ].join("\n");
+      counter("coredns_panics_total", "Queries ended by a bug.", [` ${this.panics}`]),
+      counter("wherry_dns_connections_refused_total", "TCP connections beyond the bound.", [
+        ` ${this.connectionsRefused}`,
+      ]),
+      counter("wherry_dns_send_failures_total", "Responses the kernel did not take.", [` ${this.sendFailures}`]),
+      counter("wherry_dns_overloads_total", "Queries beyond those that may wait.", [` ${this.overloads}`]),
+    ];
   }
 }
 
-function increment(counts: Map<string, number>, labels: string): void {
-  counts.set(labels, (counts.get(labels) ?? 0) + 1);
+export function counter(name: string, help: string, lines: readonly string[]): MetricFamily {
+  return { name, kind: "counter", help, lines };
 }
 
-function histogram(all: Map<string, Histogram>, labels: string, bounds: readonly number[]): Histogram {
-  const known = all.get(labels);
-  if (known !== undefined) return known;
-  const made = new Histogram(bounds);
-  all.set(labels, made);
-  return made;
+export function gauge(name: string, help: string, lines: readonly string[]): MetricFamily {
+  return { name, kind: "gauge", help, lines };
 }
 
-function header(name: string, type: string, help: string): readonly string[] {
-  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`];
+/** A family of histograms. */
+export function family(name: string, help: string, lines: readonly string[]): MetricFamily {
+  return { name, kind: "histogram", help, lines };
 }
 
-function single(name: string, help: string, value: number): readonly string[] {
-  return [...header(name, "counter", help), `${name} ${value}`];
-}
-
-function counters(name: string, help: string, counts: ReadonlyMap<string, number>): readonly string[] {
-  return [...header(name, "counter", help), ...[...counts].map(([labels, count]) => `${name}{${labels}} ${count}`)];
-}
-
-function histograms(name: string, help: string, all: ReadonlyMap<string, Histogram>): readonly string[] {
-  return [...header(name, "histogram", help), ...[...all].flatMap(([labels, each]) => each.render(name, labels))];
+/** Prometheus' text format. Families of one name are joined. */
+export function renderFamilies(families: readonly MetricFamily[]): string {
+  const joined = Map.groupBy(families, ({ name }) => name);
+  const blocks = [...joined].flatMap(([name, [first, ...rest]]) => {
+    if (first === undefined) return [];
+    const lines = [first, ...rest].flatMap((each) => each.lines).map((line) => name + line);
+    return [`# HELP ${name} ${first.help}`, `# TYPE ${name} ${first.kind}`, ...lines];
+  });
+  return `${blocks.join("\n")}\n`;
 }

@@ -9,8 +9,10 @@
  */
 import type { ServiceResource, ServiceResourceEndpoint } from "#api/wire/service.ts";
 import { toBytes, toDashed, toReverseName } from "./address.ts";
+import { types } from "./wire/constants.ts";
+import { addressRecord, nameRecord, type SRVData, srvRecord } from "./wire/data.ts";
 import { keyOfOwn, toKey } from "./wire/name.ts";
-import type { RData, RR } from "./wire/record.ts";
+import type { RR } from "./wire/record.ts";
 
 /** All records of one name. */
 export interface Node {
@@ -25,8 +27,6 @@ export interface ServiceRecords {
   readonly names: ReadonlyMap<string, Node>;
   /** PTR name → target: several Services may own one address. */
   readonly pointers: readonly (readonly [string, string])[];
-  /** `<namespace>.svc` and `<namespace>.pod`: they exist, without records, while a Service of the namespace has a name. */
-  readonly parents: readonly string[];
 }
 
 export interface RecordOptions {
@@ -34,24 +34,34 @@ export interface RecordOptions {
   readonly domain: string;
   /** Of every record, in seconds. */
   readonly ttl: number;
+  /** Endpoints without a host name are named after their pod. Default: after their address. */
+  readonly endpointPodNames?: boolean;
+  /** A Service with clusterIPs and without ready endpoints has no name. Default false. */
+  readonly ignoreEmptyService?: boolean;
+  /** Endpoints are not known: no names for them, none for headless Services. Default false. */
+  readonly noEndpoints?: boolean;
 }
 
-const none: ServiceRecords = { names: new Map(), pointers: [], parents: [] };
+const none: ServiceRecords = { names: new Map(), pointers: [] };
+
+/** A record before it has an owner. */
+type RData = { readonly address: Uint8Array } | SRVData;
 
 /** The records of a Service. A Service whose names are no domain names has none. */
 export function planRecords(service: ServiceResource, options: RecordOptions): ServiceRecords {
   const text = `${service.name}.${service.namespace}.svc.${options.domain}`;
   const name = toKey(text);
   if (name === undefined || !isLabel(service.name) || !isLabel(service.namespace)) return none;
-  const parents = ["svc", "pod"].map((kind) => keyOfOwn(`${service.namespace}.${kind}.${options.domain}`));
-  if (service.externalName !== "") return { ...planExternal(service, name, options), parents };
+  if (service.externalName !== "") return planExternal(service, name, options);
   const draft = new Draft(options.ttl);
-  const endpoints = planEndpoints(draft, service, text);
-  if (!service.headless) planClusterIPs(draft, service, name, text);
+  const endpoints = options.noEndpoints === true ? [] : planEndpoints(draft, { service, text, options });
+  if (!service.headless) {
+    if (options.ignoreEmptyService === true && endpoints.length === 0) return none;
+    planClusterIPs(draft, service, name, text);
+  }
   // Without an endpoint to name, a headless Service has no name at all (§2.4.1).
   else if (endpoints.length > 0) planHeadless(draft, { service, name, text, endpoints });
-  const { names, pointers } = draft.finish();
-  return names.size === 0 ? none : { names, pointers, parents };
+  return draft.finish();
 }
 
 /** Gathers records by name. */
@@ -68,18 +78,23 @@ class Draft {
   /** Makes the name exist, with records of its own or without. */
   add(name: string, ...data: readonly RData[]): void {
     const records = this.#records.get(name) ?? [];
-    records.push(...data.map((rdata) => ({ name, ttl: this.#ttl, ...rdata })));
+    for (const each of data) records.push(this.#record(name, each));
     this.#records.set(name, records);
   }
 
   /** Lets responses to SRV queries of `name` carry the addresses of `target`. */
   addAdditional(name: string, target: string, ...data: readonly RData[]): void {
     const records = this.#additional.get(name) ?? [];
-    records.push(...data.map((rdata) => ({ name: target, ttl: this.#ttl, ...rdata })));
+    for (const each of data) records.push(this.#record(target, each));
     this.#additional.set(name, records);
   }
 
-  finish(): Omit<ServiceRecords, "parents"> {
+  #record(name: string, data: RData): RR {
+    const owner = { name, ttl: this.#ttl };
+    return "address" in data ? addressRecord(owner, data.address) : srvRecord(owner, data);
+  }
+
+  finish(): ServiceRecords {
     const names = new Map<string, Node>();
     for (const [name, records] of this.#records) {
       names.set(name, { records, additional: this.#additional.get(name) ?? [], cname: undefined });
@@ -88,10 +103,10 @@ class Draft {
   }
 }
 
-function planExternal(service: ServiceResource, name: string, { ttl }: RecordOptions): Omit<ServiceRecords, "parents"> {
+function planExternal(service: ServiceResource, name: string, { ttl }: RecordOptions): ServiceRecords {
   const target = toKey(service.externalName);
-  if (target === undefined) return { names: new Map(), pointers: [] };
-  const record: RR = { name, ttl, type: "CNAME", target };
+  if (target === undefined) return none;
+  const record = nameRecord({ name, ttl }, types.cname, target);
   return { names: new Map([[name, { records: [record], additional: [], cname: target }]]), pointers: [] };
 }
 
@@ -101,16 +116,22 @@ interface NamedEndpoint {
   readonly address: RData;
 }
 
+interface EndpointsToPlan {
+  readonly service: ServiceResource;
+  readonly text: string;
+  readonly options: RecordOptions;
+}
+
 /** Each ready endpoint gets a name below the Service's: its host name, else its address with dashes (§2.4.1). */
-function planEndpoints(draft: Draft, service: ServiceResource, text: string): readonly NamedEndpoint[] {
+function planEndpoints(draft: Draft, { service, text, options }: EndpointsToPlan): readonly NamedEndpoint[] {
   const named: NamedEndpoint[] = [];
   for (const endpoint of service.endpoints) {
     if (!endpoint.ready && !service.publishNotReadyAddresses) continue;
     const bytes = toBytes(endpoint.address);
-    const label = endpoint.hostname === "" ? toDashed(endpoint.address) : endpoint.hostname;
+    const label = endpointLabel(endpoint, options);
     const name = isLabel(label) ? toKey(`${label}.${text}`) : undefined;
     if (bytes === undefined || name === undefined) continue;
-    const address: RData = { type: bytes.length === 4 ? "A" : "AAAA", address: bytes };
+    const address: RData = { address: bytes };
     draft.add(name, address);
     draft.pointers.push([keyOfOwn(toReverseName(bytes)), name]);
     named.push({ endpoint, name, address });
@@ -123,12 +144,18 @@ function planEndpoints(draft: Draft, service: ServiceResource, text: string): re
   return named;
 }
 
+function endpointLabel(endpoint: ServiceResourceEndpoint, { endpointPodNames }: RecordOptions): string {
+  if (endpoint.hostname !== "") return endpoint.hostname;
+  const isPodName = endpointPodNames === true && endpoint.podName !== "" && endpoint.podName.length <= 63;
+  return isPodName ? endpoint.podName : toDashed(endpoint.address);
+}
+
 function planClusterIPs(draft: Draft, service: ServiceResource, name: string, text: string): void {
   const addresses: RData[] = [];
   for (const clusterIP of service.clusterIPs) {
     const bytes = toBytes(clusterIP);
     if (bytes === undefined) continue;
-    addresses.push({ type: bytes.length === 4 ? "A" : "AAAA", address: bytes });
+    addresses.push({ address: bytes });
     draft.pointers.push([keyOfOwn(toReverseName(bytes)), name]);
   }
   draft.add(name, ...addresses);
@@ -137,7 +164,8 @@ function planClusterIPs(draft: Draft, service: ServiceResource, name: string, te
     draft.add(name, srv(name, port.port, weightOf(service.ports.length)));
     const portName = portKey(port.name, port.protocol, text);
     if (portName === undefined) continue;
-    draft.add(portName, srv(name, port.port, 100));
+    // CoreDNS answers A at the port's name, too.
+    draft.add(portName, srv(name, port.port, 100), ...addresses);
     draft.addAdditional(portName, name, ...addresses);
   }
 }
@@ -161,7 +189,7 @@ function planHeadless(draft: Draft, { service, name, text, endpoints }: Headless
       if (number === undefined) continue;
       draft.add(name, srv(target, number, weightOf(endpoints.length * service.ports.length)));
       if (portName === undefined) continue;
-      draft.add(portName, srv(target, number, weightOf(serving.length)));
+      draft.add(portName, srv(target, number, weightOf(serving.length)), ...items.map(({ address }) => address));
       for (const { address } of items) draft.addAdditional(portName, target, address);
     }
   }
@@ -173,7 +201,7 @@ function groupByName(endpoints: readonly NamedEndpoint[]): readonly { name: stri
 }
 
 function srv(target: string, port: number, weight: number): RData {
-  return { type: "SRV", priority: 0, weight, port, target };
+  return { priority: 0, weight, port, target };
 }
 
 /** As CoreDNS has it: 100 shared by all of one priority, at least 1. */

@@ -1,37 +1,41 @@
 /**
- * Cluster DNS: Services in, answers out.
+ * Cluster DNS inside a node agent: Services in, answers out.
  *
- *   ADS wherry.v1.Service ─▶ apply() ─▶ zone.ts ◀─ chain.ts ◀─ wire/query.ts ◀─ server.ts ◀─ pods
+ *   ADS wherry.v1.Service ─▶ apply() ─▶ PushedCluster ─▶ plugins (the Corefile below) ◀─ server/ ◀─ pods
  *
- * Invariants: no message, however malformed, ends the process or goes without its rcode; while `markSynced()` was not called,
- * missing names are SERVFAIL. Losing the control plane changes nothing here.
+ * Invariants: no message, however malformed, ends the process or goes without its rcode; while `markSynced()` was not
+ * called, missing names are SERVFAIL. Losing the control plane changes nothing here.
  */
-import type { ServiceResource } from "#api/wire/service.ts";
 import type { Clock } from "#lib/clock.ts";
-import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
-import { answerBy, createChain, type Plugin } from "./chain.ts";
+import { systemRandom, type Random } from "#lib/random.ts";
+import { statusAnswer } from "./answer.ts";
+import { buildInstance, type Instance } from "./build.ts";
+import { type NamedService, PushedCluster } from "./cluster-source.ts";
+import { parseCorefile } from "./corefile/parse.ts";
 import { DNSError } from "./errors.ts";
-import { DNSMetrics, type Proto } from "./metrics.ts";
-import { type DNSServer, listen, type ListenAt, type ServerOptions } from "./server.ts";
+import { renderFamilies, type ServerCounters } from "./metrics.ts";
+import type { Environment } from "./plugin.ts";
+import { Runtime } from "./runtime.ts";
+import { HTTPRegistry } from "./server/admin.ts";
+import type { ListenAt, ListenerOptions } from "./server/listener.ts";
+import { type Respond, Responder } from "./server/respond.ts";
+import { plainTransport, type UpstreamTransport } from "./transport.ts";
 import { rcodes } from "./wire/constants.ts";
-import { toText } from "./wire/name.ts";
-import { parseQuery, type Query } from "./wire/query.ts";
-import { encodeReject, encodeResponse, udpLimit } from "./wire/response.ts";
-import { Zone, type ZoneOptions } from "./zone.ts";
 
 export interface DNSOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  readonly zone?: ZoneOptions;
-  /** Bounds of the TCP side (server.ts). */
-  readonly tcp?: Pick<ServerOptions, "connectionsMax" | "idleMs">;
-}
-
-/** One Service of a push; an ADS resource is one. `name` is `namespace/name`. */
-export interface NamedService {
-  readonly name: string;
-  readonly resource: ServiceResource;
+  /** Default: the system's. */
+  readonly random?: Random;
+  /** Default: `nodeCorefile({})`. */
+  readonly corefile?: string;
+  /** How upstreams are reached. Default: plain sockets. */
+  readonly transport?: UpstreamTransport;
+  /** The namespace of the pod with this address; lets names of its search list be answered here. */
+  readonly namespaceOfPod?: (address: string) => string | undefined;
+  /** Bounds of the TCP side (server/stream.ts). */
+  readonly tcp?: ListenerOptions["tcp"];
 }
 
 export interface DNS {
@@ -40,126 +44,152 @@ export interface DNS {
   /** Says that every Service there is has been applied once: from now on a missing name is NXDOMAIN. */
   markSynced(): void;
   readonly synced: boolean;
-  /** The response to one message, undefined for none. What the sockets call. */
-  respond(message: Buffer, proto: Proto): Buffer | undefined;
+  /** The response to one message from an address, now or later. As the sockets do it. */
+  readonly respond: Respond;
   /** Serves UDP and TCP. The port. Once; rejects with CannotListen, AlreadyListening. */
   listen(at: ListenAt): Promise<number>;
   close(): Promise<void>;
-  readonly metrics: DNSMetrics;
+  readonly counters: ServerCounters;
+  /** Metrics under CoreDNS' names, in Prometheus' text format. */
+  collect(): string;
 }
 
-/** Wherry's ranges, whose reverse names are ours. */
-const defaultZone: ZoneOptions = { reverseCIDRs: ["10.96.0.0/16", "10.244.0.0/16"] };
+export interface NodeCorefileOptions {
+  /** `ADDR:PORT` of resolvers for outside names; without any those are REFUSED. */
+  readonly upstreams?: readonly string[];
+  /** Zones of the cluster: the domain, and the ranges of Services and pods. */
+  readonly zones?: readonly string[];
+  /** Names outside the zones that stand for an address: `[address, name]`. */
+  readonly hosts?: readonly (readonly [address: string, name: string])[];
+  /** Whether search lists are walked here. */
+  readonly walksSearchList?: boolean;
+}
 
-/** Cluster DNS. Serves nothing before `listen`. */
+/** The configuration of a node: small TTLs, since changes come by push, and a cache for what upstreams said. */
+export function nodeCorefile({
+  upstreams = [],
+  zones = ["cluster.local", "10.96.0.0/16", "10.244.0.0/16"],
+  hosts = [],
+  walksSearchList = false,
+}: NodeCorefileOptions): string {
+  const lines = hosts.map(([address, name]) => `    ${address} ${name}`);
+  const hostsBlock = lines.length === 0 ? [] : ["  hosts {", ...lines, "    ttl 30", "    fallthrough", "  }"];
+  return [
+    ".:53 {",
+    "  errors {",
+    "    consolidate 1m .* warning show_first",
+    "  }",
+    "  any",
+    ...hostsBlock,
+    `  kubernetes ${zones.join(" ")} {`,
+    "    pods insecure",
+    "    ttl 5",
+    "  }",
+    ...(walksSearchList ? ["  autopath @kubernetes"] : []),
+    ...(upstreams.length === 0
+      ? []
+      : [
+          "  cache 30 {",
+          "    prefetch 10",
+          "    serve_stale 1h verify",
+          "  }",
+          `  forward . ${upstreams.join(" ")} {`,
+          "    max_concurrent 1000",
+          "    policy sequential",
+          "    prefer_udp",
+          "  }",
+        ]),
+    "  loadbalance",
+    "}",
+    "",
+  ].join("\n");
+}
+
+/** Cluster DNS. Serves nothing before `listen`. Throws DNSError Corefile. */
 export function createDNS(options: DNSOptions): DNS {
   return new ClusterDNS(options);
 }
 
 class ClusterDNS implements DNS {
-  readonly metrics = new DNSMetrics("dns://:53");
-  readonly #options: DNSOptions;
-  readonly #zone: Zone;
-  readonly #zoneLabel: string;
-  readonly #chain: readonly Plugin[];
-  #server: DNSServer | undefined;
+  readonly #cluster: PushedCluster;
+  readonly #runtime: Runtime;
+  readonly #instance: Instance;
+  readonly respond: Respond;
+  #at: ListenAt = { port: 0 };
   #isListening = false;
-  #isSynced = false;
-  #hasRefused = false;
 
   constructor(options: DNSOptions) {
-    this.#options = options;
-    this.#zone = new Zone({ ...defaultZone, ...options.zone });
-    this.#zoneLabel = `${this.#zone.domain}.`;
-    this.#chain = createChain({
-      zone: this.#zone,
-      isSynced: () => this.#isSynced,
-      onRefused: (query) => this.#noteRefused(query),
+    const { clock, log, tcp, corefile = nodeCorefile({}), namespaceOfPod } = options;
+    this.#cluster = new PushedCluster(namespaceOfPod);
+    this.#runtime = new Runtime({ clock, log, listenAt: () => this.#at, ...(tcp === undefined ? {} : { tcp }) });
+    const environment: Environment = {
+      clock,
+      log,
+      random: options.random ?? systemRandom,
+      transport: options.transport ?? plainTransport,
+      http: new HTTPRegistry(),
+      cluster: this.#cluster,
+      readFile: (path) => refuseFile(path),
+      readFolder: (path) => refuseFile(path),
+      environmentVariable: () => undefined,
+      fatal: (message) => log.error(message),
+      reload: () => undefined,
+      lifecycle: { isStopping: false, lameduckMs: 0 },
+    };
+    const blocks = parseCorefile(corefile, {
+      file: "Corefile",
+      port: 53,
+      environmentVariable: () => undefined,
+      readImport: (pattern) => refuseFile(pattern),
     });
+    // Refused is what a name gets that nobody may resolve here: the pod's resolver then gives up at once.
+    this.#instance = buildInstance(blocks, environment, statusAnswer(rcodes.refused));
+    const [plan, ...others] = this.#instance.listeners;
+    if (plan === undefined || others.length > 0)
+      throw new DNSError("Corefile", "Cannot serve a node: wanted one address in its Corefile");
+    const { counters } = this.#runtime;
+    this.respond = new Responder({ clock, log, counters, server: plan.key, router: plan.router }).respond;
   }
 
   get synced(): boolean {
-    return this.#isSynced;
+    return this.#cluster.isSynced;
+  }
+
+  get counters(): ServerCounters {
+    return this.#runtime.counters;
   }
 
   apply(updated: readonly NamedService[], removed: readonly string[]): void {
-    this.#zone.apply(updated, removed, this.#options.clock.nowMs() / 1000);
+    this.#cluster.apply(updated, removed);
   }
 
   markSynced(): void {
-    this.#isSynced = true;
-  }
-
-  respond(message: Buffer, proto: Proto): Buffer | undefined {
-    const startMs = this.#options.clock.monotonicMs();
-    const query = parseQuery(message);
-    if (query.kind !== "query") {
-      const response = query.kind === "reject" ? encodeReject(query) : undefined;
-      const rcode = query.kind === "reject" ? query.rcode : -1;
-      this.#observe({ message, response, proto, rcode, startMs, type: 0, zone: "dropped", plugin: "" });
-      return response;
-    }
-    const { plugin, answer } = this.#answer(query);
-    const response = encodeResponse(query, answer, proto === "udp" ? udpLimit(query) : 65_535);
-    const zone = plugin === "kubernetes" ? this.#zoneLabel : ".";
-    this.#observe({ message, response, proto, rcode: answer.rcode, startMs, type: query.type, zone, plugin });
-    return response;
+    this.#cluster.isSynced = true;
   }
 
   async listen(at: ListenAt): Promise<number> {
     if (this.#isListening) throw new DNSError("AlreadyListening", "Cannot listen: already listening, wanted once");
     this.#isListening = true;
+    this.#at = at;
     try {
-      const respond = (message: Buffer, proto: Proto): Buffer | undefined => this.respond(message, proto);
-      this.#server = await listen(at, { respond, metrics: this.metrics, ...this.#options.tcp });
-      return this.#server.port;
+      await this.#runtime.use(this.#instance, new HTTPRegistry());
     } catch (error) {
       this.#isListening = false;
       throw error;
     }
+    return [...this.#runtime.ports.values()][0] ?? 0;
+  }
+
+  collect(): string {
+    return renderFamilies(this.#runtime.collect());
   }
 
   async close(): Promise<void> {
-    const server = this.#server;
-    this.#server = undefined;
-    await server?.close();
+    await this.#runtime.close();
     this.#isListening = false;
   }
+}
 
-  /** A bug in a plugin costs its query, not the process. */
-  #answer(query: Query): ReturnType<typeof answerBy> {
-    try {
-      return answerBy(this.#chain, query);
-    } catch (error) {
-      this.metrics.panics++;
-      this.#options.log.error("Cannot answer", { name: toText(query.name), type: query.type, error: messageOf(error) });
-      return answerBy([], query);
-    }
-  }
-
-  #noteRefused(query: Query): void {
-    if (this.#hasRefused) return;
-    this.#hasRefused = true;
-    const fields = { name: toText(query.name), rcode: rcodes.refused };
-    this.#options.log.info("Refuses names outside the cluster: no upstream is configured (said once)", fields);
-  }
-
-  #observe(seen: {
-    readonly message: Buffer;
-    readonly response: Buffer | undefined;
-    readonly proto: Proto;
-    readonly rcode: number;
-    readonly startMs: number;
-    readonly type: number;
-    readonly zone: string;
-    readonly plugin: string;
-  }): void {
-    const { message, response, startMs, ...labels } = seen;
-    this.metrics.observe({
-      ...labels,
-      requestBytes: message.length,
-      responseBytes: response?.length ?? 0,
-      seconds: (this.#options.clock.monotonicMs() - startMs) / 1000,
-    });
-  }
+function refuseFile(path: string): never {
+  throw new DNSError("Corefile", `Cannot read ${path}: a node's configuration has no files`);
 }

@@ -1,35 +1,48 @@
 /**
- * The cluster's zone: an index of all names, and what each query of it gets.
+ * The cluster's zone: an index of its Services, and what each query of it gets.
  *
- *   ServiceResource delta ─▶ Zone.apply ─▶ names ─▶ Zone.answer(name, type) ─▶ Answer (immutable, encoded once)
+ *   ServiceResource delta ─▶ Zone.apply ─▶ Services ─▶ Zone.answer(name, type) ─▶ Answer (immutable, encoded once)
  *
- * Invariants: a sequence of deltas gives the same answers as the final Services from scratch. A name that exists
- * with other types is NODATA, one that does not is NXDOMAIN; both carry the SOA, whose times bound negative caching
- * by our own TTL. Single-threaded and synchronous: a query sees a delta as a whole or not at all.
- * Follows: Kubernetes DNS 1.1, RFC 2308, CoreDNS' kubernetes plugin.
+ * A Service's records are made when one of its names is first asked for, and forgotten when it changes: memory is for
+ * the Services that are used. Invariants: a sequence of deltas gives the same answers as the final Services from
+ * scratch. A name that exists with other types is NODATA, one that does not is NXDOMAIN; both carry the SOA, whose
+ * times bound negative caching by our own TTL. One file over 300 lines, as all of it reads one index. Single-threaded
+ * and synchronous: a query sees a delta as a whole or not at all. Follows: Kubernetes DNS 1.1, RFC 2308, CoreDNS'
+ * kubernetes plugin.
  */
 import type { ServiceResource } from "#api/wire/service.ts";
-import { toBytes, toReverseZone } from "./address.ts";
-import { type Node, planRecords, type ServiceRecords } from "./records.ts";
-import { rcodes, types } from "./wire/constants.ts";
-import { keyOfOwn, suffixOffset } from "./wire/name.ts";
-import { encodeSections, numberOfType, type Records, type RR } from "./wire/record.ts";
-import type { Answer } from "./wire/response.ts";
+import { canonical, fromDashed, fromReverseName, toBytes } from "./address.ts";
+import { type Answer, answerOf } from "./answer.ts";
+import type { NamedService } from "./cluster-source.ts";
+import { type Node, planRecords, type RecordOptions, type ServiceRecords } from "./records.ts";
+import { flags, rcodes, types } from "./wire/constants.ts";
+import { addressRecord, nameRecord, soaRecord, txtRecord } from "./wire/data.ts";
+import { keyOfLabels, keyOfOwn, labelsBefore, suffixOffset, toText } from "./wire/name.ts";
+import { encodeSections, type Records, type RR } from "./wire/record.ts";
 
-export interface ZoneOptions {
+/** Whether `a-b-c-d.<namespace>.pod` names exist: never, for every address, or for pods that there are. */
+export type PodsMode = "disabled" | "insecure" | "verified";
+
+export interface ZoneOptions extends Partial<Omit<RecordOptions, "domain">> {
   /** Without the final dot. Default `cluster.local`. */
   readonly domain?: string;
-  /** Of records, in seconds, 0 to 3600. Default 5, as CoreDNS. */
-  readonly ttl?: number;
-  /** Address of the DNS Service, for `ns.dns.<domain>`. Default 10.96.0.10. */
-  readonly dnsVIP?: string;
-  /** Ranges whose reverse names are ours: missing ones are NXDOMAIN. Multiples of 8 bits. */
-  readonly reverseCIDRs?: readonly string[];
+  /** Keys of the reverse zones that are served, too. */
+  readonly reverseZones?: readonly string[];
+  /** Addresses of the DNS Service, for `ns.dns.<domain>`. Default 10.96.0.10. */
+  readonly dnsVIPs?: readonly string[];
+  /** Namespaces that are served. Default: all. */
+  readonly namespaces?: readonly string[];
+  readonly pods?: PodsMode;
+  /** Whether a namespace exists; undefined: it does while a Service of it has a name. */
+  readonly hasNamespace?: (namespace: string) => boolean | undefined;
+  readonly namespaceOfPod?: (address: string) => string | undefined;
 }
 
-/** Aliases followed inside the zone, as CoreDNS has it; the rest is left to the downstream. */
-const cnameChainMax = 10;
+/** Aliases followed, as CoreDNS has it; the rest is left to the downstream. */
+export const cnameChainMax = 10;
 const dnsVersionTTL = 28_800;
+/** Encoded negative answers kept: one for each name length and zone. */
+const negativesMax = 4096;
 
 /** A node of the index, with its answers made when first asked for. */
 interface Entry {
@@ -37,163 +50,290 @@ interface Entry {
   readonly answers: Map<number, Answer>;
 }
 
+interface Held {
+  readonly resource: ServiceResource;
+  records: ServiceRecords | undefined;
+}
+
+/** What a lookup found: an answer, or an alias to what is outside the zone. */
+export type Found =
+  | { readonly kind: "answer"; readonly answer: Answer }
+  | { readonly kind: "alias"; readonly aliases: readonly RR[]; readonly target: string };
+
 export class Zone {
   readonly domain: string;
-  readonly #key: string;
+  /** Key of the domain. */
+  readonly key: string;
+  readonly #options: ZoneOptions;
   readonly #ttl: number;
-  readonly #reverseKeys: readonly string[];
-  readonly #services = new Map<string, ServiceRecords>();
+  readonly #zones: readonly string[];
+  readonly #services = new Map<string, Held>();
+  /** Names of the Services that were asked for. */
   readonly #entries = new Map<string, Entry>();
   readonly #fixed = new Map<string, Entry>();
-  /** Empty non-terminals of namespaces → Services that need them. */
-  readonly #parents = new Map<string, number>();
-  /** PTR name → targets → how many records say so. */
-  readonly #pointers = new Map<string, Map<string, number>>();
+  /** Namespace → names of its Services. */
+  readonly #namespaces = new Map<string, Set<string>>();
+  /** Address → names of the Services that own it. */
+  readonly #owners = new Map<string, string | readonly string[]>();
   #negatives = new Map<string, Answer>();
   #serial = 0;
 
-  constructor({ domain = "cluster.local", ttl = 5, dnsVIP = "10.96.0.10", reverseCIDRs = [] }: ZoneOptions = {}) {
+  constructor(options: ZoneOptions = {}) {
+    const { domain = "cluster.local", ttl = 5, dnsVIPs = ["10.96.0.10"], reverseZones = [] } = options;
+    this.#options = options;
     this.domain = domain;
-    this.#key = keyOfOwn(domain);
+    this.key = keyOfOwn(domain);
     this.#ttl = ttl;
-    this.#reverseKeys = reverseCIDRs.flatMap((cidr) => toReverseZone(cidr) ?? []).map(keyOfOwn);
-    this.#addFixed(dnsVIP);
+    // The longest first: the closest zone owns a name.
+    this.#zones = [this.key, ...reverseZones].toSorted((a, b) => b.length - a.length);
+    this.#addFixed(dnsVIPs);
   }
 
   /** Takes a delta. `nowSeconds` (Unix time) becomes the zone's serial. */
-  apply(
-    updated: readonly { readonly name: string; readonly resource: ServiceResource }[],
-    removed: readonly string[],
-    nowSeconds: number,
-  ): void {
+  apply(updated: readonly NamedService[], removed: readonly string[], nowSeconds: number): void {
     for (const name of removed) this.#remove(name);
     for (const { name, resource } of updated) {
       this.#remove(name);
-      this.#add(name, planRecords(resource, { domain: this.domain, ttl: this.#ttl }));
+      this.#add(name, resource);
     }
+    this.touch(nowSeconds);
+  }
+
+  /** Raises the serial. */
+  touch(nowSeconds: number): void {
     this.#serial = Math.max(this.#serial + 1, Math.floor(nowSeconds)) % 2 ** 32;
     this.#negatives = new Map();
   }
 
+  get serviceCount(): number {
+    return this.#services.size;
+  }
+
   /** The zone that a name belongs to (a key), or undefined when it is none of ours. */
   zoneOf(name: string): string | undefined {
-    if (suffixOffset(name, this.#key) >= 0) return this.#key;
-    if (this.#pointers.has(name)) return this.#reverseKeys.find((key) => suffixOffset(name, key) >= 0) ?? name;
-    return this.#reverseKeys.find((key) => suffixOffset(name, key) >= 0);
+    for (const zone of this.#zones) if (suffixOffset(name, zone) >= 0) return zone;
+    return undefined;
   }
 
-  /** The answer to a query of class IN for a name in `zone`. */
-  answer(name: string, type: number, zone: string): Answer {
-    const entry = this.#entries.get(name) ?? this.#fixed.get(name);
-    if (entry !== undefined) return this.#answerEntry(name, type, entry, zone);
-    const targets = this.#pointers.get(name);
-    if (targets !== undefined && type === types.ptr) {
-      const answer = [...targets.keys()].sort().map((target): RR => ({ name, ttl: this.#ttl, type: "PTR", target }));
-      return positive(name, { answer });
-    }
-    const isKnown = targets !== undefined || this.#parents.has(name) || name === this.#key || name === zone;
-    if (name === this.#key && type === types.soa) return positive(name, { answer: [this.#soa(zone)] });
-    return this.#negative(name, isKnown ? rcodes.noError : rcodes.nxDomain, zone);
-  }
-
-  #answerEntry(name: string, type: number, entry: Entry, zone: string): Answer {
+  /** What a query of class IN gets for a name in `zone`. */
+  find(name: string, type: number, zone: string): Found {
+    const entry = this.#entryOf(name, zone);
+    if (entry === undefined) return { kind: "answer", answer: this.#answerOther(name, type, zone) };
     const { node, answers } = entry;
     if (node.cname !== undefined && type !== types.cname) return this.#chase(name, type, node);
     const known = answers.get(type);
-    if (known !== undefined) return known;
-    const answer = node.records.filter((record) => numberOfType[record.type] === type);
-    if (answer.length === 0) return this.#negative(name, rcodes.noError, zone);
+    if (known !== undefined) return { kind: "answer", answer: known };
+    const answer = node.records.filter((record) => record.type === type);
+    if (answer.length === 0) return { kind: "answer", answer: this.negative(name, rcodes.noError, zone) };
     const made = positive(name, { answer, additional: type === types.srv ? node.additional : [] });
     answers.set(type, made);
-    return made;
+    return { kind: "answer", answer: made };
   }
 
-  /** Follows aliases while they stay in the zone. Ends for loops too: their aliases are all the answer. */
-  #chase(name: string, type: number, first: Node): Answer {
-    const answer: RR[] = [];
-    let node: Node | undefined = first;
-    for (let length = 0; node?.cname !== undefined && length < cnameChainMax; length++) {
-      answer.push(...node.records);
-      node = (this.#entries.get(node.cname) ?? this.#fixed.get(node.cname))?.node;
+  /** The namespace of the pod with this address, as far as a Service has it as an endpoint. */
+  namespaceOfEndpoint(address: string): string | undefined {
+    for (const owner of [this.#owners.get(address) ?? []].flat()) {
+      const { resource } = this.#services.get(owner) ?? {};
+      const endpoint = resource?.endpoints.find((each) => each.address === address && each.podName !== "");
+      if (endpoint !== undefined) return resource?.namespace;
     }
-    if (node?.cname === undefined && node !== undefined) {
-      answer.push(...node.records.filter((record) => numberOfType[record.type] === type));
-    }
-    return positive(name, { answer });
+    return undefined;
+  }
+
+  /** Every record, SOA first: for zone transfers. */
+  *records(): Iterable<RR> {
+    yield this.#soa(this.key);
+    for (const { node } of this.#fixed.values()) yield* node.records;
+    for (const held of this.#services.values()) for (const node of this.#plan(held).names.values()) yield* node.records;
   }
 
   /** NODATA or NXDOMAIN. Made once for each name length: the SOA's owner points into the question, which echoes its case. */
-  #negative(name: string, rcode: number, zone: string): Answer {
+  negative(name: string, rcode: number, zone: string): Answer {
     const cacheKey = `${rcode} ${name.length} ${zone}`;
     const known = this.#negatives.get(cacheKey);
     if (known !== undefined) return known;
     const sections = encodeSections(name, { authority: [this.#soa(zone)] }, zone);
-    const made: Answer = { rcode, isAuthoritative: true, sections };
-    this.#negatives.set(cacheKey, made);
+    const made = answerOf({ plugin: "kubernetes", rcode, flags: flags.authoritative, isLive: true, sections });
+    if (this.#negatives.size < negativesMax) this.#negatives.set(cacheKey, made);
     return made;
+  }
+
+  #entryOf(name: string, zone: string): Entry | undefined {
+    const known = this.#entries.get(name) ?? this.#fixed.get(name);
+    if (known !== undefined || zone !== this.key) return known;
+    const labels = labelsBefore(name, zone);
+    if (labels.at(-1) !== "svc" || labels.length < 3) return undefined;
+    const held = this.#services.get(`${labels.at(-2)}/${labels.at(-3)}`);
+    if (held === undefined) return undefined;
+    if (held.records === undefined) this.#plan(held);
+    const [port = "", protocol = ""] = labels;
+    // CoreDNS takes port names without their underscores, too.
+    if (labels.length === 5 && !(port.startsWith("_") && protocol.startsWith("_"))) {
+      const spelled = [port, protocol].map((label) => (label.startsWith("_") ? label : `_${label}`));
+      return this.#respelled(name, keyOfLabels([...spelled, ...labels.slice(2)], this.key));
+    }
+    return this.#entries.get(name);
+  }
+
+  /** The entry under another spelling of its name. Not kept: few ask so. */
+  #respelled(name: string, usual: string): Entry | undefined {
+    const entry = this.#entries.get(usual);
+    if (entry === undefined) return undefined;
+    const rename = (record: RR): RR => (record.name === usual ? { ...record, name } : record);
+    return { node: { ...entry.node, records: entry.node.records.map(rename) }, answers: new Map() };
+  }
+
+  #plan(held: Held): ServiceRecords {
+    const { domain } = this;
+    const records = planRecords(held.resource, { ...this.#options, domain, ttl: this.#ttl });
+    held.records = records;
+    for (const [name, node] of records.names) this.#entries.set(name, { node, answers: new Map() });
+    return records;
+  }
+
+  /** Names that no Service has: the apex, what lies between, pods, reverse names. */
+  #answerOther(name: string, type: number, zone: string): Answer {
+    if (name === this.key && type === types.soa) return positive(name, { answer: [this.#soa(zone)] });
+    if (name === this.key && type === types.ns) return this.#nameservers(name);
+    if (name === zone) return this.negative(name, rcodes.noError, zone);
+    if (zone !== this.key) return this.#reverse(name, type, zone);
+    const labels = labelsBefore(name, zone);
+    const [kind, namespace] = [labels.at(-1), labels.at(-2) ?? ""];
+    if (labels.length === 2 && (kind === "svc" || kind === "pod") && this.#hasNamespace(namespace)) {
+      return this.negative(name, rcodes.noError, zone);
+    }
+    const pod = labels.length === 3 && kind === "pod" ? this.#pod(labels[0] ?? "", namespace) : undefined;
+    if (pod === undefined) return this.negative(name, rcodes.nxDomain, zone);
+    const record = addressRecord({ name, ttl: this.#ttl }, pod);
+    return record.type === type ? positive(name, { answer: [record] }) : this.negative(name, rcodes.noError, zone);
+  }
+
+  #nameservers(name: string): Answer {
+    const nameserver = keyOfOwn(`ns.dns.${this.domain}`);
+    const answer = [nameRecord({ name, ttl: this.#ttl }, types.ns, nameserver)];
+    return positive(name, { answer, additional: this.#fixed.get(nameserver)?.node.records ?? [] });
+  }
+
+  /** The address that a pod's name stands for. */
+  #pod(label: string, namespace: string): Uint8Array | undefined {
+    const { pods = "disabled", namespaceOfPod } = this.#options;
+    const address = pods === "disabled" ? undefined : fromDashed(label);
+    if (address === undefined || !this.#hasNamespace(namespace)) return undefined;
+    return pods === "insecure" || namespaceOfPod?.(canonical(address)) === namespace ? address : undefined;
+  }
+
+  #hasNamespace(namespace: string): boolean {
+    if (this.#options.namespaces?.includes(namespace) === false) return false;
+    const known = this.#options.hasNamespace?.(namespace);
+    if (known !== undefined) return known;
+    for (const name of this.#namespaces.get(namespace) ?? []) {
+      const held = this.#services.get(name);
+      if (held !== undefined && (held.records ?? this.#plan(held)).names.size > 0) return true;
+    }
+    return false;
+  }
+
+  /** ClusterIPs first: an address that is both belongs to the Service itself (CoreDNS). */
+  #reverse(name: string, type: number, zone: string): Answer {
+    const address = fromReverseName(toText(name));
+    const owners = address === undefined ? [] : [this.#owners.get(canonical(address)) ?? []].flat();
+    const targets = new Set<string>();
+    for (const owner of owners) {
+      const held = this.#services.get(owner);
+      if (held === undefined) continue;
+      for (const [pointer, target] of (held.records ?? this.#plan(held)).pointers) {
+        if (pointer === name) targets.add(target);
+      }
+    }
+    if (targets.size === 0) return this.negative(name, rcodes.nxDomain, zone);
+    if (type !== types.ptr) return this.negative(name, rcodes.noError, zone);
+    const owner = { name, ttl: this.#ttl };
+    return positive(name, { answer: [...targets].sort().map((target) => nameRecord(owner, types.ptr, target)) });
+  }
+
+  /** Follows aliases while they stay in the zone. Ends for loops too: their aliases are all the answer. */
+  #chase(name: string, type: number, first: Node): Found {
+    const answer: RR[] = [];
+    let node: Node | undefined = first;
+    for (let length = 0; node?.cname !== undefined && length < cnameChainMax; length++) {
+      answer.push(...node.records);
+      const target: string = node.cname;
+      const zone = this.zoneOf(target);
+      if (zone === undefined) return { kind: "alias", aliases: answer, target };
+      node = this.#entryOf(target, zone)?.node;
+    }
+    if (node?.cname === undefined && node !== undefined) {
+      answer.push(...node.records.filter((record) => record.type === type));
+    }
+    return { kind: "answer", answer: positive(name, { answer }) };
   }
 
   /** Refresh, retry and expire as CoreDNS; minimum and the record's own TTL bound negative caching (RFC 2308 §5). */
   #soa(zone: string): RR {
-    const [mname, rname] = [keyOfOwn(`ns.dns.${this.domain}`), keyOfOwn(`hostmaster.${this.domain}`)];
-    const numbers = [this.#serial, 7200, 1800, 86_400, this.#ttl];
-    return { name: zone, ttl: Math.min(this.#ttl, 300), type: "SOA", mname, rname, numbers };
+    const names = { mname: keyOfOwn(`ns.dns.${this.domain}`), rname: keyOfOwn(`hostmaster.${this.domain}`) };
+    const times = { refresh: 7200, retry: 1800, expire: 86_400, minimum: this.#ttl };
+    return soaRecord({ name: zone, ttl: Math.min(this.#ttl, 300) }, { ...names, serial: this.#serial, ...times });
   }
 
-  #add(service: string, records: ServiceRecords): void {
-    this.#services.set(service, records);
-    for (const [name, node] of records.names) this.#entries.set(name, { node, answers: new Map() });
-    this.#countParents(records.parents, 1);
-    for (const [name, target] of records.pointers) {
-      const targets = this.#pointers.get(name) ?? new Map<string, number>();
-      targets.set(target, (targets.get(target) ?? 0) + 1);
-      this.#pointers.set(name, targets);
+  #add(name: string, resource: ServiceResource): void {
+    const { namespaces } = this.#options;
+    if (namespaces !== undefined && !namespaces.includes(resource.namespace)) return;
+    this.#services.set(name, { resource, records: undefined });
+    const siblings = this.#namespaces.get(resource.namespace) ?? new Set();
+    this.#namespaces.set(resource.namespace, siblings.add(name));
+    for (const address of addressesOf(resource)) {
+      const owners = this.#owners.get(address);
+      this.#owners.set(address, owners === undefined ? name : [owners, name].flat());
     }
   }
 
-  #remove(service: string): void {
-    const records = this.#services.get(service);
-    if (records === undefined) return;
-    this.#services.delete(service);
-    for (const name of records.names.keys()) this.#entries.delete(name);
-    this.#countParents(records.parents, -1);
-    for (const [name, target] of records.pointers) {
-      const targets = this.#pointers.get(name);
-      const left = (targets?.get(target) ?? 0) - 1;
-      if (left > 0) targets?.set(target, left);
-      else targets?.delete(target);
-      if (targets?.size === 0) this.#pointers.delete(name);
-    }
-  }
-
-  #countParents(parents: readonly string[], delta: number): void {
-    for (const name of parents) {
-      const count = (this.#parents.get(name) ?? 0) + delta;
-      if (count > 0) this.#parents.set(name, count);
-      else this.#parents.delete(name);
+  #remove(name: string): void {
+    const held = this.#services.get(name);
+    if (held === undefined) return;
+    this.#services.delete(name);
+    for (const known of held.records?.names.keys() ?? []) this.#entries.delete(known);
+    const { namespace } = held.resource;
+    const siblings = this.#namespaces.get(namespace);
+    siblings?.delete(name);
+    if (siblings?.size === 0) this.#namespaces.delete(namespace);
+    for (const address of addressesOf(held.resource)) {
+      const left = [this.#owners.get(address) ?? []].flat().filter((owner) => owner !== name);
+      if (left.length === 0) this.#owners.delete(address);
+      else this.#owners.set(address, left);
     }
   }
 
   /** Names that exist in every cluster. */
-  #addFixed(dnsVIP: string): void {
-    const set = (text: string, records: readonly RR[]): void => {
-      const node: Node = { records, additional: [], cname: undefined };
-      this.#fixed.set(keyOfOwn(text), { node, answers: new Map() });
+  #addFixed(dnsVIPs: readonly string[]): void {
+    const set = (text: string, records: (name: string) => readonly RR[]): void => {
+      const name = keyOfOwn(text);
+      this.#fixed.set(name, { node: { records: records(name), additional: [], cname: undefined }, answers: new Map() });
     };
     const { domain } = this;
-    const versionName = keyOfOwn(`dns-version.${domain}`);
-    set(`dns-version.${domain}`, [{ name: versionName, ttl: dnsVersionTTL, type: "TXT", text: "1.1.0" }]);
-    const nameserver = keyOfOwn(`ns.dns.${domain}`);
-    const address = toBytes(dnsVIP);
-    const isIPv4 = address?.length === 4;
-    set(
-      `ns.dns.${domain}`,
-      address === undefined ? [] : [{ name: nameserver, ttl: this.#ttl, type: isIPv4 ? "A" : "AAAA", address }],
+    set(`dns-version.${domain}`, (name) => [txtRecord({ name, ttl: dnsVersionTTL }, "1.1.0")]);
+    set(`ns.dns.${domain}`, (name) =>
+      dnsVIPs.map((text) => addressRecord({ name, ttl: this.#ttl }, toBytes(text) ?? new Uint8Array(4))),
     );
-    for (const text of [`dns.${domain}`, `svc.${domain}`, `pod.${domain}`]) set(text, []);
+    for (const text of [`dns.${domain}`, `svc.${domain}`, `pod.${domain}`]) set(text, () => []);
   }
 }
 
-function positive(name: string, sections: Records): Answer {
-  return { rcode: rcodes.noError, isAuthoritative: true, sections: encodeSections(name, sections) };
+/** Every address that has a reverse name through the Service, once. */
+function addressesOf({ clusterIPs, endpoints }: ServiceResource): ReadonlySet<string> {
+  const all = new Set<string>();
+  for (const text of clusterIPs) addAddress(all, text);
+  for (const { address } of endpoints) addAddress(all, address);
+  return all;
+}
+
+function addAddress(all: Set<string>, text: string): void {
+  // IPv4 has one spelling, so most need no bytes.
+  if (!text.includes(":")) return void all.add(text);
+  const bytes = toBytes(text);
+  if (bytes !== undefined) all.add(canonical(bytes));
+}
+
+function positive(name: string, records: Records): Answer {
+  const sections = encodeSections(name, records);
+  return answerOf({ plugin: "kubernetes", flags: flags.authoritative, isLive: true, sections });
 }

@@ -39,6 +39,8 @@ export function toText(key: string): string {
 /** Where in `key` the labels of `suffix` start, or -1 when `key` is not in or below it. */
 export function suffixOffset(key: string, suffix: string): number {
   const wanted = key.length - suffix.length;
+  // Every name is in the root.
+  if (suffix.length === 1) return wanted;
   if (wanted < 0 || !key.endsWith(suffix)) return -1;
   // The same bytes may also lie inside a longer label: only a label boundary counts.
   let at = 0;
@@ -49,4 +51,32 @@ export function suffixOffset(key: string, suffix: string): number {
 /** The name's parent: without the first label. */
 export function parentOf(key: string): string {
   return key.slice(key.charCodeAt(0) + 1);
+}
+
+/** The labels of `name` before `zone`, which it is in. */
+export function labelsBefore(name: string, zone: string): readonly string[] {
+  const labels: string[] = [];
+  const end = name.length - zone.length;
+  for (let at = 0; at < end; at += name.charCodeAt(at) + 1)
+    labels.push(name.slice(at + 1, at + 1 + name.charCodeAt(at)));
+  return labels;
+}
+
+/** The closest of `zones` (keys) that `name` is in. */
+export function closestZone(name: string, zones: readonly string[]): string | undefined {
+  let best: string | undefined;
+  for (const zone of zones) {
+    if ((best === undefined || zone.length > best.length) && suffixOffset(name, zone) >= 0) best = zone;
+  }
+  return best;
+}
+
+/** The name of `labels` below `zone`; labels may hold any bytes, a dot, too. */
+export function keyOfLabels(labels: readonly string[], zone: string): string {
+  return labels.map((label) => String.fromCharCode(label.length) + label).join("") + zone;
+}
+
+/** The key of a name that a user wrote; the root when it is none. */
+export function nameOrRoot(text: string): string {
+  return toKey(text) ?? "\0";
 }

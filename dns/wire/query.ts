@@ -6,7 +6,8 @@
  * Never throws, reads no byte beyond the message, and ends after at most 255 bytes of name. RFC 1035 §4.1, RFC 6891
  * §6.1.
  */
-import { badVersion, flags, headerBytes, labelBytesMax, nameBytesMax, rcodes, types } from "./constants.ts";
+import { flags, headerBytes, labelBytesMax, nameBytesMax, rcodes, types } from "./constants.ts";
+import { encodeQuery } from "./message.ts";
 
 export interface Query {
   readonly kind: "query";
@@ -21,6 +22,8 @@ export interface Query {
   readonly payloadBytes: number | undefined;
   /** DNSSEC OK, echoed (RFC 3225). */
   readonly dnssecOK: boolean;
+  /** The options of OPT, as they came. */
+  readonly options: Uint8Array | undefined;
 }
 
 /** A message that gets an error, or none at all when it is not a query. */
@@ -54,7 +57,7 @@ export function parseQuery(bytes: Buffer): Query | Reject {
   const edns = readAdditionals(bytes, questionEnd);
   if (edns === "malformed") return reject(bytes, rcodes.formErr, questionEnd);
   if (edns !== undefined && edns.version !== 0) {
-    return { kind: "reject", bytes, rcode: badVersion, questionEnd, hasEDNS: true };
+    return { kind: "reject", bytes, rcode: rcodes.badVersion, questionEnd, hasEDNS: true };
   }
   return {
     kind: "query",
@@ -65,14 +68,42 @@ export function parseQuery(bytes: Buffer): Query | Reject {
     class: bytes.readUInt16BE(nameEnd + 2),
     payloadBytes: edns?.payloadBytes,
     dnssecOK: edns?.dnssecOK ?? false,
+    options: edns?.options,
   };
+}
+
+/**
+ * The query that `query` becomes with another name or type: what plugins ask on. Keeps flags and EDNS, and the case of
+ * `name`, which is in wire form.
+ */
+export function derivedQuery(query: Query, name: string, type: number = query.type): Query {
+  const word = query.bytes.readUInt16BE(2);
+  const bytes = encodeQuery({
+    id: query.bytes.readUInt16BE(0),
+    name,
+    type,
+    class: query.class,
+    isRecursionDesired: (word & flags.recursionDesired) !== 0,
+    isCheckingDisabled: (word & flags.checkingDisabled) !== 0,
+    payloadBytes: query.payloadBytes ?? 0,
+    dnssecOK: query.dnssecOK,
+  });
+  return { ...query, bytes, questionEnd: headerBytes + name.length + 4, name: name.toLowerCase(), type };
+}
+
+/** The name as it was asked, case kept, in wire form. */
+export function nameAsSent({ bytes, questionEnd }: Query): string {
+  return bytes.toString("latin1", headerBytes, questionEnd - 4);
 }
 
 function reject(bytes: Buffer, rcode: number, questionEnd = headerBytes): Reject {
   return { kind: "reject", bytes, rcode, questionEnd, hasEDNS: false };
 }
 
-/** Copies the name at `start` into `scratch`, lower case. Where it ends, or -1. Compression has no place in a question. */
+/**
+ * Copies the name at `start` into `scratch`, lower case. Where it ends, or -1. Compression has no place in a
+ * question.
+ */
 function readName(bytes: Buffer, start: number): number {
   let at = start;
   for (;;) {
@@ -91,6 +122,7 @@ interface EDNS {
   readonly payloadBytes: number;
   readonly version: number;
   readonly dnssecOK: boolean;
+  readonly options: Uint8Array;
 }
 
 /** The OPT record among the additional records, of which at most a few are read. */
@@ -98,6 +130,7 @@ function readAdditionals(bytes: Buffer, start: number): EDNS | undefined | "malf
   const count = bytes.readUInt16BE(10);
   let at = start;
   let edns: EDNS | undefined;
+  if (count === 0) return start === bytes.length ? undefined : "malformed";
   if (count > 8) return "malformed";
   for (let index = 0; index < count; index++) {
     const nameEnd = skipName(bytes, at);
@@ -111,6 +144,7 @@ function readAdditionals(bytes: Buffer, start: number): EDNS | undefined | "malf
         payloadBytes: bytes.readUInt16BE(nameEnd + 2),
         version: bytes.readUInt8(nameEnd + 5),
         dnssecOK: (bytes.readUInt8(nameEnd + 6) & 0x80) !== 0,
+        options: bytes.subarray(nameEnd + 10, end),
       };
     }
     at = end;

@@ -6,15 +6,10 @@
  * Invariant: never longer than the limit; cut only between records. Additional records go first and silently; a cut
  * answer or authority section sets TC (RFC 2181 §9), and what fits is kept, for resolvers without TCP.
  */
+import type { Answer } from "../answer.ts";
 import { flags, headerBytes, types } from "./constants.ts";
 import type { Query, Reject } from "./query.ts";
 import { emptySections, type Sections } from "./record.ts";
-
-export interface Answer {
-  readonly rcode: number;
-  readonly isAuthoritative: boolean;
-  readonly sections: Sections;
-}
 
 /** What we say we take, and the most that we send, over UDP: fits any path without fragments (DNS flag day 2020). */
 export const payloadBytesMax = 1232;
@@ -27,19 +22,27 @@ export function udpLimit({ payloadBytes }: Query): number {
   return Math.min(Math.max(payloadBytes, payloadBytesMin), payloadBytesMax);
 }
 
+/** The response. Records older than their answer by `ageSeconds` have that much less to live. */
 export function encodeResponse(query: Query, answer: Answer, limit: number): Buffer {
-  const { questionEnd, payloadBytes, dnssecOK } = query;
-  const hasEDNS = payloadBytes !== undefined;
-  const room = limit - questionEnd - (hasEDNS ? optBytes : 0);
-  const cut = fit(answer.sections, room);
-  const response = Buffer.allocUnsafe(questionEnd + cut.bytes + (hasEDNS ? optBytes : 0));
-  query.bytes.copy(response, 0, 0, questionEnd);
-  let word = flags.response | (query.bytes.readUInt16BE(2) & flags.recursionDesired) | answer.rcode;
-  if (answer.isAuthoritative) word |= flags.authoritative;
+  const { questionEnd, bytes } = query;
+  const optLength = query.payloadBytes === undefined ? 0 : optBytes + (answer.options?.length ?? 0);
+  const { sections } = answer;
+  const room = limit - questionEnd - optLength;
+  const cut = sections.bytes.length <= room ? whole(sections) : fit(sections, room);
+  const response = Buffer.allocUnsafe(questionEnd + cut.bytes + optLength);
+  bytes.copy(response, 0, 0, questionEnd);
+  if (cut.bytes > 0) sections.bytes.copy(response, questionEnd, 0, cut.bytes);
+  if (answer.ageSeconds > 0) ageRecords(response, questionEnd, answer, cut);
+  let word =
+    flags.response | (((bytes[2] ?? 0) << 8) & flags.recursionDesired) | ((bytes[3] ?? 0) & flags.checkingDisabled);
+  word |= answer.flags | (answer.rcode & 15);
   if (cut.isTruncated) word |= flags.truncated;
-  writeHeader(response, word, cut.counts, hasEDNS);
-  answer.sections.bytes.copy(response, questionEnd, 0, cut.bytes);
-  if (hasEDNS) writeOPT(response, questionEnd + cut.bytes, 0, dnssecOK);
+  writeHeader(response, word, cut.counts, optLength > 0);
+  if (optLength > 0)
+    writeOPT(response, questionEnd + cut.bytes, answer.rcode >> 4, {
+      dnssecOK: query.dnssecOK,
+      options: answer.options,
+    });
   return response;
 }
 
@@ -52,18 +55,22 @@ export function encodeReject(rejected: Exclude<Reject, { kind: "drop" }>): Buffe
   const word = flags.response | (bytes.readUInt16BE(2) & (0x7800 | flags.recursionDesired)) | (rcode & 15);
   writeHeader(response, word, emptySections.counts, hasEDNS);
   response.writeUInt16BE(questionEnd > headerBytes ? 1 : 0, 4);
-  if (hasEDNS) writeOPT(response, questionEnd, rcode >> 4, false);
+  if (hasEDNS) writeOPT(response, questionEnd, rcode >> 4, { dnssecOK: false, options: undefined });
   return response;
 }
 
 interface Cut {
   readonly bytes: number;
   readonly counts: readonly [number, number, number];
+  readonly records: number;
   readonly isTruncated: boolean;
 }
 
-function fit({ bytes, counts, ends }: Sections, room: number): Cut {
-  if (bytes.length <= room) return { bytes: bytes.length, counts, isTruncated: false };
+function whole({ bytes, counts, ends }: Sections): Cut {
+  return { bytes: bytes.length, counts, records: ends.length, isTruncated: false };
+}
+
+function fit({ counts, ends }: Sections, room: number): Cut {
   let kept = 0;
   while ((ends[kept] ?? Infinity) <= room) kept++;
   const [answers, authorities] = counts;
@@ -74,25 +81,46 @@ function fit({ bytes, counts, ends }: Sections, room: number): Cut {
       Math.min(Math.max(0, kept - answers), authorities),
       Math.max(0, kept - answers - authorities),
     ],
+    records: kept,
     isTruncated: kept < answers + authorities,
   };
 }
 
-function writeHeader(response: Buffer, word: number, counts: Sections["counts"], hasEDNS: boolean): void {
-  response.writeUInt16BE(word, 2);
-  response.writeUInt16BE(1, 4);
-  response.writeUInt16BE(counts[0], 6);
-  response.writeUInt16BE(counts[1], 8);
-  response.writeUInt16BE(counts[2] + (hasEDNS ? 1 : 0), 10);
+function ageRecords(response: Buffer, base: number, { sections, ageSeconds }: Answer, { records }: Cut): void {
+  for (let index = 0; index < records; index++) {
+    const at = base + (sections.ttlAts[index] ?? 0);
+    response.writeUInt32BE(Math.max(0, response.readUInt32BE(at) - ageSeconds), at);
+  }
 }
 
-/** RFC 6891 §6.1.2: root, OPT, our payload size, extended rcode, version 0, DO, no options. */
-function writeOPT(response: Buffer, at: number, extendedRcode: number, dnssecOK: boolean): void {
+function writeHeader(response: Buffer, word: number, counts: Sections["counts"], hasEDNS: boolean): void {
+  response[2] = word >> 8;
+  response[3] = word;
+  response[4] = 0;
+  response[5] = 1;
+  writeCount(response, 6, counts[0]);
+  writeCount(response, 8, counts[1]);
+  writeCount(response, 10, counts[2] + (hasEDNS ? 1 : 0));
+}
+
+function writeCount(response: Buffer, at: number, count: number): void {
+  response[at] = count >> 8;
+  response[at + 1] = count;
+}
+
+interface OPT {
+  readonly dnssecOK: boolean;
+  readonly options: Uint8Array | undefined;
+}
+
+/** RFC 6891 §6.1.2: root, OPT, our payload size, extended rcode, version 0, DO, options. */
+function writeOPT(response: Buffer, at: number, extendedRcode: number, { dnssecOK, options }: OPT): void {
   response[at] = 0;
   response.writeUInt16BE(types.opt, at + 1);
   response.writeUInt16BE(payloadBytesMax, at + 3);
   response[at + 5] = extendedRcode;
   response[at + 6] = 0;
   response.writeUInt16BE(dnssecOK ? 0x8000 : 0, at + 7);
-  response.writeUInt16BE(0, at + 9);
+  response.writeUInt16BE(options?.length ?? 0, at + 9);
+  if (options !== undefined) response.set(options, at + optBytes);
 }

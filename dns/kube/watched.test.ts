@@ -1,0 +1,126 @@
+/** The stock kubernetes plugin against an API server of the test's own. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type ServerResponse } from "node:http";
+import test from "node:test";
+import { answersOf, type Block, serveCorefile } from "../plugin-fixture.ts";
+
+interface FakeAPI {
+  readonly url: string;
+  /** Sends a change to every watch of a path. */
+  send(path: string, type: string, object: unknown): void;
+}
+
+const slicePath = "/apis/discovery.k8s.io/v1/endpointslices";
+
+function slice(...addresses: readonly string[]): unknown {
+  return {
+    metadata: {
+      namespace: "default",
+      name: "web-1",
+      resourceVersion: "5",
+      labels: { "kubernetes.io/service-name": "web" },
+    },
+    addressType: "IPv4",
+    endpoints: addresses.map((address) => ({ addresses: [address], targetRef: { kind: "Pod", name: "web-x" } })),
+    ports: [{ name: "http", port: 8080 }],
+  };
+}
+
+async function startAPI(t: test.TestContext): Promise<FakeAPI> {
+  const service = (name: string, spec: unknown): unknown => ({ metadata: { namespace: "default", name }, spec });
+  const objects: Readonly<Record<string, readonly unknown[]>> = {
+    "/api/v1/namespaces": [{ metadata: { name: "default" } }, { metadata: { name: "idle" } }],
+    "/api/v1/services": [
+      service("web", { clusterIP: "None", clusterIPs: ["None"], ports: [{ name: "http", port: 80 }] }),
+      service("api", { clusterIP: "10.96.0.7", clusterIPs: ["10.96.0.7"], ports: [{ port: 80 }] }),
+    ],
+    [slicePath]: [slice("10.244.0.5")],
+    "/api/v1/pods": [{ metadata: { namespace: "default", name: "p" }, status: { podIP: "10.244.0.5" } }],
+  };
+  const watches: { path: string; response: ServerResponse }[] = [];
+  const server = createServer((request, response) => {
+    const url = new URL(request.url ?? "/", "http://api");
+    const items = objects[url.pathname];
+    if (items === undefined) return void response.writeHead(404).end();
+    if (url.searchParams.get("watch") === "true") {
+      response.flushHeaders();
+      return void watches.push({ path: url.pathname, response });
+    }
+    // One object a page, so that paging is used.
+    const at = Number(url.searchParams.get("continue") ?? 0);
+    const more = at + 1 < items.length ? { continue: String(at + 1) } : {};
+    response.end(JSON.stringify({ metadata: { resourceVersion: "4", ...more }, items: items.slice(at, at + 1) }));
+  });
+  server.listen({ port: 0, host: "127.0.0.1" });
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const bound = server.address();
+  const port = typeof bound === "object" && bound !== null ? bound.port : 0;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    send(path, type, object) {
+      for (const watch of watches)
+        if (watch.path === path) watch.response.write(`${JSON.stringify({ type, object })}\n`);
+    },
+  };
+}
+
+/** Asks until the answers are as wanted; the watch is another connection than ours. */
+async function until(block: Block, query: string, wanted: readonly string[]): Promise<void> {
+  for (let attempt = 0; attempt < 500; attempt++) {
+    const found = answersOf(await block.ask(query)).map((line) => line.split(" ").at(-1));
+    if (found.join(" ") === wanted.join(" ")) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assert.fail(`${query} never became ${wanted.join(" ")}`);
+}
+
+test("kubernetes watches an API server by endpoint", async (t) => {
+  const api = await startAPI(t);
+  const corefile = `. {\n  kubernetes cluster.local {\n    endpoint ${api.url}\n    pods verified\n  }\n}`;
+  const block = await serveCorefile(t, corefile);
+  assert.deepEqual(answersOf(await block.ask("api.default.svc.cluster.local A")), [
+    "api.default.svc.cluster.local A 5 10.96.0.7",
+  ]);
+  assert.equal(answersOf(await block.ask("web.default.svc.cluster.local A")).length, 1);
+  assert.equal((await block.ask("idle.svc.cluster.local A"))?.rcode, "NOERROR");
+  assert.equal((await block.ask("none.svc.cluster.local A"))?.rcode, "NXDOMAIN");
+  assert.equal(answersOf(await block.ask("10-244-0-5.default.pod.cluster.local A")).length, 1);
+  assert.equal((await block.ask("10-244-0-6.default.pod.cluster.local A"))?.rcode, "NXDOMAIN");
+  api.send(slicePath, "MODIFIED", slice("10.244.0.8"));
+  await until(block, "web.default.svc.cluster.local A", ["10.244.0.8"]);
+  api.send("/api/v1/services", "DELETED", { metadata: { namespace: "default", name: "api" } });
+  await until(block, "api.default.svc.cluster.local A", []);
+  assert.equal((await block.ask("api.default.svc.cluster.local A"))?.rcode, "NXDOMAIN");
+});
+
+test("kubernetes serves SERVFAIL while the API server does not answer", async (t) => {
+  const corefile =
+    ". {\n  kubernetes cluster.local {\n    endpoint http://127.0.0.1:1\n    startup_timeout 10ms\n  }\n}";
+  const block = await serveCorefile(t, corefile);
+  assert.equal((await block.ask("api.default.svc.cluster.local A"))?.rcode, "SERVFAIL");
+  assert.equal((await block.ask("cluster.local SOA"))?.rcode, "NOERROR");
+  assert.equal(block.instance.isReady(), false);
+});
+
+test("kubernetes reads a kubeconfig, and says what it lacks", async (t) => {
+  const api = await startAPI(t);
+  const files = {
+    good: `current-context: a\nclusters: [{name: c, cluster: {server: "${api.url}"}}]\nusers: [{name: u, user: {token: x}}]\ncontexts: [{name: a, context: {cluster: c, user: u}}]\n`,
+    bad: "current-context: b\n",
+  };
+  const corefile = (file: string): string => `. {\n  kubernetes cluster.local {\n    kubeconfig ${file}\n  }\n}`;
+  const block = await serveCorefile(t, corefile("good"), { files });
+  assert.equal(answersOf(await block.ask("api.default.svc.cluster.local A")).length, 1);
+  await assert.rejects(serveCorefile(t, corefile("bad"), { files }), {
+    message: 'Cannot use kubeconfig bad: no cluster for context "b"',
+  });
+  await assert.rejects(serveCorefile(t, ". {\n  kubernetes cluster.local\n}"), {
+    message:
+      "Cannot find the API server: no KUBERNETES_SERVICE_HOST, wanted kubeconfig or endpoint outside of a cluster",
+  });
+});

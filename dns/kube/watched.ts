@@ -1,0 +1,288 @@
+/**
+ * A ClusterSource that watches an API server itself: what the resolver has when it stands alone.
+ *
+ *   Services, EndpointSlices, Namespaces (, Pods) ─▶ reflector.ts ─▶ ServiceResource ─▶ consumers
+ *
+ * Only what answers need is kept of each object. Serves what it has after `startup_timeout`; what is missing then is
+ * SERVFAIL until the first lists are complete.
+ */
+import type { Service } from "#api/core/service.ts";
+import type { EndpointSlice } from "#api/discovery/endpointslice.ts";
+import type { KubeObject } from "#api/meta.ts";
+import { plainPolicies, type ServiceResource, type ServiceResourceEndpoint } from "#api/wire/service.ts";
+import { canonical, toBytes } from "../address.ts";
+import { PushedCluster } from "../cluster-source.ts";
+import { complain, type Directive, durationOf } from "../corefile/directive.ts";
+import type { Environment } from "../plugin.ts";
+import { type Access, inCluster, readKubeconfig } from "./kubeconfig.ts";
+import { APIReader, Reflector, type ReflectorOptions } from "./reflector.ts";
+
+export interface WatchedOptions {
+  readonly endpoint: string | undefined;
+  /** CERT KEY CA */
+  readonly tls: readonly string[] | undefined;
+  /** FILE [CONTEXT] */
+  readonly kubeconfig: readonly string[] | undefined;
+  readonly labels: string | undefined;
+  readonly namespaceLabels: string | undefined;
+  readonly startupTimeout: string | undefined;
+  readonly watchesPods: boolean;
+  readonly at: Directive;
+}
+
+const serviceNameLabel = "kubernetes.io/service-name";
+
+/** A source that starts watching with `start`. Throws DNSError Corefile. */
+export function watchedCluster(options: WatchedOptions, environment: Environment): WatchedCluster {
+  return new WatchedCluster(options, environment);
+}
+
+function accessOf({ endpoint, tls, kubeconfig, at }: WatchedOptions, environment: Environment): Access {
+  const { readFile, environmentVariable } = environment;
+  if (kubeconfig !== undefined) {
+    const [path, context] = kubeconfig;
+    return readKubeconfig(path ?? complain(at, "kubeconfig without a file"), context, readFile);
+  }
+  if (endpoint === undefined) return inCluster(readFile, environmentVariable);
+  if (!URL.canParse(endpoint)) complain(at, `endpoint "${endpoint}", wanted a URL`);
+  const [cert, key, ca] = tls ?? [];
+  return {
+    server: endpoint,
+    ...(cert === undefined ? {} : { cert: readFile(cert) }),
+    ...(key === undefined ? {} : { key: readFile(key) }),
+    ...(ca === undefined ? {} : { ca: readFile(ca) }),
+  };
+}
+
+/** What answers need of a slice. */
+interface SlimSlice {
+  readonly service: string;
+  readonly endpoints: readonly ServiceResourceEndpoint[];
+}
+
+type SlimService = Omit<ServiceResource, "endpoints">;
+
+export class WatchedCluster extends PushedCluster {
+  readonly #environment: Environment;
+  readonly #reader: APIReader;
+  readonly #stopped = new AbortController();
+  readonly #labels: Readonly<Record<"service" | "namespace", string>>;
+  readonly #startupMs: number;
+  readonly #watchesPods: boolean;
+  readonly #slim = new Map<string, SlimService>();
+  readonly #slices = new Map<string, SlimSlice>();
+  /** Service → its slices. */
+  readonly #slicesOf = new Map<string, Set<string>>();
+  readonly #namespaces = new Set<string>();
+  readonly #podNamespaces = new Map<string, string>();
+  readonly #podAddresses = new Map<string, readonly string[]>();
+  #areNamespacesKnown = false;
+
+  constructor(options: WatchedOptions, environment: Environment) {
+    super();
+    this.#environment = environment;
+    this.#reader = new APIReader(accessOf(options, environment));
+    this.#labels = { service: options.labels ?? "", namespace: options.namespaceLabels ?? "" };
+    this.#startupMs = durationOf(options.at, options.startupTimeout ?? "5s");
+    this.#watchesPods = options.watchesPods;
+  }
+
+  override async start(): Promise<void> {
+    const { clock, log } = this.#environment;
+    const synced = this.#run().then(() => {
+      this.isSynced = true;
+      log.info("Knows every Service");
+    });
+    const timeout = new AbortController();
+    const waited = clock.sleep(this.#startupMs, timeout.signal).catch(() => undefined);
+    await Promise.race([synced, waited]);
+    timeout.abort();
+    if (!this.isSynced) log.warn("Serves before every Service is known: what is missing is SERVFAIL");
+  }
+
+  override stop(): void {
+    this.#stopped.abort();
+    void this.#reader.close();
+  }
+
+  /** Starts all watches; resolves when the first lists are in. */
+  async #run(): Promise<void> {
+    const namespaces = this.#reflect<true>({
+      path: "/api/v1/namespaces",
+      labelSelector: this.#labels.namespace,
+      slim: () => true,
+      onSet: (key) => void this.#namespaces.add(key.slice(1)),
+      onDelete: (key) => void this.#namespaces.delete(key.slice(1)),
+    });
+    const services = this.#reflect<SlimService>({
+      path: "/api/v1/services",
+      labelSelector: this.#labels.service,
+      slim: (object) => slimService(object as Service),
+      onSet: (key, value) => {
+        this.#slim.set(key, value);
+        this.#tell(key);
+      },
+      onDelete: (key) => {
+        this.#slim.delete(key);
+        this.#tell(key);
+      },
+    });
+    const slices = this.#reflect<SlimSlice>({
+      path: "/apis/discovery.k8s.io/v1/endpointslices",
+      labelSelector: "",
+      slim: (object) => slimSlice(object as EndpointSlice),
+      onSet: (key, value) => this.#setSlice(key, value),
+      onDelete: (key) => this.#deleteSlice(key),
+    });
+    const all = [namespaces, services, slices];
+    if (this.#watchesPods) all.push(this.#reflectPods());
+    await namespaces;
+    this.#areNamespacesKnown = true;
+    await Promise.all(all);
+  }
+
+  #reflectPods(): Promise<void> {
+    return this.#reflect<readonly string[]>({
+      path: "/api/v1/pods",
+      labelSelector: "",
+      slim: (object) => podAddresses(object),
+      onSet: (key, addresses) => {
+        this.#forgetPod(key);
+        this.#podAddresses.set(key, addresses);
+        for (const address of addresses) this.#podNamespaces.set(address, key.split("/")[0] ?? "");
+      },
+      onDelete: (key) => this.#forgetPod(key),
+    });
+  }
+
+  #forgetPod(key: string): void {
+    for (const address of this.#podAddresses.get(key) ?? []) this.#podNamespaces.delete(address);
+    this.#podAddresses.delete(key);
+  }
+
+  #reflect<T>(
+    given: Pick<ReflectorOptions<T>, "path" | "labelSelector" | "slim" | "onSet" | "onDelete">,
+  ): Promise<void> {
+    const { clock, random, log } = this.#environment;
+    const reflector = new Reflector<T>({ ...given, reader: this.#reader, clock, random, log });
+    void reflector.run(this.#stopped.signal);
+    return reflector.synced;
+  }
+
+  override hasNamespace(namespace: string): boolean | undefined {
+    return this.#areNamespacesKnown ? this.#namespaces.has(namespace) : undefined;
+  }
+
+  override namespaceOfPod(address: string): string | undefined {
+    const bytes = toBytes(address);
+    return this.#podNamespaces.get(bytes === undefined ? address : canonical(bytes));
+  }
+
+  #setSlice(key: string, slice: SlimSlice): void {
+    this.#deleteSlice(key);
+    this.#slices.set(key, slice);
+    const slices = this.#slicesOf.get(slice.service) ?? new Set();
+    this.#slicesOf.set(slice.service, slices.add(key));
+    this.#tell(slice.service);
+  }
+
+  #deleteSlice(key: string): void {
+    const slice = this.#slices.get(key);
+    if (slice === undefined) return;
+    this.#slices.delete(key);
+    this.#slicesOf.get(slice.service)?.delete(key);
+    this.#tell(slice.service);
+  }
+
+  /** Puts a Service and its slices together, and passes it on. */
+  #tell(name: string): void {
+    const service = this.#slim.get(name);
+    if (service === undefined) return this.apply([], [name]);
+    const endpoints = [...(this.#slicesOf.get(name) ?? [])].flatMap((key) => this.#slices.get(key)?.endpoints ?? []);
+    // Slices may name an address twice for a moment.
+    const unique = new Map(endpoints.map((endpoint) => [endpoint.address, endpoint]));
+    this.apply([{ name, resource: { ...service, endpoints: [...unique.values()].sort(byAddress) } }], []);
+  }
+}
+
+function byAddress(a: ServiceResourceEndpoint, b: ServiceResourceEndpoint): number {
+  return a.address < b.address ? -1 : 1;
+}
+
+function slimService({ metadata, spec }: Service): SlimService {
+  const isExternal = spec.type === "ExternalName";
+  const addresses = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
+  return {
+    ...plainPolicies,
+    namespace: metadata.namespace ?? "",
+    name: metadata.name,
+    clusterIPs: isExternal ? [] : addresses.filter((address) => address !== "" && address !== "None"),
+    headless: !isExternal && addresses.includes("None"),
+    externalName: isExternal ? (spec.externalName ?? "") : "",
+    ports: (spec.ports ?? []).map(({ name = "", protocol = "TCP", port }) => ({
+      name,
+      protocol,
+      port,
+      nodePort: 0,
+      appProtocol: "",
+    })),
+    publishNotReadyAddresses: spec.publishNotReadyAddresses ?? false,
+  };
+}
+
+function slimSlice(slice: EndpointSlice): SlimSlice {
+  const service = `${slice.metadata.namespace ?? ""}/${slice.metadata.labels?.[serviceNameLabel] ?? ""}`;
+  if (slice.addressType === "FQDN") return { service, endpoints: [] };
+  const ports = Object.fromEntries(
+    (slice.ports ?? []).flatMap(({ name = "", port }) => (port === undefined ? [] : [[name, port]])),
+  );
+  const endpoints = (slice.endpoints ?? []).flatMap(({ addresses, conditions, hostname = "", targetRef }) => {
+    const ready = conditions?.ready ?? true;
+    const podName = targetRef?.kind === "Pod" ? targetRef.name : "";
+    return addresses.map((address): ServiceResourceEndpoint => ({
+      ...bare,
+      address,
+      ports,
+      ready,
+      serving: ready,
+      hostname,
+      podName,
+    }));
+  });
+  return { service, endpoints };
+}
+
+const bare: ServiceResourceEndpoint = {
+  address: "",
+  ports: {},
+  ready: true,
+  serving: true,
+  terminating: false,
+  hostname: "",
+  nodeName: "",
+  zone: "",
+  podName: "",
+  hintZones: [],
+  hintNodes: [],
+};
+
+interface PodStatus extends KubeObject {
+  readonly spec?: { readonly hostNetwork?: boolean };
+  readonly status?: {
+    readonly phase?: string;
+    readonly podIP?: string;
+    readonly podIPs?: readonly { readonly ip: string }[];
+  };
+}
+
+/** Addresses that are the pod's alone; none once it has ended. */
+function podAddresses(object: KubeObject): readonly string[] {
+  const { spec, status } = object as PodStatus;
+  const hasEnded = status?.phase === "Succeeded" || status?.phase === "Failed";
+  if (spec?.hostNetwork === true || hasEnded) return [];
+  const texts = status?.podIPs?.map(({ ip }) => ip) ?? (status?.podIP === undefined ? [] : [status.podIP]);
+  return texts.flatMap((text) => {
+    const bytes = toBytes(text);
+    return bytes === undefined ? [] : [canonical(bytes)];
+  });
+}

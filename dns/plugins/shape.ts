@@ -1,0 +1,186 @@
+/**
+ * Plugins that change how an answer looks, and those that only configure: loadbalance, minimal, any, nsid, bufsize,
+ * bind, tls.
+ *
+ *   Answer ─▶ Answer
+ *
+ * Follows: the CoreDNS plugins of these names.
+ */
+import type { Random } from "#lib/random.ts";
+import { parseRange, isInRange } from "../address.ts";
+import { type Answer, authoritative, recordsOf, withRecords } from "../answer.ts";
+import { complain, noArgs, numberOf, oneArg, onlyOptions } from "../corefile/directive.ts";
+import type { Handler, Plugin, PluginKind, Request } from "../plugin.ts";
+import { rcodes, types } from "../wire/constants.ts";
+import { hinfoRecord } from "../wire/data.ts";
+import type { RR } from "../wire/record.ts";
+
+/** Applies `change` to what `next` answers, at once or later. */
+export function mapAnswer(next: Handler, change: (request: Request, answer: Answer) => Answer): Handler {
+  return (request) => {
+    const outcome = next(request);
+    return outcome instanceof Promise ? outcome.then((answer) => change(request, answer)) : change(request, outcome);
+  };
+}
+
+/** The plugin `loadbalance [round_robin] { prefer CIDR… }`: addresses in an order drawn by chance, aliases first. */
+export const loadbalance: PluginKind = {
+  name: "loadbalance",
+  setup([directive], _site, { random }) {
+    if (directive === undefined) throw new TypeError("loadbalance needs a directive");
+    const [policy = "round_robin"] = directive.args;
+    if (policy !== "round_robin")
+      complain(directive, `policy "${policy}", wanted round_robin (weights are not supported)`);
+    const preferred = onlyOptions(directive, ["prefer"]).flatMap((option) =>
+      option.args.map((text) => parseRange(text) ?? complain(option, `"${text}", wanted a range such as 10.0.0.0/8`)),
+    );
+    const rankOf = ({ data }: RR): number => {
+      const at = preferred.findIndex((range) => isInRange(data, range));
+      return at < 0 ? preferred.length : at;
+    };
+    return {
+      name: "loadbalance",
+      wrap: (next) =>
+        mapAnswer(next, (request, answer) => {
+          const { counts } = answer.sections;
+          if (answer.rcode !== rcodes.noError || counts[0] < 2) return answer;
+          const { query } = request;
+          if (query.type !== types.a && query.type !== types.aaaa && query.type !== types.mx) return answer;
+          const records = recordsOf(query, answer);
+          const isBalanced = ({ type }: RR): boolean => type === types.a || type === types.aaaa || type === types.mx;
+          const balanced = shuffle(records.answer.filter(isBalanced), random).sort((a, b) => rankOf(a) - rankOf(b));
+          const others = records.answer.filter((record) => !isBalanced(record));
+          const aliases = others.filter(({ type }) => type === types.cname || type === types.dname);
+          const rest = others.filter(({ type }) => type !== types.cname && type !== types.dname);
+          return withRecords(query, answer, { ...records, answer: [...aliases, ...balanced, ...rest] });
+        }),
+    } satisfies Plugin;
+  },
+};
+
+function shuffle(records: readonly RR[], random: Random): RR[] {
+  const all = [...records];
+  for (let at = all.length - 1; at > 0; at--) {
+    const other = Math.floor(random.next() * (at + 1));
+    const [a, b] = [all[at], all[other]];
+    if (a !== undefined && b !== undefined) [all[at], all[other]] = [b, a];
+  }
+  return all;
+}
+
+/** The plugin `minimal`: no more than the downstream needs. */
+export const minimal: PluginKind = {
+  name: "minimal",
+  setup([directive]) {
+    if (directive !== undefined) noArgs(directive);
+    return {
+      name: "minimal",
+      wrap: (next) =>
+        mapAnswer(next, (request, answer) => {
+          const [answers, authorities, additionals] = answer.sections.counts;
+          if (answers === 0 || authorities + additionals === 0) return answer;
+          return withRecords(request.query, answer, { answer: recordsOf(request.query, answer).answer });
+        }),
+    } satisfies Plugin;
+  },
+};
+
+/** The plugin `any`: HINFO for ANY (RFC 8482 §4.2). */
+export const any: PluginKind = {
+  name: "any",
+  setup([directive]) {
+    if (directive !== undefined) noArgs(directive);
+    return {
+      name: "any",
+      wrap: (next) => (request) => {
+        const { name, type } = request.query;
+        if (type !== types.any) return next(request);
+        return authoritative("any", name, {
+          answer: [hinfoRecord({ name, ttl: 8482 }, "ANY obsoleted", "See RFC 8482")],
+        });
+      },
+    } satisfies Plugin;
+  },
+};
+
+const nsidOption = 3;
+
+/** The plugin `nsid [DATA]`: which server this is, for those who ask (RFC 5001). */
+export const nsid: PluginKind = {
+  name: "nsid",
+  setup([directive], _site, { environmentVariable }) {
+    const text = directive === undefined || directive.args.length === 0 ? "" : directive.args.join(" ");
+    const data = Buffer.from(text === "" ? (environmentVariable("HOSTNAME") ?? "localhost") : text, "utf8");
+    const option = Buffer.concat([Buffer.from([0, nsidOption, data.length >> 8, data.length & 255]), data]);
+    return {
+      name: "nsid",
+      wrap: (next) =>
+        mapAnswer(next, ({ query }, answer) =>
+          hasOption(query.options, nsidOption) ? { ...answer, options: option } : answer,
+        ),
+    } satisfies Plugin;
+  },
+};
+
+function hasOption(options: Uint8Array | undefined, wanted: number): boolean {
+  if (options === undefined) return false;
+  for (let at = 0; at + 4 <= options.length;) {
+    if ((((options[at] ?? 0) << 8) | (options[at + 1] ?? 0)) === wanted) return true;
+    at += 4 + (((options[at + 2] ?? 0) << 8) | (options[at + 3] ?? 0));
+  }
+  return false;
+}
+
+/** The plugin `bufsize [SIZE]`. */
+export const bufsize: PluginKind = {
+  name: "bufsize",
+  setup([directive]) {
+    if (directive === undefined) throw new TypeError("bufsize needs a directive");
+    const [size = "1232"] = directive.args;
+    return { name: "bufsize", payloadBytesMax: numberOf(directive, size, { min: 512, max: 4096 }) };
+  },
+};
+
+/** The plugin `bind ADDRESS…`. */
+export const bind: PluginKind = {
+  name: "bind",
+  setup(directives) {
+    for (const directive of directives) {
+      onlyOptions(directive, []);
+      const wrong = directive.args.find((text) => parseRange(text) === undefined);
+      if (wrong !== undefined || directive.args.length === 0)
+        complain(directive, `"${wrong ?? ""}", wanted addresses (interface names are not supported)`);
+    }
+    return { name: "bind", bindAddresses: directives.flatMap(({ args }) => args) };
+  },
+};
+
+/** The plugin `tls CERT KEY [CA] { client_auth … }`. */
+export const tls: PluginKind = {
+  name: "tls",
+  setup([directive], _site, { readFile }) {
+    if (directive === undefined) throw new TypeError("tls needs a directive");
+    const [cert, key, ca] = directive.args;
+    if (cert === undefined || key === undefined) complain(directive, "wanted CERT KEY [CA]");
+    const [auth] = onlyOptions(directive, ["client_auth"]);
+    const mode = auth === undefined ? "nocert" : oneArg(auth, "nocert or require_and_verify");
+    if (mode !== "nocert" && mode !== "require_and_verify")
+      complain(directive, `client_auth "${mode}", wanted nocert or require_and_verify`);
+    const read = (path: string): string => {
+      try {
+        return readFile(path);
+      } catch {
+        return complain(directive, `cannot read ${path}, wanted a PEM file`);
+      }
+    };
+    return {
+      name: "tls",
+      certificate: {
+        cert: read(cert),
+        key: read(key),
+        ...(ca === undefined ? {} : { ca: read(ca) }),
+        requestCert: mode === "require_and_verify",
+      },
+    };
+  },
+};

@@ -1,0 +1,144 @@
+/**
+ * DNS over TCP and TLS: connections with pipelined messages (RFC 7766, RFC 7858).
+ *
+ *   framed message ─▶ respond ─▶ framed response ─▶ same connection, in the order in which answers come
+ *
+ * Bounded: `connectionsMax` connections (beyond it the new one is closed), `idleMs` without traffic, one partial
+ * message and `waitingMax` unanswered ones a connection; a downstream that does not read its answers is not read
+ * from.
+ */
+import type { Socket } from "node:net";
+import type { ServerCounters } from "../metrics.ts";
+import type { Proto } from "../plugin.ts";
+import type { Respond, Response } from "./respond.ts";
+
+/** Responses written before the downstream must take them: one message may be 64 KiB, and queries for it are tiny. */
+const batchBytesMax = 64 * 1024;
+/** Messages of a connection that wait for an upstream. */
+const waitingMax = 100;
+
+export interface StreamOptions {
+  readonly respond: Respond;
+  readonly counters: ServerCounters;
+  readonly proto: Proto;
+  /** TCP connections at a time. Default 20 000: an idle one costs a few KiB. */
+  readonly connectionsMax?: number;
+  /** Without traffic, in ms. Default 10 000, CoreDNS' idle timeout. */
+  readonly idleMs?: number;
+}
+
+/** Takes connections; `connections` is all that are open. */
+export class StreamServer {
+  readonly connections: Set<Socket> = new Set();
+  readonly #options: StreamOptions;
+
+  constructor(options: StreamOptions) {
+    this.#options = options;
+  }
+
+  accept(socket: Socket): void {
+    const { connectionsMax = 20_000, idleMs = 10_000, counters } = this.#options;
+    // A reset by the downstream; "close" follows and cleans up.
+    socket.on("error", () => socket.destroy());
+    if (this.connections.size >= connectionsMax) {
+      counters.connectionsRefused++;
+      socket.destroy();
+      return;
+    }
+    this.connections.add(socket);
+    socket.setNoDelay(true);
+    socket.setTimeout(idleMs, () => socket.destroy());
+    socket.once("close", () => this.connections.delete(socket));
+    new Connection(socket, this.#options).start();
+  }
+}
+
+class Connection {
+  readonly #socket: Socket;
+  readonly #options: StreamOptions;
+  readonly #address: string;
+  readonly #port: number;
+  #unread: Buffer = Buffer.alloc(0);
+  #waiting = 0;
+  #hasEnded = false;
+
+  constructor(socket: Socket, options: StreamOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#address = socket.remoteAddress ?? "";
+    this.#port = socket.remotePort ?? 0;
+  }
+
+  start(): void {
+    const socket = this.#socket;
+    socket.on("data", (chunk: Buffer) => {
+      this.#unread = this.#unread.length === 0 ? chunk : Buffer.concat([this.#unread, chunk]);
+      this.#pump();
+    });
+    socket.on("drain", () => this.#pump());
+    socket.on("end", () => {
+      this.#hasEnded = true;
+      this.#pump();
+    });
+  }
+
+  /** Answers whole messages until one bound is reached; then nothing more is read until it is left. */
+  #pump(): void {
+    const socket = this.#socket;
+    while (this.#unread.length >= 2 && this.#mayGoOn()) {
+      const taken = this.#answerFrames();
+      if (taken === 0) break;
+      // A copy, so that a few bytes do not hold a large chunk.
+      this.#unread = Buffer.from(this.#unread.subarray(taken));
+    }
+    if (!this.#mayGoOn()) return void socket.pause();
+    if (this.#hasEnded && this.#waiting === 0) socket.end();
+    else socket.resume();
+  }
+
+  #mayGoOn(): boolean {
+    return this.#waiting < waitingMax && !this.#socket.writableNeedDrain && !this.#socket.destroyed;
+  }
+
+  /** Frames: a length of two bytes, then the message (RFC 1035 §4.2.2). Bytes that were taken. */
+  #answerFrames(): number {
+    const { respond, proto } = this.#options;
+    const bytes = this.#unread;
+    const responses: Buffer[] = [];
+    let at = 0;
+    let responseBytes = 0;
+    while (at + 2 <= bytes.length && responseBytes < batchBytesMax && this.#waiting < waitingMax) {
+      const end = at + 2 + bytes.readUInt16BE(at);
+      if (end > bytes.length) break;
+      const response = respond(bytes.subarray(at + 2, end), proto, this.#address, this.#port);
+      at = end;
+      if (response instanceof Promise) this.#await(response);
+      else responseBytes += frame(responses, response);
+    }
+    if (responses.length > 0) this.#socket.write(Buffer.concat(responses));
+    return at;
+  }
+
+  #await(response: Promise<Response>): void {
+    this.#waiting++;
+    void response.then((late) => {
+      this.#waiting--;
+      if (this.#socket.destroyed) return;
+      const responses: Buffer[] = [];
+      frame(responses, late);
+      if (responses.length > 0) this.#socket.write(Buffer.concat(responses));
+      this.#pump();
+    });
+  }
+}
+
+/** Appends a response with its length; its bytes. */
+function frame(responses: Buffer[], response: Response): number {
+  if (response === undefined) return 0;
+  let bytes = 0;
+  for (const message of Buffer.isBuffer(response) ? [response] : response) {
+    responses.push(Buffer.from([message.length >> 8, message.length & 255]), message);
+    bytes += message.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,64 @@
+/**
+ * How queries reach upstreams: plain sockets when alone, inherited sockets of the host's network inside a node agent.
+ *
+ *   plugins/forward ─▶ UpstreamTransport ─▶ dgram, net
+ */
+import { createSocket, type Socket as DatagramSocket } from "node:dgram";
+import { once } from "node:events";
+import { connect, isIPv6, type Socket } from "node:net";
+
+export interface UpstreamTransport {
+  /** Bound UDP sockets for queries to upstreams of a family; the caller closes them. Empty: there are none. */
+  udp(family: 4 | 6): Promise<readonly DatagramSocket[]>;
+  /** Starts a TCP connection. */
+  tcp(address: string, port: number): Socket;
+}
+
+/** Sockets of one family, each on a port that the kernel chose: more to guess for who forges answers. */
+const socketsPerFamily = 16;
+
+/** Where answers come from is an address already: no lookup. */
+function createUpstreamSocket(family: 4 | 6): DatagramSocket {
+  return createSocket({
+    type: family === 4 ? "udp4" : "udp6",
+    lookup: (address, _options, done) => done(null, address, isIPv6(address) ? 6 : 4),
+  });
+}
+
+function connectTo(address: string, port: number): Socket {
+  return connect({ host: address, port });
+}
+
+export const plainTransport: UpstreamTransport = {
+  udp(family) {
+    return Promise.all(
+      Array.from({ length: socketsPerFamily }, async () => {
+        const socket = createUpstreamSocket(family);
+        const listening = once(socket, "listening");
+        socket.bind({ address: family === 4 ? "0.0.0.0" : "::", port: 0, exclusive: true });
+        await listening;
+        return socket;
+      }),
+    );
+  },
+  tcp: connectTo,
+};
+
+/** UDP through these bound IPv4 sockets, given as descriptors; TCP as usual. */
+export function inheritedTransport(descriptors: readonly number[]): UpstreamTransport {
+  return {
+    udp(family) {
+      if (family === 6) return Promise.resolve([]);
+      return Promise.all(
+        descriptors.map(async (fd) => {
+          const socket = createUpstreamSocket(4);
+          const listening = once(socket, "listening");
+          socket.bind({ fd });
+          await listening;
+          return socket;
+        }),
+      );
+    },
+    tcp: connectTo,
+  };
+}
