@@ -7,7 +7,7 @@
  */
 import { readFileSync } from "node:fs";
 import { type TestCluster, createTestCluster } from "../test/e2e/cluster.ts";
-import { clusterProcesses } from "../test/e2e/processes.ts";
+import { type ProcessInfo, clusterProcesses } from "../test/e2e/processes.ts";
 import { type Measured, median } from "./measured.ts";
 
 const seconds = 4;
@@ -41,7 +41,41 @@ export async function run(): Promise<readonly Measured[]> {
       budget: "≤ 350 MB",
     },
     ...(await measureLatency(cluster)),
+    await measureIdle(cluster),
   ];
+}
+
+const idleSeconds = 20;
+/** Ticks a second of the times in /proc (USER_HZ). */
+const ticksPerSecond = 100;
+
+/** CPU of Wherry's own processes while nobody sends requests: probes, leases, heartbeats. */
+async function measureIdle(cluster: TestCluster): Promise<Measured> {
+  await cluster.run("delete", "deploy", "load");
+  await new Promise((resolve) => setTimeout(resolve, 5000));
+  const before = cpuTicks(cluster.name);
+  await new Promise((resolve) => setTimeout(resolve, idleSeconds * 1000));
+  const percent = ((cpuTicks(cluster.name) - before) / ticksPerSecond / idleSeconds) * 100;
+  return {
+    question: "CPU of the 2-node demo without load, of one core",
+    measured: `${percent.toFixed(1)} %`,
+    budget: "≤ 2 %",
+  };
+}
+
+/** User and system time of Wherry's own processes. */
+function cpuTicks(cluster: string): number {
+  return ownProcesses(cluster).reduce((sum, { pid }) => sum + ticksOf(pid), 0);
+}
+
+function ticksOf(pid: number): number {
+  try {
+    // After the name, which may hold blanks: state is field 3, utime 14, stime 15 (proc(5)).
+    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
+    return Number(fields[11]) + Number(fields[12]);
+  } catch {
+    return 0; // Ended meanwhile.
+  }
 }
 
 async function timed(action: () => Promise<unknown>): Promise<number> {
@@ -50,12 +84,15 @@ async function timed(action: () => Promise<unknown>): Promise<number> {
   return performance.now() - startMs;
 }
 
-/** PSS of Wherry's own processes, guardian and namespaces' init included. */
-function pssBytes(cluster: string): number {
-  const own = clusterProcesses(cluster).filter(
+/** Wherry's own processes, guardian and namespaces' init included. */
+function ownProcesses(cluster: string): ProcessInfo[] {
+  return clusterProcesses(cluster).filter(
     ({ command }) => !command.some((word) => /^(productpage|details|ratings|reviews|load)\.ts$/.test(word)),
   );
-  return own.reduce((sum, { pid }) => sum + pssOf(pid), 0);
+}
+
+function pssBytes(cluster: string): number {
+  return ownProcesses(cluster).reduce((sum, { pid }) => sum + pssOf(pid), 0);
 }
 
 function pssOf(pid: number): number {

@@ -11,7 +11,8 @@ import { type ServiceResource, serviceTypeUrl } from "#api/wire/service.ts";
 import { AdsClient } from "#api/xds/client.ts";
 import { toNode } from "#api/xds/node-id.ts";
 import { bindUDP, listenTCP } from "#lib/linux.ts";
-import { createDNS } from "../dns/state.ts";
+import { createDNS, nodeCorefile } from "../dns/state.ts";
+import { inheritedTransport } from "../dns/transport.ts";
 import { systemExec } from "../proxy/l4/exec.ts";
 import { createNodeProxy } from "../proxy/state.ts";
 import { ServiceRelays } from "./service-relays.ts";
@@ -24,7 +25,8 @@ import { createKubeletServer } from "../kubelet/server.ts";
 import { createServer } from "node:net";
 import { listenKept, startChild } from "./child.ts";
 import { Border } from "./border.ts";
-import { type AgentConfig, addresses } from "./ipc.ts";
+import { type AgentConfig, addresses, upstreamSocketName, upstreamSockets } from "./ipc.ts";
+import { addKubeletPages, serveNodePages } from "./node-pages.ts";
 import { RelayedSidecars } from "./relayed-sidecars.ts";
 
 const kubeletPort = 10_250;
@@ -85,9 +87,10 @@ try {
     leaseDurationSeconds: timing.nodeLeaseDurationSeconds,
   });
   const api = createKubeletServer({ kubelet, clock, tls });
+  addKubeletPages(api, () => kubelet.stats());
   const front = createServer((socket) => api.emit("connection", socket));
   await listenKept(child, front, "kubelet", { address: addresses.node(nodeIndex), port: kubeletPort });
-  await Promise.all([kubelet.start(stopped.signal), startNetworking()]);
+  await Promise.all([kubelet.start(stopped.signal), startNetworking(border)]);
   child.send({ kind: "ready" });
   log.info("Node is ready", { node: nodeName });
 } catch (error) {
@@ -96,9 +99,20 @@ try {
 }
 
 /** The node proxy and DNS, fed by one ADS stream. Resolves when both know every Service. */
-async function startNetworking(): Promise<void> {
+async function startNetworking({ counters: egress }: Border): Promise<void> {
   const proxy = createNodeProxy({ exec: systemExec(clock), clock, random, log: log.with({ part: "proxy" }) });
-  const dns = createDNS({ clock, log: log.with({ part: "dns" }) });
+  await serveNodePages({ clock, host: addresses.node(nodeIndex), proxy, egress });
+  const dns = createDNS({
+    clock,
+    random,
+    log: log.with({ part: "dns" }),
+    corefile: nodeCorefile({
+      upstreams: child.config.dnsUpstreams,
+      hosts: [[addresses.host, "host.wherry.internal"]],
+      walksSearchList: true,
+    }),
+    transport: inheritedTransport(keptUpstreamSockets()),
+  });
   const relays = new ServiceRelays(published, (message) => child.send(message));
   const target = `${addresses.control}:${addresses.adsPort}`;
   const ads = new AdsClient({ target, node: toNode({ kind: "node", nodeName }), log, clock, random });
@@ -115,6 +129,14 @@ async function startNetworking(): Promise<void> {
   await dns.listen(dnsSockets);
   proxy.markSynced();
   await proxy.programmed();
+}
+
+/** UDP sockets of the host's network, for outside names. */
+function keptUpstreamSockets(): readonly number[] {
+  return Array.from({ length: upstreamSockets }, (_, index) => {
+    const fd = child.sockets.get(upstreamSocketName(index));
+    return fd === undefined ? [] : [fd];
+  }).flat();
 }
 
 /** DNS sockets outlive this process, so that queries wait instead of being lost while it is restarted. */

@@ -1,48 +1,60 @@
-/** `wherry check`: whether this system can run a cluster, and whether the cluster that runs is well. Exit 1 when not. */
-import { messageOf } from "#lib/errors.ts";
+/**
+ * `wherry check`: whether this system can run a cluster, and whether the cluster that runs is well. Exit 1 when not.
+ *
+ *   diagnosis/system.ts, diagnosis/observe.ts ─▶ diagnosis/diagnose.ts ─▶ text, JSON
+ *
+ * Warnings are told and leave the exit status as it is.
+ */
+import { diagnose } from "./diagnosis/diagnose.ts";
+import { type Finding, count, formatFinding } from "./diagnosis/finding.ts";
+import type { Observation } from "./diagnosis/observation.ts";
+import { observe } from "./diagnosis/observe.ts";
+import { type SystemReport, inspectSystem } from "./diagnosis/system.ts";
 import { checkClusterName, readRecord, stateDirOf } from "./launcher/state-dir.ts";
-import { type Finding, probe, realSystem } from "./preflight.ts";
-import { readStatus } from "./status.ts";
+
+/** What `-o json` prints. */
+export interface CheckReport {
+  /** No error was found. */
+  readonly ok: boolean;
+  readonly system: readonly Finding[];
+  readonly cluster: { readonly name: string; readonly running: boolean; readonly findings: readonly Finding[] };
+}
 
 export async function check({ name, output }: { name: string; output: "text" | "json" }): Promise<void> {
   const cluster = checkClusterName(name);
-  const system = probe(realSystem(process.env));
-  const running = readRecord(stateDirOf(process.env, cluster)) !== undefined;
-  const health = running ? await checkCluster(cluster) : [];
-  if (output === "json") {
-    process.stdout.write(`${JSON.stringify({ system, cluster: { name: cluster, running, findings: health } })}\n`);
-  } else {
-    process.stdout.write(section("system", system));
-    process.stdout.write(running ? section(`cluster ${cluster}`, health) : `cluster ${cluster} is not running\n`);
-  }
-  if ([...system, ...health].some(({ ok }) => !ok)) process.exitCode = 1;
+  const system = inspectSystem(process.env, cluster);
+  const record = readRecord(stateDirOf(process.env, cluster));
+  const seen = record === undefined ? undefined : await observe(cluster, record, { isThorough: true });
+  const findings = seen === undefined ? [] : diagnose(seen);
+  const ok = ![...system.findings, ...findings].some(({ severity }) => severity === "error");
+  const report: CheckReport = {
+    ok,
+    system: system.findings,
+    cluster: { name: cluster, running: seen !== undefined, findings },
+  };
+  process.stdout.write(output === "json" ? `${JSON.stringify(report)}\n` : formatReport(report, system, seen));
+  if (!ok) process.exitCode = 1;
 }
 
-async function checkCluster(cluster: string): Promise<Finding[]> {
-  try {
-    const { nodes = [], pods, deployments } = await readStatus(cluster);
-    const nodesDown = nodes.filter(({ ready }) => !ready).map(({ name }) => name);
-    const short = (deployments?.total ?? 0) - (deployments?.available ?? 0);
-    return [
-      { what: "API server answers", ok: true, hint: "" },
-      finding("every node is ready", nodesDown.length === 0, `${nodesDown.join(", ")} (see: wherry get nodes)`),
-      finding(
-        "every pod is ready",
-        pods?.notReady.length === 0,
-        `${pods?.notReady.join(", ")} (see: wherry get pods -A)`,
-      ),
-      finding("every deployment is available", short === 0, `${short} short of replicas (see: wherry get deploy -A)`),
-    ];
-  } catch (error) {
-    return [finding("API server answers", false, messageOf(error))];
-  }
+function formatReport({ cluster }: CheckReport, system: SystemReport, seen: Observation | undefined): string {
+  const met = system.requirements.filter(({ ok }) => ok).map(({ what }) => `  √ ${what}\n`);
+  const about = ["system\n", ...met, ...system.findings.map(formatFinding)];
+  if (seen === undefined) return [...about, `cluster ${cluster.name} is not running\n`].join("");
+  const looked = `  √ looked at ${scopeOf(seen).join(", ")}\n`;
+  return [...about, `cluster ${cluster.name}\n`, looked, ...cluster.findings.map(formatFinding)].join("");
 }
 
-function finding(what: string, ok: boolean, hint: string): Finding {
-  return { what, ok, hint: ok ? "" : hint };
-}
-
-function section(title: string, findings: readonly Finding[]): string {
-  const lines = findings.map(({ what, ok, hint }) => `  ${ok ? "√" : "×"} ${what}${ok ? "" : `: ${hint}`}\n`);
-  return `${title}\n${lines.join("")}`;
+/** What there was to look at: "nothing wrong" means little without it. */
+function scopeOf({ processes, objects, sidecars, certificates }: Observation): string[] {
+  const counts: readonly (readonly [number, string])[] = [
+    [processes.length, "process"],
+    [certificates.length, "certificate"],
+    [objects.nodes.length, "node"],
+    [objects.pods.length, "pod"],
+    [sidecars.length, "sidecar"],
+    [objects.services.length, "service"],
+  ];
+  return counts
+    .filter(([number]) => number > 0)
+    .map(([number, what]) => (what === "process" && number !== 1 ? `${number} processes` : count(number, what)));
 }

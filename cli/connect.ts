@@ -15,7 +15,12 @@ interface Kubeconfig {
   }[];
 }
 
-export function connect(cluster: string, env: NodeJS.ProcessEnv = process.env): HttpKubeClient {
+/** `headersTimeoutMs`: time for an answer, in ms; default that of the client. */
+export function connect(
+  cluster: string,
+  env: NodeJS.ProcessEnv = process.env,
+  headersTimeoutMs?: number,
+): HttpKubeClient {
   const { dir } = requireRunning(env, cluster);
   const config = parse(readFileSync(join(dir, "kubeconfig"), "utf8")) as Kubeconfig;
   const [entry] = config.clusters;
@@ -32,5 +37,6 @@ export function connect(cluster: string, env: NodeJS.ProcessEnv = process.env): 
     ca: decode(entry.cluster["certificate-authority-data"]),
     cert: decode(user.user["client-certificate-data"]),
     key: decode(user.user["client-key-data"]),
+    ...(headersTimeoutMs === undefined ? {} : { headersTimeoutMs }),
   });
 }

@@ -16,7 +16,11 @@ import { type PushServer, createPushServer } from "../control/push/server.ts";
 import { Snapshot } from "../control/snapshot/index.ts";
 import { snapshotKinds } from "../control/snapshot/kinds.ts";
 import { Compactor } from "../control/store/compactor.ts";
+import { SchedulerMetrics } from "../control/scheduler/metrics.ts";
 import type { Informer } from "#api/client/informer.ts";
+import { renderPage } from "#api/metrics/exposition.ts";
+import { createProcessMetrics } from "#api/metrics/process.ts";
+import { WorkqueueMetrics } from "#api/metrics/workqueue.ts";
 import { nodes as nodeKind } from "#api/core/node.ts";
 import { pods } from "#api/core/pod.ts";
 import { type KubeObject, keyOf } from "#api/meta.ts";
@@ -47,10 +51,11 @@ let push: PushServer | undefined;
 
 try {
   const pki = await openPKI(join(stateDir, "pki"), clock, random);
-  const { client } = await startApiServer(pki);
+  const api = await startApiServer(pki);
+  const { client } = api;
   await issueCertificates(pki);
   await forgetNodes(client);
-  await startControllersAndPush(client, pki.ca);
+  await startControllersAndPush(api, pki.ca);
   child.send({ kind: "ready" });
   log.info("Control plane is ready", { api: apiAddress });
 } catch (error) {
@@ -118,14 +123,20 @@ async function forgetNodes(client: LocalClient): Promise<void> {
 }
 
 /** One set of caches feeds the controllers and the snapshot that is pushed. */
-async function startControllersAndPush(client: LocalClient, ca: string): Promise<void> {
-  push = createPushServer({ index: snapshot, clock, log: log.with({ part: "push" }) });
+async function startControllersAndPush(api: ApiServer, ca: string): Promise<void> {
+  const { client } = api;
+  const served = createPushServer({ index: snapshot, clock, log: log.with({ part: "push" }) });
+  push = served;
+  const queues = new WorkqueueMetrics(clock);
+  const schedulerMetrics = new SchedulerMetrics();
   await startControllers(
     {
       client,
       clock,
       random,
       log: log.with({ part: "controllers" }),
+      queues,
+      schedulerMetrics,
       finalize: (namespace, finalizers) => client.finalize(namespace, finalizers),
       bind: (pod, nodeName) => client.bind(pod, nodeName),
       objects: snapshot.objects,
@@ -137,7 +148,11 @@ async function startControllersAndPush(client: LocalClient, ca: string): Promise
     new AbortController().signal,
   );
   for (const kind of snapshotKinds) snapshot.synced(kind);
-  await push.listen(`${addresses.control}:${addresses.adsPort}`);
+  // One process, one page: kube-scheduler's, kube-controller-manager's and istiod's numbers are beside the API server's.
+  api.appendMetrics(() => renderPage([queues, schedulerMetrics]));
+  api.appendMetrics(() => served.metrics.collect());
+  api.appendMetrics(createProcessMetrics(clock));
+  await served.listen(`${addresses.control}:${addresses.adsPort}`);
 }
 
 function feedSnapshot(snapshot: Snapshot, informers: Informers): void {

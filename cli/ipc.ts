@@ -9,6 +9,7 @@
 import type { HostPort, HostPortOutcome } from "#api/wire/host-port.ts";
 import type { SidecarSpec } from "#api/wire/sidecar.ts";
 import type { ImageMapEntry } from "#api/wire/image.ts";
+import type { TracingConfig } from "../sidecar/tracing-config.ts";
 import type { Timing } from "./timing.ts";
 
 /** Addresses inside every cluster. */
@@ -75,6 +76,8 @@ export interface SidecarHostConfig {
   readonly nodeName: string;
   readonly nodeIndex: number;
   readonly published: readonly PublishedPort[];
+  /** Absent: nothing is traced. */
+  readonly tracing?: TracingConfig | undefined;
 }
 
 /** First message to every process. `sockets` maps the names of kept sockets to descriptors that it inherited. */

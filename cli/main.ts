@@ -6,9 +6,12 @@
  */
 import { Command, CommanderError, Option } from "commander";
 import { messageOf } from "#lib/errors.ts";
+import { diagnosisCommands } from "./diagnosis/commands.ts";
+import { dnsCommands, withTwoDashes } from "./dns-commands.ts";
 import { exitStatusOf } from "./errors.ts";
 import { outboundPolicies } from "./launcher/egress-policy.ts";
 import { systemPath } from "./preflight.ts";
+import { telemetryCommands, tracingOptions } from "./telemetry/commands.ts";
 import { timingFlags } from "./timing.ts";
 
 const usageStatus = 64;
@@ -43,6 +46,7 @@ function up(command: Command): Command {
     collect,
     [],
   );
+  tracingOptions(command);
   for (const [flag, value, help] of timingFlags) command.option(flag, help, value);
   return command.addOption(outputOption());
 }
@@ -154,6 +158,9 @@ function build(): Command {
   program.configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "wherry: ")) });
   clusterCommands(program);
   objectCommands(program);
+  diagnosisCommands(program);
+  telemetryCommands(program);
+  dnsCommands(program);
   for (const command of program.commands)
     command.exitOverride().showHelpAfterError(`(see: wherry ${command.name()} --help)`);
   return program;
@@ -161,7 +168,7 @@ function build(): Command {
 
 process.env["PATH"] = systemPath(process.env);
 try {
-  await build().parseAsync();
+  await build().parseAsync(withTwoDashes(process.argv));
 } catch (error) {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : usageStatus;

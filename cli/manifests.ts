@@ -1,12 +1,12 @@
 /**
  * Objects out of YAML and JSON files, each with where it stood, so that every complaint can say which file and line.
  */
-import { readFileSync, readdirSync, statSync } from "node:fs";
+import { readFileSync, readSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { kindByName, kinds } from "#api/scheme.ts";
 import { type KindRef, apiVersionOf } from "#api/kind.ts";
 import type { KubeObject } from "#api/meta.ts";
-import { messageOf } from "#lib/errors.ts";
+import { errnoOf, messageOf } from "#lib/errors.ts";
 import { LineCounter, isMap, parseAllDocuments } from "yaml";
 import { CliError } from "./errors.ts";
 
@@ -19,7 +19,10 @@ export interface Manifest {
 
 const fileBytesMax = 16 * 1024 * 1024;
 
-/** All objects of `paths`: files, folders (their *.yaml, *.yml, *.json), or `-`. Nothing is returned unless all can be read. */
+/**
+ * All objects of `paths`: files, folders (their *.yaml, *.yml, *.json), or `-`. Nothing is returned unless all can
+ * be read.
+ */
 export function readManifests(paths: readonly string[]): Manifest[] {
   return paths
     .flatMap(expandPath)
@@ -38,10 +41,33 @@ function expandPath(path: string): string[] {
 }
 
 function readText(file: string): string {
-  const bytes = readFileSync(file === "-" ? 0 : file);
+  const bytes = file === "-" ? readStandardInput() : readFileSync(file);
   if (bytes.length > fileBytesMax)
     throw new CliError("Failed", `Cannot read ${file}: ${bytes.length} bytes, at most ${fileBytesMax}`);
   return bytes.toString();
+}
+
+/**
+ * To the end, or to just beyond what is allowed. Standard input may be a pipe that does not block: then waits for
+ * more.
+ */
+function readStandardInput(): Buffer {
+  const chunks: Buffer[] = [];
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let bytes = 0; bytes <= fileBytesMax;) {
+    const chunk = Buffer.alloc(64 * 1024);
+    try {
+      const read = readSync(0, chunk);
+      if (read === 0) break;
+      chunks.push(chunk.subarray(0, read));
+      bytes += read;
+    } catch (error) {
+      if (errnoOf(error) === "EOF") break;
+      if (errnoOf(error) !== "EAGAIN") throw error;
+      Atomics.wait(pause, 0, 0, 5);
+    }
+  }
+  return Buffer.concat(chunks);
 }
 
 /** The objects of one text. Throws CliError Failed with file, line and what was wanted. */

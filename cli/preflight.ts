@@ -6,10 +6,13 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
+import type { FindingCode } from "./diagnosis/finding.ts";
 import { CliError } from "./errors.ts";
 import { refusal } from "./launcher/namespaces.ts";
 
-export interface Finding {
+export interface Requirement {
+  /** What it is called when it is not met. */
+  readonly code: FindingCode;
   readonly what: string;
   readonly ok: boolean;
   /** Why not, and the one command that helps; empty when ok. */
@@ -63,9 +66,10 @@ function isExecutable(file: string): boolean {
 }
 
 /** Everything that must hold, in the order in which it is needed. */
-export function probe(system: System): Finding[] {
+export function probe(system: System): Requirement[] {
   const missing = Object.keys(programs).filter((program) => !system.has(program));
-  const findings: Finding[] = Object.keys(programs).map((program) => ({
+  const findings: Requirement[] = Object.keys(programs).map((program) => ({
+    code: "ProgramMissing",
     what: `program ${program}`,
     ok: !missing.includes(program),
     hint: missing.includes(program) ? `not found (run: ${installCommand([program])})` : "",
@@ -79,12 +83,15 @@ export function probe(system: System): Finding[] {
   const refused = namespaces.status !== 0;
   const isNft = /nft|netlink|cache initialization/i.test(namespaces.stderr);
   findings.push({
+    code: "NamespacesRefused",
     what: "user, network, mount and pid namespaces",
     ok: !refused || isNft,
     hint: refused && !isNft ? refusal(namespaces.stderr.trim()).message : "",
   });
   const nftHint = `${namespaces.stderr.trim()} (run as root: modprobe nf_tables)`;
-  findings.push({ what: "nftables in the kernel", ok: !isNft || !refused, hint: isNft && refused ? nftHint : "" });
+  const hasNft = !isNft || !refused;
+  const code = "KernelWithoutNftables";
+  findings.push({ code, what: "nftables in the kernel", ok: hasNft, hint: hasNft ? "" : nftHint });
   return findings;
 }
 
@@ -106,7 +113,7 @@ export function requireSystem(system: System, say: (line: string) => void): void
       throw new CliError("Unsupported", `Cannot start: ${missing.join(", ")} not found (${as}: ${command})`);
     }
   }
-  const failed = probe(system).find((finding) => !finding.ok);
+  const failed = probe(system).find(({ ok }) => !ok);
   if (failed !== undefined)
     throw new CliError(
       "Unsupported",

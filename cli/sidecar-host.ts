@@ -20,7 +20,7 @@ import { PublishedPorts } from "./published-ports.ts";
 
 const log = createLogger("sidecars");
 const child = await startChild<SidecarHostConfig>();
-const { nodeName, published } = child.config;
+const { nodeName, published, tracing } = child.config;
 const running = new AbortController();
 
 const channel = new AdsChannel(`${addresses.control}:${addresses.adsPort}`);
@@ -34,7 +34,7 @@ node.subscribe<WorkloadResource>(workloadTypeUrl, "*", {
 });
 void node.run(running.signal);
 
-const host = new SidecarHost({ clock, random, log, workloadOf: (address) => workloads.get(address) });
+const host = new SidecarHost({ clock, random, log, tracing, workloadOf: (address) => workloads.get(address) });
 const ports = new PublishedPorts(published, child.sockets, log);
 const pods = new PodSidecars({ host, channel, child, ports, log });
 

@@ -18,9 +18,10 @@ import type { LauncherConfig } from "./launcher/launcher.ts";
 import { formatTarget, parsePublished } from "./launcher/publish.ts";
 import { type LauncherRecord, checkClusterName, openStateDir, readRecord } from "./launcher/state-dir.ts";
 import { realSystem, requireSystem } from "./preflight.ts";
+import { type TracingOptions, allowTracing, parseTracing } from "./telemetry/tracing-options.ts";
 import { type TimingOptions, parseTiming } from "./timing.ts";
 
-export interface UpOptions extends TimingOptions, EgressOptions {
+export interface UpOptions extends TimingOptions, EgressOptions, TracingOptions {
   readonly name: string;
   readonly detach?: boolean;
   readonly nodes?: string;
@@ -72,7 +73,8 @@ export async function startCluster(options: UpOptions, published: readonly Publi
   const cluster = checkClusterName(options.name);
   const nodes = parseNodes(options.nodes);
   const timing = parseTiming(options);
-  const egress = parseEgress(options);
+  const tracing = parseTracing(options);
+  const egress = allowTracing(parseEgress(options), tracing);
   const upstreams = dnsUpstreams(options.dnsUpstream, readResolvConf());
   const images = loadImageMaps(process.env, options.images);
   requireSystem(realSystem(process.env), (line) => process.stderr.write(`${line}\n`));
@@ -82,7 +84,7 @@ export async function startCluster(options: UpOptions, published: readonly Publi
     refuseChange(running, options, published);
     return { record: running, stateDir, ended: Promise.resolve(0), wasRunning: true };
   }
-  const config: LauncherConfig = { cluster, stateDir, nodes, published, images, timing, egress, upstreams };
+  const config: LauncherConfig = { cluster, stateDir, nodes, published, images, timing, egress, tracing, upstreams };
   const { child, record } = await startLauncher(config, options.detach === true);
   const ended = new Promise<number>((resolve) => child.once("exit", (code) => resolve(code ?? 1)));
   return { record, stateDir, ended, wasRunning: false };

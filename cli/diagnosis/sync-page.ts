@@ -56,11 +56,23 @@ function toClient(client: ClientStatus): ClientSync {
   const pending = sum((type) => type.pending);
   const rejection = types.map(({ nackMessage }) => nackMessage).find((message) => message !== "") ?? "";
   const isBehind = pending > 0 || types.some(({ outstanding }) => outstanding);
-  const pushedVersion = newest(types.map((type) => type.pushedVersion), Math.max);
-  const ackedVersion = newest(types.map((type) => type.ackedVersion), Math.max);
-  const pushedAgoMs = newest(types.map((type) => type.pushedAgoMs), Math.min);
+  const pushedVersion = newest(
+    types.map((type) => type.pushedVersion),
+    Math.max,
+  );
+  const ackedVersion = newest(
+    types.map((type) => type.ackedVersion),
+    Math.max,
+  );
+  const pushedAgoMs = newest(
+    types.map((type) => type.pushedAgoMs),
+    Math.min,
+  );
   return {
-    ...nameOf(nodeId, types.some(({ typeUrl }) => serviceType.test(typeUrl))),
+    ...nameOf(
+      nodeId,
+      types.some(({ typeUrl }) => serviceType.test(typeUrl)),
+    ),
     state: rejection !== "" ? "rejects" : isBehind ? "behind" : "in sync",
     connectedMs,
     resources: sum((type) => type.resources),

@@ -15,6 +15,7 @@ import { bindUDP, localAddress } from "#lib/linux.ts";
 import { startTicksOf } from "#lib/process.ts";
 import type { HostPort, HostPortOutcome } from "#api/wire/host-port.ts";
 import type { ImageMapEntry } from "#api/wire/image.ts";
+import type { TracingConfig } from "../../sidecar/tracing-config.ts";
 import { CliError } from "../errors.ts";
 import {
   type AgentConfig,
@@ -29,6 +30,7 @@ import { Egress } from "./egress.ts";
 import type { EgressPolicy } from "./egress-policy.ts";
 import { HostPorts } from "./host-ports.ts";
 import { planFabric } from "./fabric.ts";
+import { readLastError } from "./last-error.ts";
 import { type Namespaces, createNamespaces, endsWithParent, enterCommand, runInside } from "./namespaces.ts";
 import type { Timing } from "../timing.ts";
 import { writeProcessStates } from "./process-states.ts";
@@ -46,6 +48,8 @@ export interface LauncherConfig {
   readonly images: readonly ImageMapEntry[];
   readonly timing: Timing;
   readonly egress: EgressPolicy;
+  /** Absent: nothing is traced. */
+  readonly tracing?: TracingConfig | undefined;
   /** `ADDR:PORT` of the resolvers for outside names. */
   readonly upstreams: readonly string[];
 }
@@ -174,7 +178,7 @@ export class Launcher {
     const { cluster, stateDir, images, timing, upstreams } = this.#config;
     const published = this.#published;
     const nodeName = `node${index}`;
-    const ready = this.#gate(`agent of ${nodeName}`);
+    const ready = this.#gate(`agent-${nodeName}`);
     const relay = new SidecarRelay(this.#log);
     const egress = new Egress({
       policy: this.#config.egress,
@@ -185,7 +189,7 @@ export class Launcher {
       name: `sidecars-${nodeName}`,
       netns: nodeName,
       program: "sidecar-host.ts",
-      config: { cluster, nodeName, nodeIndex: index, published },
+      config: { cluster, nodeName, nodeIndex: index, published, tracing: this.#config.tracing },
       onMessage: (message) => relay.fromHost(message),
       beforeStart: () => relay.hostStarts(),
       onStart: () => relay.hostStarted(),
@@ -221,15 +225,16 @@ export class Launcher {
     node.agent.send({ kind: "hostConnection", address, port }, socket);
   }
 
-  /** Opens with the first `ready`; fails with a `fatal` before it, and when it does not come in time. */
+  /** `name` is that of the process and of its log. Opens with the first `ready`; fails with a `fatal` before it, and when it does not come in time. */
   #gate(name: string): { opened: Promise<void>; receive: (message: ToLauncher) => void } {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const seconds = readyMaxMs / 1000;
-    const late = new CliError(
-      "Failed",
-      `Cannot start ${name}: not ready within ${seconds} s (see: ${this.#config.stateDir}/logs)`,
-    );
-    const timer = this.#clock.after(readyMaxMs, () => reject(late));
+    const logs = join(this.#config.stateDir, "logs");
+    const timer = this.#clock.after(readyMaxMs, () => {
+      const cause = readLastError(join(logs, `${name}.log`));
+      const why = cause === undefined ? "" : `: ${cause}`;
+      reject(new CliError("Failed", `Cannot start ${name}: not ready within ${seconds} s${why} (see: ${logs})`));
+    });
     void promise.then(
       () => timer.cancel(),
       () => timer.cancel(),

@@ -42,7 +42,8 @@ export async function createNamespaces(env: NodeJS.ProcessEnv): Promise<Namespac
 
 /** The sentence for a system that refuses the namespaces. */
 export function refusal(observed: string): CliError {
-  const hint = /Operation not permitted|Permission denied/.test(observed)
+  // ENOSPC: user.max_user_namespaces is reached, or is 0.
+  const hint = /Operation not permitted|Permission denied|No space left/.test(observed)
     ? readSysctl("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") === "1"
       ? "run: sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0"
       : "run: sudo sysctl user.max_user_namespaces=10000 kernel.unprivileged_userns_clone=1"

@@ -112,6 +112,16 @@ export function readRecord(dir: string): LauncherRecord | undefined {
   return startTicksOf(record.pid) === record.startTicks ? record : undefined;
 }
 
+/** The pid in the record of a launcher that has ended without removing it; undefined when there is no such record. */
+export function readLeftover(dir: string): number | undefined {
+  try {
+    const { pid, startTicks } = JSON.parse(readFileSync(recordFile(dir), "utf8")) as LauncherRecord;
+    return startTicksOf(pid) === startTicks ? undefined : pid;
+  } catch {
+    return undefined; // No record, which is how it should be.
+  }
+}
+
 /** The record of a cluster that must be running. */
 export function requireRunning(env: NodeJS.ProcessEnv, cluster: string): { dir: string; record: LauncherRecord } {
   const dir = stateDirOf(env, checkClusterName(cluster));

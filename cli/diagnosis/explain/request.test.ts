@@ -1,0 +1,33 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { namesToTry, parseRequest } from "./request.ts";
+
+test("parseRequest() reads method, URL and headers as the HTTP engine would", () => {
+  const { text, hostname, port, isTLS, head } = parseRequest("get", "http://reviews:9080/x?a=b", ["end-user: jason"]);
+  assert.deepEqual([text, hostname, port, isTLS], ["GET http://reviews:9080/x?a=b", "reviews", 9080, false]);
+  assert.deepEqual([head.method, head.path, head.query, head.host], ["GET", "/x", "a=b", "reviews:9080"]);
+});
+
+test("parseRequest() lets a Host header replace the URL's, and knows the default ports", () => {
+  const { head, port } = parseRequest("GET", "http://10.0.0.1/", ["Host: shop.example.org"]);
+  assert.deepEqual([head.host, port], ["shop.example.org", 80]);
+  assert.deepEqual(parseRequest("GET", "https://shop.example.org/", []).port, 443);
+});
+
+for (const [method, url, header, message] of [
+  ["GET", "reviews", "", /Cannot explain GET reviews: it is no URL/],
+  ["GET", "ftp://reviews/", "", /scheme ftp, wanted http or https/],
+  ["GET", "http://reviews/", "nonsense", /header "nonsense", wanted 'name: value'/],
+  ["BREW", "http://reviews/", "", /Cannot explain BREW .*method/],
+] as const) {
+  test(`parseRequest() refuses ${method} ${url} ${header}`, () => {
+    assert.throws(() => parseRequest(method, url, header === "" ? [] : [header]), message);
+  });
+}
+
+test("namesToTry() follows the search list of a pod", () => {
+  const domains = ["shop.svc.cluster.local", "svc.cluster.local", "cluster.local"];
+  assert.deepEqual(namesToTry("reviews", "shop"), [...domains.map((domain) => `reviews.${domain}`), "reviews"]);
+  assert.deepEqual(namesToTry("example.org.", "shop"), ["example.org"]);
+  assert.equal(namesToTry("a.b.c.d.e.f", "shop")[0], "a.b.c.d.e.f");
+});

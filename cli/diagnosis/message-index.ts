@@ -1,0 +1,43 @@
+/**
+ * Every code that users may see, of all components, with what it means and what helps.
+ *
+ *   messages.ts of each component ─▶ messageIndex ─▶ wherry explain CODE
+ */
+import { codecMessages } from "#api/xds/messages.ts";
+import type { Message } from "#lib/messages.ts";
+import { storeMessages } from "../../control/store/messages.ts";
+import { kubeletMessages, logMessages } from "../../kubelet/messages.ts";
+import { proxyMessages } from "../../proxy/messages.ts";
+import { sidecarMessages } from "../../sidecar/messages.ts";
+import { CliError } from "../errors.ts";
+import { cliMessages } from "../messages.ts";
+import { findingMessages } from "./finding.ts";
+import { responseFlagMessages } from "./response-flags.ts";
+
+/** Component → its table. */
+export const messageIndex: Readonly<Record<string, Readonly<Record<string, Message>>>> = {
+  check: findingMessages,
+  kubelet: kubeletMessages,
+  "kubelet logs": logMessages,
+  store: storeMessages,
+  "node proxy": proxyMessages,
+  sidecar: sidecarMessages,
+  "response flag": responseFlagMessages,
+  xDS: codecMessages,
+  "command line": cliMessages,
+};
+
+/**
+ * What `wherry explain CODE` prints. Upper and lower case are the same. Throws CliError Usage for an unknown code.
+ */
+export function formatCode(word: string, output: "text" | "json"): string {
+  const found = Object.entries(messageIndex).flatMap(([component, table]) =>
+    Object.entries(table)
+      .filter(([code]) => code.toLowerCase() === word.toLowerCase())
+      .map(([code, message]) => ({ component, code, ...message })),
+  );
+  if (found.length === 0)
+    throw new CliError("Usage", `Cannot explain ${word}: wanted METHOD URL, or a code (see: wherry check)`);
+  if (output === "json") return `${JSON.stringify(found)}\n`;
+  return found.map(({ component, code, sentence, hint }) => `${code} (${component}): ${sentence} (${hint})\n`).join("");
+}

@@ -1,0 +1,148 @@
+/**
+ * What is wrong with Services, workloads, Gateways and routes. Pure.
+ *
+ *   ClusterObjects, published ports ─▶ findingsOfObjects() ─▶ Finding[]
+ */
+import type { Event } from "#api/core/event.ts";
+import { isPodFinished } from "#api/core/pod.ts";
+import type { Service } from "#api/core/service.ts";
+import type { Gateway } from "#api/gateway/gateway.ts";
+import type { HTTPRoute } from "#api/gateway/httproute.ts";
+import type { Condition, KubeObject } from "#api/meta.ts";
+import { matchesSelector } from "#api/selector.ts";
+import type { PublishedPort } from "../ipc.ts";
+import { type Finding, type Subject, count, find } from "./finding.ts";
+import type { ClusterObjects } from "./observation.ts";
+import { findingsOfPod } from "./pod-findings.ts";
+
+/** Time for a controller to look at a new object before its silence is a finding, in ms. */
+const settleMs = 3000;
+
+/** Everything that is wrong with objects, pods first. */
+export function findingsOfObjects(
+  objects: ClusterObjects,
+  published: readonly PublishedPort[],
+  nowMs: number,
+): Finding[] {
+  const warnings = warningsByObject(objects.events);
+  return [
+    ...objects.pods.flatMap((pod) => findingsOfPod(pod, warnings.get(pod.metadata.uid ?? "") ?? [], nowMs)),
+    ...workloads(objects),
+    ...objects.services.flatMap((service) => [
+      ...backing(service, objects, nowMs),
+      ...hostPort(service, warnings.get(service.metadata.uid ?? "") ?? []),
+    ]),
+    ...objects.gateways.flatMap(gatewayFindings),
+    ...objects.httpRoutes.flatMap((route) => routeFindings(route, nowMs)),
+    ...published.flatMap((port) => targetFinding(port, objects) ?? []),
+  ];
+}
+
+/** Warning events by the uid of what they are about, oldest first. */
+function warningsByObject(events: readonly Event[]): ReadonlyMap<string, readonly Event[]> {
+  const sorted = events
+    .filter(({ type }) => type === "Warning")
+    .sort((a, b) => ((a.lastTimestamp ?? "") < (b.lastTimestamp ?? "") ? -1 : 1));
+  return Map.groupBy(sorted, ({ involvedObject }) => involvedObject.uid ?? "");
+}
+
+function subjectOf(kind: string, { metadata }: KubeObject): Subject {
+  return { kind, name: metadata.name, namespace: metadata.namespace ?? "default" };
+}
+
+function workloads({ deployments, daemonSets, jobs }: ClusterObjects): Finding[] {
+  const short = (kind: string, object: KubeObject, has: number, wants: number): Finding[] =>
+    has >= wants ? [] : [find("ReplicasMissing", subjectOf(kind, object), `${has} of ${wants} available`)];
+  return [
+    ...deployments.flatMap((object) => {
+      const { spec, status } = object;
+      return short("deployment", object, status?.availableReplicas ?? 0, spec.replicas ?? 1);
+    }),
+    ...daemonSets.flatMap((object) => {
+      const { numberAvailable = 0, desiredNumberScheduled = 0 } = object.status ?? {};
+      return short("daemonset", object, numberAvailable, desiredNumberScheduled);
+    }),
+    ...jobs.flatMap((job) => {
+      const failed = job.status?.conditions?.find(({ type, status }) => type === "Failed" && status === "True");
+      return failed === undefined ? [] : [find("JobFailed", subjectOf("job", job), failed.message ?? "")];
+    }),
+  ];
+}
+
+/** Whether somebody is behind a Service. */
+function backing(service: Service, { pods, endpointSlices }: ClusterObjects, nowMs: number): Finding[] {
+  const { spec, metadata } = service;
+  if (spec.type === "ExternalName" || isNew(service, nowMs)) return [];
+  const slices = endpointSlices.filter(
+    (slice) =>
+      slice.metadata.namespace === metadata.namespace &&
+      slice.metadata.labels?.["kubernetes.io/service-name"] === metadata.name,
+  );
+  const ready = slices.flatMap(({ endpoints }) => endpoints).filter(({ conditions }) => conditions?.ready !== false);
+  if (ready.length > 0) return [];
+  const subject = subjectOf("service", service);
+  if (spec.selector === undefined) return [find("NoReadyEndpoint", subject, "no EndpointSlice has an address for it")];
+  const matchLabels = spec.selector;
+  const selected = pods.filter(
+    (pod) =>
+      pod.metadata.namespace === metadata.namespace &&
+      !isPodFinished(pod) &&
+      matchesSelector({ matchLabels }, pod.metadata.labels ?? {}),
+  );
+  const text = Object.entries(matchLabels).map(([key, value]) => `${key}=${value}`);
+  if (selected.length === 0) return [find("SelectorMatchesNothing", subject, `selector ${text.join(",")}`)];
+  return [find("NoReadyEndpoint", subject, `${count(selected.length, "pod")}, none ready`)];
+}
+
+function isNew({ metadata }: KubeObject, nowMs: number): boolean {
+  return nowMs - Date.parse(metadata.creationTimestamp ?? "") < settleMs;
+}
+
+function hostPort(service: Service, warnings: readonly Event[]): Finding[] {
+  const wants = service.spec.type === "NodePort" || service.spec.type === "LoadBalancer";
+  const said = wants ? warnings.filter(({ reason }) => reason === "HostPortNotPublished") : [];
+  const last = said.at(-1);
+  return last === undefined ? [] : [find("HostPortTaken", subjectOf("service", service), last.message ?? "")];
+}
+
+function failed(conditions: readonly Condition[] | undefined, ...types: readonly string[]): Condition | undefined {
+  return conditions?.find(({ type, status }) => types.includes(type) && status === "False");
+}
+
+const wordsOf = ({ reason = "", message = "" }: Condition): string => (message === "" ? reason : message);
+
+function gatewayFindings(gateway: Gateway): Finding[] {
+  const subject = subjectOf("gateway", gateway);
+  const listeners = (gateway.status?.listeners ?? []).flatMap(({ name, conditions }) => {
+    const bad = failed(conditions, "Accepted", "ResolvedRefs", "Programmed");
+    return bad === undefined ? [] : [find("ListenerRefused", subject, `listener ${name}: ${wordsOf(bad)}`)];
+  });
+  const bad = failed(gateway.status?.conditions, "Accepted", "Programmed");
+  // What a listener says is the cause.
+  if (bad === undefined || listeners.length > 0) return listeners;
+  return [find("GatewayRefused", subject, wordsOf(bad))];
+}
+
+function routeFindings(route: HTTPRoute, nowMs: number): Finding[] {
+  const subject = subjectOf("httproute", route);
+  const parents = route.status?.parents ?? [];
+  if (parents.length === 0) {
+    if (isNew(route, nowMs)) return [];
+    const names = (route.spec.parentRefs ?? []).map(({ kind = "Gateway", name }) => `${kind} ${name}`);
+    return [find("RouteRefused", subject, `no parent takes it, wanted ${names.join(", ") || "spec.parentRefs"}`)];
+  }
+  return parents.flatMap(({ conditions }) => {
+    const refused = failed(conditions, "Accepted");
+    if (refused !== undefined) return [find("RouteRefused", subject, wordsOf(refused))];
+    const missing = failed(conditions, "ResolvedRefs");
+    return missing === undefined ? [] : [find("BackendMissing", subject, wordsOf(missing))];
+  });
+}
+
+function targetFinding(port: PublishedPort, { services, gateways }: ClusterObjects): Finding | undefined {
+  const { kind, namespace, name, hostAddress, hostPort: at } = port;
+  const there: readonly KubeObject[] = kind === "svc" ? services : gateways;
+  if (there.some(({ metadata }) => metadata.namespace === namespace && metadata.name === name)) return undefined;
+  const subject = { kind: "published port", name: `${hostAddress}:${at}` };
+  return find("PublishedTargetMissing", subject, `no ${kind} ${namespace}/${name}`);
+}

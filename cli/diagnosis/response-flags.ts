@@ -1,0 +1,26 @@
+/** What the response flags of access logs and metrics mean, and what helps; the names are Envoy's. */
+import type { MessageTable } from "#lib/messages.ts";
+import type { ResponseFlag } from "#proxy/l7/types.ts";
+
+export const responseFlagMessages: MessageTable<Exclude<ResponseFlag, "-">> = {
+  UH: { sentence: "No endpoint of the cluster is ready", hint: "see its pods: wherry get pods" },
+  UF: {
+    sentence: "No connection to the endpoint came about",
+    hint: "see whether the program listens: wherry logs POD",
+  },
+  UC: { sentence: "The endpoint closed the connection before its answer was whole", hint: "see why: wherry logs POD" },
+  UO: {
+    sentence: "The cluster has all the connections that it may have",
+    hint: "add replicas, or send less at a time",
+  },
+  UT: {
+    sentence: "The answer did not come within the route's timeout",
+    hint: "raise timeouts.request of the HTTPRoute",
+  },
+  NR: { sentence: "No route matches host and path", hint: "see the routes: wherry get httproute -A" },
+  NC: { sentence: "The route leads to a cluster that does not exist", hint: "create the Service that it names" },
+  DC: { sentence: "The downstream went away before the answer", hint: "nothing is wrong here: see the caller" },
+  SI: { sentence: "The stream was idle for too long", hint: "send something within the idle timeout" },
+  DPE: { sentence: "The downstream broke HTTP", hint: "see x-wherry-error of the answer, and correct the caller" },
+  UPE: { sentence: "The endpoint broke HTTP", hint: "see x-wherry-error of the answer, and correct the program" },
+};
