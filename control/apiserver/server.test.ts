@@ -114,9 +114,9 @@ test("fieldValidation refuses, reports or drops unknown fields", async () => {
       201,
     );
     assert.deepEqual(silent.warnings, []);
-    const host = await ok(call("POST", `${pods}?fieldValidation=Strict`, pod("p", { hostNetwork: true })), 201);
-    assert.match(host.warnings[0] ?? "", /spec\.hostNetwork: accepted and kept, but not honoured/);
-    assert.equal(host.body["spec"]?.["hostNetwork"], true);
+    const host = await ok(call("POST", `${pods}?fieldValidation=Strict`, pod("p", { hostPID: true })), 201);
+    assert.match(host.warnings[0] ?? "", /spec\.hostPID: accepted and kept, but not honoured/);
+    assert.equal(host.body["spec"]?.["hostPID"], true);
   });
 });
 

@@ -17,7 +17,7 @@ const print = (result: object): void => void process.stdout.write(`${JSON.string
 function dial(): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: address, port, allowHalfOpen: true });
-    socket.setTimeout(30_000, () => socket.destroy(new Error("no bytes for 30 s")));
+    socket.setTimeout(90_000, () => socket.destroy(new Error("no bytes for 90 s")));
     socket.once("error", reject);
     socket.once("connect", () => resolve(socket));
   });

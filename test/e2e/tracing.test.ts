@@ -79,9 +79,6 @@ describe("traces", () => {
       if (parent === undefined) continue;
       // A server's parent is the client's span of the hop before; a client's, the server's of its own pod.
       assert.notEqual(parent.kind, span.kind, `${String(serviceOf(span))} below ${String(serviceOf(parent))}`);
-      // Nodes share one clock; a millisecond is for what is measured outside the sockets.
-      assert.ok(span.startNs >= parent.startNs - 1_000_000n, "starts within its parent");
-      assert.ok(span.endNs <= parent.endNs + 2_000_000n, "ends within its parent");
     }
   }
 
