@@ -5,7 +5,8 @@
  *     ─▶ the program
  *
  * The outer shell is detached and writes the exit code to a file, so neither the container nor its end is lost when
- * this process dies. It goes on only once the container's record is on disk: what runs is always known. The pid namespace is the only sure kill without cgroups: when pid 1 goes, all go.
+ * this process dies. It goes on only once the container's record is on disk: what runs is always known. The pid
+ * namespace is the only sure kill without cgroups: when pid 1 goes, all go.
  */
 import { type FSWatcher, closeSync, mkdirSync, openSync, rmSync, watch, writeFileSync } from "node:fs";
 import { spawn } from "node:child_process";
@@ -21,6 +22,7 @@ import { LogStamper } from "./logs/stamper.ts";
 import { type PodDirs, readOptional, writeWhole } from "./pod-dirs.ts";
 import { quote } from "./mount-script.ts";
 import { containerInit, programInit } from "./container-processes.ts";
+import { firstChildInside, inGroup, init, keepExit } from "./container-scripts.ts";
 import { lastWords, makeWords } from "./last-words.ts";
 import { type CarriedEnvironment, carryEnvironment } from "./carried-environment.ts";
 import { dropPrivileges, planRootFileSystem } from "./root-file-system.ts";
@@ -33,41 +35,6 @@ interface ContainerRecord extends RunningContainer {
   readonly pid: number;
   readonly startTicks: string;
 }
-
-/**
- * Pid 1 of a container: starts the program, passes TERM on, reaps, and ends with the program's status. The trap comes
- * first: a TERM between the start and the trap would be lost, for pid 1 ignores what it has no handler for. What the
- * shell says itself of a program that was killed is no part of the container's log.
- */
-const init = [
-  `trap 't=1; [ -z "$c" ] || kill -TERM $c 2>/dev/null' TERM`,
-  `run "$@" & c=$!; exec 2>/dev/null; [ -z "$t" ] || kill -TERM $c`,
-  `while :; do wait $c; r=$?; kill -0 $c 2>/dev/null || exit $r; done`,
-].join("\n");
-
-/**
- * Keeps the exit code of what follows in the file `exit` of the folder $0. It first waits for the word that the
- * container's record is on disk: else a kubelet that is killed in between would leave a container that nobody knows of,
- * and its successor would start a second one. The kubelet's end ends the wait; a record that is there by
- * then tells of nothing and goes.
- */
-const keepExit = [
-  `read -r go || { grep -qs "\\"pid\\":$$," "$0/state.json" && rm "$0/state.json"; exit 1; }`,
-  `exec </dev/null`,
-  `"$@"; r=$?; echo "$r $(date +%s%3N)" >"$0/exit.new"; mv "$0/exit.new" "$0/exit"`,
-].join("\n");
-
-/**
- * Starts what follows as pid 1 of the namespaces just made, and ends with its status. Instead of `unshare --fork`,
- * which reports a KILL as exit code 1. Before that it enters the container's control group, whose list of processes
- * is $0.
- * The shell's own word on that goes nowhere, for standard error is the container's log:
- * pid 1 takes it back from descriptor 3.
- */
-const firstChildInside = `exec 3>&2 2>/dev/null; case $0 in /*) echo 0 >"$0" ;; esac; "$@"; exit $?`;
-
-/** Runs what follows in the control group whose list of processes is $0, if there is one. */
-const inGroup = `case $0 in /*) echo 0 >"$0" ;; esac; exec "$@"`;
 
 const outputBytesMax = 64 * 1024;
 /** How often a container that starts is looked at by what waits for it, in ms. */

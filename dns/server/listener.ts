@@ -8,7 +8,7 @@
 import type { Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
-import { messageOf } from "#lib/errors.ts";
+import { errnoOf, messageOf } from "#lib/errors.ts";
 import type { Scheme } from "../corefile/parse.ts";
 import { DNSError } from "../errors.ts";
 import type { ServerCounters } from "../metrics.ts";
@@ -46,8 +46,22 @@ export interface Listener {
 /** TCP connections that may wait for accept. */
 const backlog = 4096;
 
+/** Ports drawn before port 0 is given up: the one that TCP got may be taken for UDP. */
+const drawsMax = 10;
+
 /** Serves until closed. Rejects with CannotListen; then nothing is left open. */
 export async function listen(at: ListenAt, options: ListenerOptions): Promise<Listener> {
+  for (let draw = 1; ; draw++) {
+    try {
+      return await listenOnce(at, options);
+    } catch (error) {
+      const isTaken = error instanceof Error && errnoOf(error.cause) === "EADDRINUSE";
+      if (!isTaken || !("port" in at) || at.port !== 0 || draw === drawsMax) throw error;
+    }
+  }
+}
+
+async function listenOnce(at: ListenAt, options: ListenerOptions): Promise<Listener> {
   const { scheme, respond, counters } = options;
   const proto = scheme === "dns" ? "tcp" : scheme;
   const streams = new StreamServer({ respond, counters, proto, ...options.tcp });

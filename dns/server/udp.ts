@@ -36,9 +36,14 @@ export async function listenUDP(at: BindAt, respond: Respond, counters: ServerCo
     if (!(response instanceof Promise)) return send(response, port, address);
     void response.then((late) => send(late, port, address));
   });
-  const listening = once(socket, "listening");
-  socket.bind("fd" in at ? at : { ...at, exclusive: true });
-  await listening;
+  try {
+    const listening = once(socket, "listening");
+    socket.bind("fd" in at ? at : { ...at, exclusive: true });
+    await listening;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
   // After binding, an error is one of a single datagram: counted, and the others go on.
   socket.on("error", () => counters.sendFailures++);
   socket.setRecvBufferSize(receiveBytes);
