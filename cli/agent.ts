@@ -90,7 +90,7 @@ try {
   addKubeletPages(api, () => kubelet.stats());
   const front = createServer((socket) => api.emit("connection", socket));
   await listenKept(child, front, "kubelet", { address: addresses.node(nodeIndex), port: kubeletPort });
-  await Promise.all([kubelet.start(stopped.signal), startNetworking(border)]);
+  await Promise.all([kubelet.start(stopped.signal), startNetworking(kubelet, border)]);
   child.send({ kind: "ready" });
   log.info("Node is ready", { node: nodeName });
 } catch (error) {
@@ -99,9 +99,8 @@ try {
 }
 
 /** The node proxy and DNS, fed by one ADS stream. Resolves when both know every Service. */
-async function startNetworking({ counters: egress }: Border): Promise<void> {
+async function startNetworking(kubelet: Kubelet, { counters: egress }: Border): Promise<void> {
   const proxy = createNodeProxy({ exec: systemExec(clock), clock, random, log: log.with({ part: "proxy" }) });
-  await serveNodePages({ clock, host: addresses.node(nodeIndex), proxy, egress });
   const dns = createDNS({
     clock,
     random,
@@ -112,7 +111,9 @@ async function startNetworking({ counters: egress }: Border): Promise<void> {
       walksSearchList: true,
     }),
     transport: inheritedTransport(keptUpstreamSockets()),
+    namespaceOfPod: (podIP) => kubelet.namespaceOf(podIP),
   });
+  await serveNodePages({ clock, host: addresses.node(nodeIndex), proxy, dns, egress });
   const relays = new ServiceRelays(published, (message) => child.send(message));
   const target = `${addresses.control}:${addresses.adsPort}`;
   const ads = new AdsClient({ target, node: toNode({ kind: "node", nodeName }), log, clock, random });

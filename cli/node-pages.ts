@@ -2,6 +2,7 @@
  * The pages of a node that Prometheus and health checks read, at the reference implementations' ports.
  *
  *   10249 /metrics            the node proxy's, the egress', the agent's own
+ *   9153 /metrics             the resolver's
  *   10256 /healthz, /livez    503 until the node proxy has programmed every Service
  *   10250 /metrics, /metrics/cadvisor, /metrics/resource    the kubelet's, beside its API and like it with a certificate
  */
@@ -17,21 +18,24 @@ import type { EgressCounters } from "./border.ts";
 
 const metricsPort = 10_249;
 const healthPort = 10_256;
+const dnsMetricsPort = 9153;
 
 export interface NodePagesOptions {
   readonly clock: Clock;
   /** The node's address. */
   readonly host: string;
   readonly proxy: { readonly synced: boolean; readonly metrics: { collect(): string } };
+  readonly dns: { collect(): string };
   readonly egress: Readonly<EgressCounters>;
 }
 
-/** Serves the node proxy's pages. Resolves when both ports listen. */
-export async function serveNodePages({ clock, host, proxy, egress }: NodePagesOptions): Promise<void> {
+/** Serves the pages of the node proxy and the resolver. Resolves when all ports listen. */
+export async function serveNodePages({ clock, host, proxy, dns, egress }: NodePagesOptions): Promise<void> {
   const renderProcess = createProcessMetrics(clock);
   const collect = (): string => proxy.metrics.collect() + renderEgress(egress) + renderProcess();
   const health = healthPage(() => (proxy.synced ? undefined : "Services are not programmed yet"));
   await listen(createPageServer({ "/metrics": metricsPage(collect) }), host, metricsPort);
+  await listen(createPageServer({ "/metrics": metricsPage(() => dns.collect()) }), host, dnsMetricsPort);
   await listen(createPageServer({ "/healthz": health, "/livez": health }), host, healthPort);
 }
 

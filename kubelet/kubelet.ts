@@ -165,6 +165,12 @@ export class Kubelet {
     for (const worker of this.#workers.values()) await worker.refresh(references);
   }
 
+  /** The namespace of the pod of this node that has the address, for names that are looked up from there. */
+  namespaceOf(podIP: string): string | undefined {
+    for (const worker of this.#workers.values()) if (worker.podIP === podIP) return worker.key.namespace;
+    return undefined;
+  }
+
   /** A pod of this node. */
   findPod(namespace: string, name: string): Pod | undefined {
     return this.#informer.get({ namespace, name });

@@ -68,6 +68,11 @@ export class PodWorker {
     return this.#uid;
   }
 
+  /** Undefined while it has no network. */
+  get podIP(): string | undefined {
+    return this.#podIP;
+  }
+
   get key(): ObjectKey {
     return keyOf(this.#pod);
   }

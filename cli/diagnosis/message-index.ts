@@ -6,6 +6,7 @@
 import { codecMessages } from "#api/xds/messages.ts";
 import type { Message } from "#lib/messages.ts";
 import { storeMessages } from "../../control/store/messages.ts";
+import { dnsMessages } from "../../dns/messages.ts";
 import { kubeletMessages, logMessages } from "../../kubelet/messages.ts";
 import { proxyMessages } from "../../proxy/messages.ts";
 import { sidecarMessages } from "../../sidecar/messages.ts";
@@ -21,6 +22,7 @@ export const messageIndex: Readonly<Record<string, Readonly<Record<string, Messa
   "kubelet logs": logMessages,
   store: storeMessages,
   "node proxy": proxyMessages,
+  DNS: dnsMessages,
   sidecar: sidecarMessages,
   "response flag": responseFlagMessages,
   xDS: codecMessages,
