@@ -72,7 +72,8 @@ export class StatusError extends CodedError<StatusReason> {
       status: "Failure",
       message,
       reason,
-      ...(details === undefined ? {} : { details }),
+      // Always there: kubectl reads into it without looking.
+      details: details ?? {},
       code: statusCodes[reason],
     };
   }

@@ -9,6 +9,7 @@
  * Invariants: a connection that is refused is reset at once and the reason logged; at most `openMax` are open, the next
  * are refused; both ends keep half-close and back-pressure.
  */
+import { readFileSync } from "node:fs";
 import { type Server, type Socket, connect, createServer } from "node:net";
 import type { Clock } from "#lib/clock.ts";
 import { descriptorOf, originalDestination } from "#lib/linux.ts";
@@ -17,8 +18,10 @@ import { prepareSocket, resetSocket, splice } from "#proxy/l7/tcp.ts";
 import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
 import type { EgressAnswer, EgressRequest, HostConnection } from "./ipc.ts";
 
-/** Connections of one node, at most. */
-const openMax = 20_000;
+/** Connections of one node, at most: each takes two descriptors, and the agent needs some for itself. */
+const openMax = Math.min(20_000, Math.floor((openFilesMax() - 1024) / 2));
+/** Longest wait for the launcher's answer, in ms: it connects for 10 s at most, when it is its turn. */
+const answerMs = 60_000;
 /** Time without bytes before a connection is closed, in ms. */
 const idleMs = 3_600_000;
 
@@ -70,6 +73,8 @@ export class Border {
 
   /** Connects a connection that the host accepted to an address of the cluster. */
   join({ address, port }: HostConnection, downstream: Socket): void {
+    this.#count(downstream);
+    if (this.#open > openMax) return resetSocket(downstream);
     const upstream = connect({ host: address, port, allowHalfOpen: true });
     upstream.pause();
     const giveUp = (): void => void upstream.destroy();
@@ -90,8 +95,7 @@ export class Border {
 
   #accept(socket: Socket): void {
     socket.on("error", ignore);
-    this.#open += 1;
-    socket.once("close", () => (this.#open -= 1));
+    this.#count(socket);
     const fd = descriptorOf(socket);
     const destination = fd === undefined ? undefined : originalDestination(fd);
     if (destination === undefined) return this.#refuse(socket, "it was not on its way out of the cluster");
@@ -99,8 +103,19 @@ export class Border {
     this.#lastId += 1;
     const id = this.#lastId;
     this.#waiting.set(id, socket);
-    socket.once("close", () => this.#waiting.delete(id));
+    const timer = this.#options.clock.after(answerMs, () => {
+      if (this.#waiting.delete(id)) this.#refuse(socket, "the launcher did not answer");
+    });
+    socket.once("close", () => {
+      timer.cancel();
+      this.#waiting.delete(id);
+    });
     this.#options.send({ kind: "egressConnect", id, ...destination });
+  }
+
+  #count(socket: Socket): void {
+    this.#open += 1;
+    socket.once("close", () => (this.#open -= 1));
   }
 
   #refuse(socket: Socket, reason: string): void {
@@ -126,3 +141,8 @@ export class Border {
 
 /** Until a connection is spliced, an error is followed by "close", which is all there is to know. */
 const ignore = (): void => undefined;
+
+function openFilesMax(): number {
+  const soft = /^Max open files +(\S+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? "";
+  return soft === "unlimited" ? Infinity : Number(soft);
+}

@@ -152,7 +152,7 @@ function build(): Command {
     .showHelpAfterError("(see: wherry --help)")
     .addHelpText(
       "after",
-      "\nExamples:\n  wherry demo            Bookinfo behind a mesh, on http://127.0.0.1:8080/productpage\n  wherry get pods -A     what runs\n  wherry sh -- curl -s http://productpage:9080/productpage\n  wherry down            stop, and leave nothing",
+      "\nExamples:\n  wherry demo            Bookinfo behind a mesh, on http://127.0.0.1:8080/productpage\n  wherry get pods -A     what runs\n  wherry sh -- curl -s http://productpage:9080/productpage\n  wherry down            stop; --purge removes its objects, too",
     );
   program.exitOverride();
   program.configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "wherry: ")) });

@@ -9,7 +9,7 @@
  * namespace is the only sure kill without cgroups: when pid 1 goes, all go.
  */
 import { type FSWatcher, closeSync, mkdirSync, openSync, rmSync, watch, writeFileSync } from "node:fs";
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
 import type { Clock, Timer } from "#lib/clock.ts";
@@ -181,7 +181,7 @@ export class ProcessRuntime implements Runtime {
     const enter = ["-t", String(init), "--mount", "--uts", "--pid", "--net", "--root", "--wd", "--"];
     // A process group of its own: nsenter forks, and what it started must go with it when the time is up.
     const group = processesOf(this.#cgroups.groupOf(container.podUid, container.name));
-    const child = spawn("/bin/dash", ["-c", inGroup, group, "nsenter", ...enter, ...inside], {
+    const child: ChildProcess = spawn("/bin/dash", ["-c", inGroup, group, "nsenter", ...enter, ...inside], {
       detached: true,
       env,
       stdio: ["ignore", "pipe", "pipe"],
@@ -189,8 +189,8 @@ export class ProcessRuntime implements Runtime {
     return new Promise((resolve) => {
       let output = "";
       const take = (chunk: Buffer): void => void (output = (output + chunk.toString()).slice(0, outputBytesMax));
-      child.stdout.on("data", take);
-      child.stderr.on("data", take);
+      child.stdout?.on("data", take);
+      child.stderr?.on("data", take);
       const timer = this.#clock.after(timeoutMs, () => {
         if (child.pid !== undefined) signalProcess(-child.pid, "SIGKILL");
         resolve({ exitCode: undefined, output });

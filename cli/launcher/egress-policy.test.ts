@@ -7,7 +7,7 @@ import { type EgressPolicy, decideEgress } from "./egress-policy.ts";
 const anywhere: EgressPolicy = { outbound: "allow-any", hostPorts: [5432] };
 
 function outcome(address: string, port: number, policy = anywhere): string {
-  const decision = decideEgress({ address, port }, policy);
+  const decision = decideEgress({ address, port }, policy, ["192.0.2.2"]);
   return decision.kind === "connect" ? `${decision.address}:${decision.port}` : decision.reason;
 }
 
@@ -35,6 +35,11 @@ test("decideEgress() refuses the cluster's ranges, the host's loopback, link-loc
 test("decideEgress() reaches the host's loopback by its own address, at allowed ports alone", () => {
   assert.equal(outcome(addresses.host, 5432), "127.0.0.1:5432");
   assert.match(outcome(addresses.host, 22), /port 22 of the host is not allowed \(allow it: .*--allow-host-port 22\)/);
+});
+
+test("decideEgress() refuses the host under its own addresses, but for allowed ports", () => {
+  assert.match(outcome("192.0.2.2", 22), /it is the host, whose port 22 is not allowed/);
+  assert.equal(outcome("192.0.2.2", 5432), "192.0.2.2:5432");
 });
 
 test("decideEgress() lets nothing out under registry-only but the host ports that were named", () => {

@@ -38,7 +38,11 @@ const refused: readonly (readonly [cidr: string, what: string])[] = [
   ["240.0.0.0/4", "reserved"],
 ];
 
-export function decideEgress({ address, port }: Destination, policy: EgressPolicy): EgressDecision {
+export function decideEgress(
+  { address, port }: Destination,
+  policy: EgressPolicy,
+  hostAddresses: readonly string[],
+): EgressDecision {
   const refuse = (reason: string): EgressDecision => ({ kind: "refuse", reason });
   if (!isIPv4(address) || !Number.isInteger(port) || port < 1 || port > 65_535)
     return refuse("it is no IPv4 address and port");
@@ -48,6 +52,8 @@ export function decideEgress({ address, port }: Destination, policy: EgressPolic
   }
   const [, what] = refused.find(([cidr]) => isInCIDR(address, cidr)) ?? [];
   if (what !== undefined) return refuse(`the address is ${what}`);
+  if (hostAddresses.includes(address) && !policy.hostPorts.includes(port))
+    return refuse(`it is the host, whose port ${port} is not allowed (allow it: wherry up --allow-host-port ${port})`);
   if (policy.outbound === "registry-only")
     return refuse("the outbound traffic policy is registry-only (see: wherry up --outbound-traffic-policy)");
   return { kind: "connect", address, port };

@@ -22,6 +22,8 @@ const connectMs = 10_000;
 export interface EgressOptions {
   readonly policy: EgressPolicy;
   readonly clock: Clock;
+  /** The host's own addresses at this moment. */
+  readonly hostAddresses: () => readonly string[];
   /** Answers the agent; the socket is its own from then on. */
   readonly answer: (answer: EgressAnswer, socket?: Socket) => void;
 }
@@ -30,25 +32,42 @@ export class Egress {
   readonly #options: EgressOptions;
   readonly #waiting: (() => void)[] = [];
   #pending = 0;
+  #incarnation = 0;
 
   constructor(options: EgressOptions) {
     this.#options = options;
   }
 
+  /** A new agent knows nothing of what the one before it asked for: its ids begin anew. */
+  agentStarted(): void {
+    this.#incarnation += 1;
+    this.#waiting.length = 0;
+  }
+
   /** Connects, now or when there is room, or refuses. */
   request({ id, address, port }: EgressRequest): void {
-    const { policy, answer } = this.#options;
+    const { policy, hostAddresses } = this.#options;
+    const incarnation = this.#incarnation;
+    const answer = (message: EgressAnswer, socket?: Socket): void => {
+      if (incarnation === this.#incarnation) this.#options.answer(message, socket);
+      else socket?.destroy();
+    };
     const refuse = (reason: string): void => answer({ kind: "egressRefused", id, reason });
-    const decision = decideEgress({ address, port }, policy);
+    const decision = decideEgress({ address, port }, policy, hostAddresses());
     if (decision.kind === "refuse") return refuse(decision.reason);
-    const start = (): void => this.#connect(id, decision, refuse);
+    const connected = (socket: Socket): void => answer({ kind: "egressConnected", id }, socket);
+    const start = (): void => this.#connect(decision, connected, refuse);
     if (this.#pending < pendingMax) return start();
     if (this.#waiting.length >= waitingMax) return refuse(`${waitingMax} connections wait already`);
     this.#waiting.push(start);
   }
 
-  #connect(id: number, { address, port }: Destination, refuse: (reason: string) => void): void {
-    const { clock, answer } = this.#options;
+  #connect(
+    { address, port }: Destination,
+    connected: (socket: Socket) => void,
+    refuse: (reason: string) => void,
+  ): void {
+    const { clock } = this.#options;
     this.#pending += 1;
     const socket = connect({ host: address, port, allowHalfOpen: true });
     // Nothing may be read here: the bytes are the agent's.
@@ -69,6 +88,6 @@ export class Egress {
       });
     const timer = clock.after(connectMs, () => fail(`no answer within ${connectMs / 1000} s`));
     socket.once("error", (error) => fail(errnoOf(error) ?? messageOf(error)));
-    socket.once("connect", () => settle(() => answer({ kind: "egressConnected", id }, socket)));
+    socket.once("connect", () => settle(() => connected(socket)));
   }
 }

@@ -7,6 +7,7 @@
  */
 import { mkdirSync, openSync } from "node:fs";
 import type { Socket } from "node:net";
+import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
@@ -183,6 +184,7 @@ export class Launcher {
     const egress = new Egress({
       policy: this.#config.egress,
       clock: this.#clock,
+      hostAddresses,
       answer: (message, socket) => agent.send(message, socket),
     });
     const sidecarHost = this.#supervise<SidecarHostConfig>({
@@ -204,7 +206,7 @@ export class Launcher {
         ready.receive(message);
         relay.fromAgent(message);
       },
-      onStart: () => relay.agentStarted(),
+      onStart: () => (egress.agentStarted(), relay.agentStarted()),
     });
     relay.connect(agent, sidecarHost);
     for (const { port, fd } of sockets) sidecarHost.descriptors.keep(publishedSocketName(port.hostPort), fd);
@@ -276,4 +278,9 @@ export class Launcher {
       ...(onStart === undefined ? {} : { onStart }),
     });
   }
+}
+
+/** IPv4 addresses of the host's interfaces. */
+function hostAddresses(): readonly string[] {
+  return Object.values(networkInterfaces()).flatMap((all = []) => all.map(({ address }) => address));
 }

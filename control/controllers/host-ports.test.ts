@@ -32,6 +32,7 @@ test("wantedHostPorts() takes node ports and load balancers, TCP alone", () => {
       "80 loadBalancer balanced 10.96.0.7:80",
       "30080 nodePort balanced 10.96.0.7:80",
       "30081 nodePort node 10.96.0.7:81",
+      "30080 nodePort gateway 10.96.0.7:80",
     ],
   );
 });

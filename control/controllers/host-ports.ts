@@ -4,8 +4,9 @@
  *   Services ─▶ wantedHostPorts (pure) ─▶ publish (launcher) ─▶ outcomes ─▶ status.loadBalancer, Warning events
  *
  * A node port is the same port of 127.0.0.1; a load balancer has its own ports there. A port that is taken is told
- * in an event and leaves the load balancer pending, as a cloud without addresses does. A Gateway's own Service is
- * not published: that is what `-p` is for. Follows Kubernetes' service controller; ipMode Proxy is KEP-1860's.
+ * in an event and leaves the load balancer pending, as a cloud without addresses does; it is tried again. Of a
+ * Gateway's own Service only the node ports are there: its listeners are published by `-p`. Follows Kubernetes' service controller;
+ * ipMode Proxy is KEP-1860's.
  */
 import { type Service, services } from "#api/core/service.ts";
 import { gatewayNameLabel } from "#api/gateway/gateway.ts";
@@ -15,6 +16,9 @@ import { isNotFound } from "#api/status.ts";
 import type { HostPort, HostPortOutcome } from "#api/wire/host-port.ts";
 import { type Context, type Controller, createQueue } from "./context.ts";
 
+/** How soon a port that was taken is tried again, in ms. */
+const retryMs = 15_000;
+
 /** Binds exactly these ports, and says what became of each. */
 export type PublishHostPorts = (wanted: readonly HostPort[]) => Promise<readonly HostPortOutcome[]>;
 
@@ -22,27 +26,27 @@ export interface HostPortsOptions {
   readonly publish: PublishHostPorts;
 }
 
-/** The ports that Services of these types have on the host, by namespace and name. Pure. */
+/** The ports that Services of these types have on the host. Of two that want one, the older Service comes first. Pure. */
 export function wantedHostPorts(all: readonly Service[]): readonly HostPort[] {
-  return all.flatMap(portsOf).sort((a, b) => a.hostPort - b.hostPort || compare(keyOfPort(a), keyOfPort(b)));
+  const age = ({ metadata }: Service): string => `${metadata.creationTimestamp ?? ""} ${metadata.uid ?? ""}`;
+  return [...all].sort((a, b) => compare(age(a), age(b))).flatMap(portsOf);
 }
 
 function portsOf({ metadata, spec }: Service): HostPort[] {
   const address = spec.clusterIP ?? "";
   const isPublished = spec.type === "NodePort" || spec.type === "LoadBalancer";
   if (!isPublished || address === "" || address === "None") return [];
-  if (metadata.labels?.[gatewayNameLabel] !== undefined) return [];
+  const isGateway = metadata.labels?.[gatewayNameLabel] !== undefined;
   const { name, namespace = "" } = metadata;
   return (spec.ports ?? []).flatMap(({ port, protocol = "TCP", nodePort = 0 }): HostPort[] => {
     if (protocol !== "TCP") return [];
     const common = { namespace, name, address, port };
     const balanced: HostPort[] =
-      spec.type === "LoadBalancer" ? [{ ...common, kind: "loadBalancer", hostPort: port }] : [];
+      spec.type === "LoadBalancer" && !isGateway ? [{ ...common, kind: "loadBalancer", hostPort: port }] : [];
     return nodePort === 0 ? balanced : [...balanced, { ...common, kind: "nodePort", hostPort: nodePort }];
   });
 }
 
-const keyOfPort = ({ namespace, name }: HostPort): string => `${namespace}/${name}`;
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** What a load balancer's status says: 127.0.0.1 once one of its ports is bound there. */
@@ -76,6 +80,7 @@ export function createHostPortsController(context: Context, { publish }: HostPor
         if (problem !== undefined) recorder.record(service, "Warning", "HostPortNotPublished", problem);
       await writeStatus(service, outcomes);
     }
+    if (outcomes.some(({ problem }) => problem !== undefined)) queue.addAfter("all", retryMs);
   });
 
   async function writeStatus(service: Service, outcomes: readonly HostPortOutcome[]): Promise<void> {

@@ -5,7 +5,7 @@
  *
  * Bounded: what a program prints beyond `outputBytesMax` is dropped, and it is killed after `timeoutMs`.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import type { Clock } from "#lib/clock.ts";
 import { errnoOf, messageOf } from "#lib/errors.ts";
 import { ProxyError } from "../errors.ts";
@@ -27,7 +27,8 @@ const outputBytesMax = 16 * 1024 * 1024;
 export function systemExec(clock: Clock): Exec {
   return ([program = "", ...args], input = "") =>
     new Promise((resolve, reject) => {
-      const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
+      // Without descriptors to spare there are no pipes, only the error.
+      const child: ChildProcess = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
       const stdout = new BoundedText();
       const stderr = new BoundedText();
       let isLate = false;
@@ -35,8 +36,8 @@ export function systemExec(clock: Clock): Exec {
         isLate = true;
         child.kill("SIGKILL");
       });
-      child.stdout.on("data", (chunk: Buffer) => stdout.add(chunk));
-      child.stderr.on("data", (chunk: Buffer) => stderr.add(chunk));
+      child.stdout?.on("data", (chunk: Buffer) => stdout.add(chunk));
+      child.stderr?.on("data", (chunk: Buffer) => stderr.add(chunk));
       child.once("error", (cause) => {
         timer.cancel();
         const code = errnoOf(cause) === "ENOENT" ? "CommandMissing" : "CommandFailed";
@@ -48,8 +49,8 @@ export function systemExec(clock: Clock): Exec {
         else resolve({ exitCode: exitCode ?? 1, stdout: stdout.text(), stderr: stderr.text() });
       });
       // A program that ends without reading closes the pipe; its exit status says why.
-      child.stdin.on("error", (error) => stderr.add(Buffer.from(messageOf(error))));
-      child.stdin.end(input);
+      child.stdin?.on("error", (error) => stderr.add(Buffer.from(messageOf(error))));
+      child.stdin?.end(input);
     });
 }
 

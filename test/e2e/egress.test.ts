@@ -38,6 +38,8 @@ describe("egress", () => {
   let cluster: TestCluster;
   let echo: Server;
   let port = 0;
+  /** Allowed, and nobody listens there. */
+  let silentPort = 0;
 
   before(async () => {
     echo = createServer({ allowHalfOpen: true }, (socket) => {
@@ -46,8 +48,13 @@ describe("egress", () => {
     });
     await new Promise<void>((resolve) => echo.listen({ host: "127.0.0.1", port: 0, backlog: 1024 }, resolve));
     port = (echo.address() as AddressInfo).port;
+    const silent = createServer();
+    await new Promise<void>((resolve) => silent.listen({ host: "127.0.0.1", port: 0 }, resolve));
+    silentPort = (silent.address() as AddressInfo).port;
+    await new Promise((resolve) => silent.close(resolve));
     cluster = createTestCluster();
-    await cluster.run("up", "--detach", "--nodes", "1", "--allow-host-port", String(port));
+    const allowed = [port, silentPort].flatMap((number) => ["--allow-host-port", String(number)]);
+    await cluster.run("up", "--detach", "--nodes", "1", ...allowed);
     const file = join(cluster.stateHome, "pods.yaml");
     writeFileSync(file, manifest);
     await cluster.run("apply", "-f", file);
@@ -113,10 +120,8 @@ describe("egress", () => {
   });
 
   it("refuses a port of the host that nobody listens on, as the host does", async () => {
-    const gone = createServer();
-    await new Promise<void>((resolve) => gone.listen({ host: "127.0.0.1", port: 0 }, resolve));
-    await new Promise((resolve) => gone.close(resolve));
-    const found = (await inside(["--pod", "meshed"], host, port + 1, "refused")) as { how: string };
+    const found = (await inside(["--pod", "meshed"], host, silentPort, "refused")) as { how: string };
     assert.equal(found.how, "ECONNRESET");
+    assert.match(log(), /"reason":"ECONNREFUSED"/);
   });
 });

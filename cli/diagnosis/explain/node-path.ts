@@ -53,7 +53,7 @@ export function followNode(
 
 /** No port of the host is taken for allowed or forbidden here: only the launcher knows which were named. */
 function outsideOutcome(destination: Destination): Outcome {
-  const decision = decideEgress(destination, { outbound: "allow-any", hostPorts: [destination.port] });
+  const decision = decideEgress(destination, { outbound: "allow-any", hostPorts: [destination.port] }, []);
   if (decision.kind === "refuse")
     return { kind: "fails", why: `nothing has ${destination.address}: ${decision.reason}` };
   return { kind: "leaves", destination: `${destination.address}:${destination.port}` };
