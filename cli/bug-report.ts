@@ -4,12 +4,13 @@
  *   versions, record, states, findings, objects, events, ends of logs ─▶ redact ─▶ tar ─▶ gzip ─▶ FILE
  *
  * Never in it: Secrets, ConfigMap values, private keys, kubeconfig, tokens, the store. Works for a cluster that
- * does not run, too.
+ * does not run, too: what containers wrote is then left out, for nobody can tell which of it is a Secret's value.
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { release, type as systemType } from "node:os";
 import { join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
+import type { HttpKubeClient } from "#api/client/http.ts";
 import { configMaps } from "#api/core/configmap.ts";
 import { type Secret, secrets } from "#api/core/secret.ts";
 import type { KubeObject } from "#api/meta.ts";
@@ -40,7 +41,7 @@ const logsMax = 200;
 export async function bugReport({ name, file, output }: BugReportOptions): Promise<void> {
   const cluster = checkClusterName(name);
   const path = file ?? `wherry-bug-report-${cluster}.tar.gz`;
-  const { entries, secretValues } = await collect(cluster);
+  const { entries, secretValues, areSecretsKnown } = await collect(cluster);
   const redact = redactor(secretValues);
   const folder = `wherry-bug-report-${cluster}`;
   const clean = entries.map((entry) => ({ path: `${folder}/${shorten(entry.path)}`, text: redact(entry.text) }));
@@ -49,37 +50,65 @@ export async function bugReport({ name, file, output }: BugReportOptions): Promi
   } catch (error) {
     throw new CliError("Failed", `Cannot write ${path}: ${messageOf(error)} (choose another place: --file FILE)`);
   }
-  if (output === "json") process.stdout.write(`${JSON.stringify({ file: path, entries: clean.length })}\n`);
-  else process.stdout.write(`Wrote ${path}: ${clean.length} files, secrets redacted (look before you send it)\n`);
+  const written: Written = { file: path, entries: clean.length, hasPodLogs: areSecretsKnown };
+  process.stdout.write(`${output === "json" ? JSON.stringify(written) : sentenceOf(written)}\n`);
+}
+
+/** What `bug-report -o json` says. */
+export interface Written {
+  readonly file: string;
+  readonly entries: number;
+  /** False: the values of Secrets could not be read, so they could not be taken out of what containers wrote. */
+  readonly hasPodLogs: boolean;
+}
+
+/** The line that `bug-report` ends with. */
+export function sentenceOf({ file, entries, hasPodLogs }: Written): string {
+  if (hasPodLogs) return `Wrote ${file}: ${entries} files, secrets redacted (look before you send it)`;
+  return (
+    `Wrote ${file}: ${entries} files, keys redacted, logs of pods left out because Secrets could not be read ` +
+    "(look before you send it; for all logs: wherry up, then wherry bug-report)"
+  );
 }
 
 /** What goes in, and what must not be in it. */
-interface Collected {
+export interface Collected {
   readonly entries: readonly TarEntry[];
   readonly secretValues: readonly string[];
+  /** Whether `secretValues` has all values that a container may have written. */
+  readonly areSecretsKnown: boolean;
 }
 
-async function collect(cluster: string): Promise<Collected> {
+/** All that the state folder and the API of `cluster` have to say. */
+export async function collect(cluster: string): Promise<Collected> {
   const dir = stateDirOf(process.env, cluster);
   const record = readRecord(dir);
   const about: TarEntry[] = [
     { path: "versions.json", text: pretty(versions()) },
     { path: "system.json", text: pretty(inspectSystem(process.env, cluster)) },
     { path: "launcher.json", text: pretty(record ?? "not running") },
-    ...logEntries(join(dir, "logs")),
   ];
   const keys = keysIn(join(dir, "pki"));
-  if (record === undefined) return { entries: about, secretValues: keys };
+  if (record === undefined) {
+    const logs = logEntries(join(dir, "logs"), false);
+    return { entries: [...about, ...logs], secretValues: keys, areSecretsKnown: false };
+  }
+  const objects = await collectObjects(() => connect(cluster));
+  const { areSecretsKnown } = objects;
   const seen = await observe(cluster, record, { isThorough: true });
+  const status = toStatus(seen);
+  // Findings, and the reasons of pods, quote the last words of containers.
+  const words = { path: "findings.json", text: pretty(diagnose(seen)) };
   const states = [
-    { path: "status.json", text: pretty(toStatus(seen)) },
-    { path: "findings.json", text: pretty(diagnose(seen)) },
+    { path: "status.json", text: pretty(areSecretsKnown ? status : { ...status, pods: undefined }) },
+    ...(areSecretsKnown ? [words] : []),
     { path: "sync.json", text: pretty(seen.sync ?? "not read") },
   ];
-  const objects = await collectObjects(cluster);
+  const logs = logEntries(join(dir, "logs"), areSecretsKnown);
   return {
-    entries: [...about, ...states, ...objects.entries],
+    entries: [...about, ...logs, ...states, ...objects.entries],
     secretValues: [...keys, ...objects.secretValues],
+    areSecretsKnown,
   };
 }
 
@@ -93,13 +122,15 @@ function versions(): Record<string, string> {
   return { wherry: version, node: process.version, system: `${systemType()} ${release()}`, arch: process.arch, nft };
 }
 
-async function collectObjects(cluster: string): Promise<Collected> {
+/** The objects, Secrets before all else: without their values nothing can be redacted. */
+export async function collectObjects(open: () => Pick<HttpKubeClient, "list" | "close">): Promise<Collected> {
   const entries: TarEntry[] = [];
   const secretValues: string[] = [];
-  let client: ReturnType<typeof connect> | undefined;
+  let areSecretsKnown = false;
+  let client: ReturnType<typeof open> | undefined;
   try {
-    client = connect(cluster);
-    for (const kind of kinds) {
+    client = open();
+    for (const kind of [secrets, ...kinds.filter(({ kind: name }) => name !== secrets.kind)]) {
       const { items } = await client.list(kind);
       if (kind.kind === secrets.kind) secretValues.push(...(items as Secret[]).flatMap(valuesOf));
       else secretValues.push(...items.flatMap((object) => environmentSecrets(object)));
@@ -108,12 +139,13 @@ async function collectObjects(cluster: string): Promise<Collected> {
         text: pretty(items.map((object) => withoutData(kind.kind, object))),
       });
     }
+    areSecretsKnown = true;
   } catch (error) {
     entries.push({ path: "objects/error.txt", text: `${messageOf(error)}\n` });
   } finally {
     await client?.close();
   }
-  return { entries, secretValues };
+  return { entries, secretValues, areSecretsKnown };
 }
 
 function valuesOf({ data = {} }: Secret): string[] {
@@ -160,8 +192,10 @@ function list(dir: string): string[] {
   }
 }
 
-function logEntries(dir: string): TarEntry[] {
-  const files = list(dir).filter((file) => file.endsWith(".log") && statSync(join(dir, file)).isFile());
+function logEntries(dir: string, hasPodLogs: boolean): TarEntry[] {
+  const files = list(dir)
+    .filter((file) => hasPodLogs || !file.startsWith("pods/"))
+    .filter((file) => file.endsWith(".log") && statSync(join(dir, file)).isFile());
   return files.slice(0, logsMax).map((file) => ({ path: `logs/${relative(".", file)}`, text: tail(join(dir, file)) }));
 }
 

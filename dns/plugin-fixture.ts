@@ -32,6 +32,8 @@ export interface AskOptions {
   readonly proto?: Proto;
   readonly client?: string;
   readonly edns?: number;
+  /** Default: true. */
+  readonly isRecursionDesired?: boolean;
 }
 
 export interface BlockOptions {
@@ -86,8 +88,10 @@ export async function serveCorefile(t: TestContext, text: string, given: BlockOp
     http,
     fatal,
     logged,
-    async ask(query, { proto = "udp", client = "10.9.9.9", edns } = {}) {
-      const response = await responder.respond(encodeQuestion(query, edns), proto, client, 4000);
+    async ask(query, { proto = "udp", client = "10.9.9.9", edns, isRecursionDesired = true } = {}) {
+      const question = encodeQuestion(query, edns);
+      if (!isRecursionDesired) question.writeUInt16BE(0, 2);
+      const response = await responder.respond(question, proto, client, 4000);
       return Buffer.isBuffer(response) ? dnsPacket.decode(response) : undefined;
     },
     metrics: () => renderFamilies(instance.collect()),

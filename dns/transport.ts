@@ -30,16 +30,22 @@ function connectTo(address: string, port: number): Socket {
 }
 
 export const plainTransport: UpstreamTransport = {
-  udp(family) {
-    return Promise.all(
-      Array.from({ length: socketsPerFamily }, async () => {
-        const socket = createUpstreamSocket(family);
-        const listening = once(socket, "listening");
-        socket.bind({ address: family === 4 ? "0.0.0.0" : "::", port: 0, exclusive: true });
-        await listening;
-        return socket;
-      }),
-    );
+  async udp(family) {
+    const sockets = Array.from({ length: socketsPerFamily }, () => createUpstreamSocket(family));
+    try {
+      await Promise.all(
+        sockets.map((socket) => {
+          const listening = once(socket, "listening");
+          socket.bind({ address: family === 4 ? "0.0.0.0" : "::", port: 0, exclusive: true });
+          return listening;
+        }),
+      );
+    } catch (error) {
+      // The caller has none of them and tries again: those that were bound must not pile up.
+      for (const socket of sockets) socket.close();
+      throw error;
+    }
+    return sockets;
   },
   tcp: connectTo,
 };

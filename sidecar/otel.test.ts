@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { silentLogger } from "#lib/log.ts";
 import { OTLPSink, waitingMax } from "./otel.ts";
-import { startReceiver } from "./otlp-receiver.ts";
+import { startReceiver } from "./otlp-fixture.ts";
 import type { FinishedSpan, SpanOrigin } from "./tracing-span.ts";
 
 const trace = "0af7651916cd43dd8448eb211c80319c";

@@ -33,6 +33,18 @@ test("parseTracing() leaves other hosts as they are", () => {
   assert.deepEqual(allowTracing(policy, tracing).hostPorts, [80]);
 });
 
+test("parseTracing() takes addresses of loopback for this host, and no name that looks like one", () => {
+  const rows = [
+    ["http://127.0.0.1:4318", addresses.host],
+    ["http://127.8.9.10:4318", addresses.host],
+    ["http://[::1]:4318", addresses.host],
+    ["http://127.example.com:4318", "127.example.com"],
+    ["http://128.0.0.1:4318", "128.0.0.1"],
+  ] as const;
+  for (const [otlpEndpoint, host] of rows)
+    assert.equal(parseTracing({ otlpEndpoint })?.endpoint, `http://${host}:4318`, otlpEndpoint);
+});
+
 test("parseTracing() refuses what it cannot use, with what was wanted", () => {
   const rows = [
     [{ traceSampling: "5" }, /no --otlp-endpoint/],

@@ -5,6 +5,7 @@
  *
  * An endpoint on this host's loopback is reached from inside as any allowed port of it: under `addresses.host`.
  */
+import { isIPv4, isInCIDR } from "../../proxy/l4/ipv4.ts";
 import {
   type Propagation,
   type TracingConfig,
@@ -62,5 +63,6 @@ function portOf({ port, protocol }: URL): number {
 }
 
 function isLoopback({ hostname }: URL): boolean {
-  return hostname === "localhost" || hostname.startsWith("127.");
+  if (isIPv4(hostname)) return isInCIDR(hostname, "127.0.0.0/8");
+  return hostname === "localhost" || hostname === "[::1]";
 }

@@ -192,9 +192,10 @@ class Cache {
   }
 }
 
-/** DO and CD make other answers (RFC 4035 §3.2). */
+/** DO and CD make other answers (RFC 4035 §3.2); so does RD: without it an upstream may say only what it has. */
 function keyOf({ query }: Request): string {
-  const bits = (query.dnssecOK ? 1 : 0) | ((query.bytes[3] ?? 0) & flags.checkingDisabled ? 2 : 0);
+  const word = query.bytes.readUInt16BE(2);
+  const bits = (query.dnssecOK ? 1 : 0) | (word & (flags.checkingDisabled | flags.recursionDesired));
   return `${query.name}${query.type} ${bits}`;
 }
 

@@ -131,6 +131,20 @@ test("cache asks once for what many want at a time", async (t) => {
   assert.equal(upstream.asked.length, 1);
 });
 
+test("cache keeps answers without recursion apart from the others", async (t) => {
+  // A resolver that says only what it has at hand: nothing, to who does not want recursion.
+  const upstream = await startUpstream(t, (query, proto) => (query.flag_rd ? usual(query, proto) : [reply(query, [])]));
+  const block = await serveCorefile(t, `. {\n  cache\n  forward . 127.0.0.1:${upstream.port}\n}`);
+  const [poor, full] = await Promise.all([
+    block.ask(`${name} A`, { isRecursionDesired: false }),
+    block.ask(`${name} A`),
+  ]);
+  assert.deepEqual([answersOf(poor).length, answersOf(full).length], [0, 1]);
+  assert.equal(answersOf(await block.ask(`${name} A`)).length, 1);
+  assert.equal(answersOf(await block.ask(`${name} A`, { isRecursionDesired: false })).length, 0);
+  assert.equal(upstream.asked.length, 2);
+});
+
 test("cache keeps negative answers as long as their SOA says", async (t) => {
   const clock = movableClock();
   const upstream = await startUpstream(t);

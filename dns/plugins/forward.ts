@@ -53,7 +53,7 @@ class Forward {
     this.#environment = environment;
     const { clock, random, transport } = environment;
     const log = environment.log.with({ plugin: "forward" });
-    this.#udp = new UDPExchange({ transport, clock, random });
+    this.#udp = new UDPExchange({ transport, clock, random, log });
     const { tls, health, expireMs } = settings;
     const shared = { clock, random, log, transport, udp: this.#udp, tls, health, expireMs };
     this.#upstreams = settings.to.map((spec) => new Upstream({ ...shared, spec }));

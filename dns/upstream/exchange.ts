@@ -4,11 +4,12 @@
  *   ask(question) ─▶ id, random case ─▶ upstream ─▶ bytes ─▶ settle() ─▶ Message
  *
  * A reply counts only when id and question are those that were asked; the case of the name, drawn by chance, counts
- * too (draft-vixie-dnsext-dns0x20). Bounded: ids; who waits has a deadline.
+ * too (draft-vixie-dnsext-dns0x20). One without a question counts as a failure and nothing more. Bounded: ids; who
+ * waits has a deadline.
  */
 import type { Random } from "#lib/random.ts";
-import { flags, headerBytes } from "../wire/constants.ts";
-import { decodeMessage, encodeQuery, type Message } from "../wire/message.ts";
+import { flags, headerBytes, rcodes } from "../wire/constants.ts";
+import { decodeMessage, encodeQuery, type Message, type Question } from "../wire/message.ts";
 import { nameAsSent, type Query } from "../wire/query.ts";
 
 /** What came of a question. */
@@ -18,16 +19,24 @@ export type Reply =
   | { readonly kind: "caseLost"; readonly message: Message }
   | { readonly kind: "malformed" };
 
+/** What is asked; the name with the case in which it is sent. */
+export type Asked = Pick<Question, "nameAsSent" | "type" | "class">;
+
 export interface Waiting {
   readonly id: number;
-  /** As it was sent. */
-  readonly name: string;
-  readonly type: number;
+  readonly asked: Asked;
   readonly settle: (reply: Reply) => void;
 }
 
 /** Ids drawn before a table counts as full. */
 const drawsMax = 64;
+/** Some refuse so without repeating the question. Whatever else lacks it may be forged: it has no case to compare. */
+const failuresWithoutQuestion: ReadonlySet<number> = new Set([
+  rcodes.formErr,
+  rcodes.servFail,
+  rcodes.notImp,
+  rcodes.refused,
+]);
 
 export class WaitingTable {
   readonly #waiting = new Map<number, Waiting>();
@@ -42,12 +51,12 @@ export class WaitingTable {
   }
 
   /** Registers a question under an id that nobody could foresee; undefined when there are too many. */
-  add(name: string, type: number, settle: (reply: Reply) => void): Waiting | undefined {
+  add(asked: Asked, settle: (reply: Reply) => void): Waiting | undefined {
     for (let draw = 0; draw < drawsMax; draw++) {
       const [high = 0, low = 0] = this.#random.bytes(2);
       const id = (high << 8) | low;
       if (this.#waiting.has(id)) continue;
-      const waiting: Waiting = { id, name, type, settle };
+      const waiting: Waiting = { id, asked, settle };
       this.#waiting.set(id, waiting);
       return waiting;
     }
@@ -79,16 +88,26 @@ export class WaitingTable {
       // Only who knew the id could send it; but a guess must not end the wait for the true one.
       return false;
     }
-    const { question } = message;
-    if (question === undefined) {
-      // Some refuse without repeating the question: their rcode still counts.
-      if (message.rcode === 0) return false;
-    } else if (question.name !== waiting.name.toLowerCase() || question.type !== waiting.type) return false;
+    const reply = replyTo(waiting.asked, message);
+    if (reply === undefined) return false;
     this.#waiting.delete(waiting.id);
-    const isSame = question === undefined || question.nameAsSent === waiting.name;
-    waiting.settle({ kind: isSame ? "message" : "caseLost", message });
+    waiting.settle(reply);
     return true;
   }
+}
+
+/** What `message` is to who asked; undefined: no reply to that. */
+function replyTo(asked: Asked, message: Message): Reply | undefined {
+  const { question } = message;
+  if (question === undefined) {
+    if (!failuresWithoutQuestion.has(message.rcode)) return undefined;
+    const records = { answer: [], authority: [], additional: [] };
+    return { kind: "message", message: { ...message, records, options: undefined } };
+  }
+  const isAsked =
+    question.name === asked.nameAsSent.toLowerCase() && question.type === asked.type && question.class === asked.class;
+  if (!isAsked) return undefined;
+  return { kind: question.nameAsSent === asked.nameAsSent ? "message" : "caseLost", message };
 }
 
 /** The name with the case of each letter drawn by chance. */

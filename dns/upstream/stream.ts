@@ -58,7 +58,7 @@ export class StreamExchange {
     const name = nameToSend(query, keepsCase, random);
     const sentMs = clock.monotonicMs();
     return new Promise((resolve) => {
-      const waiting = link.table.add(name, query.type, (reply) => {
+      const waiting = link.table.add({ nameAsSent: name, type: query.type, class: query.class }, (reply) => {
         timer.cancel();
         resolve(reply.kind === "malformed" ? undefined : reply);
       });

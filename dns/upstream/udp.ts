@@ -3,11 +3,13 @@
  *
  *   ask(query, upstream) ─▶ a socket by chance ─▶ reply of that address and port ─▶ Reply
  *
- * Replies from elsewhere are dropped and counted.
+ * Replies from elsewhere are dropped and counted. Sockets that cannot be had are tried again with the next question.
  */
 import type { Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
 import type { Clock } from "#lib/clock.ts";
+import { messageOf } from "#lib/errors.ts";
+import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import type { UpstreamTransport } from "../transport.ts";
 import type { Query } from "../wire/query.ts";
@@ -29,6 +31,7 @@ export interface UDPOptions {
   readonly transport: UpstreamTransport;
   readonly clock: Clock;
   readonly random: Random;
+  readonly log: Logger;
 }
 
 /** One socket, with the questions sent through it by upstream. */
@@ -39,8 +42,11 @@ interface Port {
 
 export class UDPExchange {
   readonly #options: UDPOptions;
-  readonly #ports = new Map<4 | 6, Promise<readonly Port[]>>();
+  /** Being opened: who asks meanwhile waits for the same sockets. */
+  readonly #opening = new Map<4 | 6, Promise<readonly Port[]>>();
   readonly #opened = new Map<4 | 6, readonly Port[]>();
+  /** Families whose last attempt failed: logged once, however many questions come. */
+  readonly #failed = new Set<4 | 6>();
   #isClosed = false;
   /** Replies that nobody waited for: late, or forged. */
   unexpected = 0;
@@ -62,7 +68,7 @@ export class UDPExchange {
     const name = nameToSend(query, keepsCase, random);
     const known = table;
     return new Promise((resolve) => {
-      const waiting = known.add(name, query.type, (reply) => {
+      const waiting = known.add({ nameAsSent: name, type: query.type, class: query.class }, (reply) => {
         timer.cancel();
         resolve(reply);
       });
@@ -91,14 +97,28 @@ export class UDPExchange {
     this.#opened.clear();
   }
 
-  async #open(family: 4 | 6): Promise<readonly Port[]> {
-    const opening = this.#ports.get(family) ?? this.#bind(family);
-    this.#ports.set(family, opening);
+  #open(family: 4 | 6): Promise<readonly Port[]> {
+    const known = this.#opening.get(family);
+    if (known !== undefined) return known;
+    const opening = this.#bind(family).finally(() => this.#opening.delete(family));
+    this.#opening.set(family, opening);
     return opening;
   }
 
   async #bind(family: 4 | 6): Promise<readonly Port[]> {
-    const sockets = await this.#options.transport.udp(family).catch(() => []);
+    if (this.#isClosed) return [];
+    let sockets: readonly Socket[];
+    try {
+      sockets = await this.#options.transport.udp(family);
+    } catch (error) {
+      if (!this.#failed.has(family)) {
+        const fields = { family, error: messageOf(error) };
+        this.#options.log.warn("Cannot open sockets to upstreams: the next query tries again", fields);
+      }
+      this.#failed.add(family);
+      return [];
+    }
+    this.#failed.delete(family);
     if (this.#isClosed) {
       for (const socket of sockets) socket.close();
       return [];

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
-import { type ReceivedSpan, type Receiver, startReceiver } from "../../sidecar/otlp-receiver.ts";
+import { type ReceivedSpan, type Receiver, startReceiver } from "../../sidecar/otlp-fixture.ts";
 import { type TestCluster, createTestCluster } from "./cluster.ts";
 
 /** OTLP's span kinds. */
