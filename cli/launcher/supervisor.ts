@@ -126,7 +126,10 @@ export class Supervisor<Config> {
     this.#stopped = true;
     const child = this.#child;
     if (child === undefined || !isRunning(child)) return Promise.resolve();
-    return new Promise((resolve) => child.once("exit", () => resolve()));
+    const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    // The wrapper that entered the namespaces stops with its child (nsenter mirrors SIGSTOP): awake, it reaps and ends.
+    child.kill("SIGCONT");
+    return ended;
   }
 
   #receive(message: ToLauncher): void {

@@ -2,7 +2,7 @@
  * What a cluster must leave alone: the host's interfaces, mounts and firewall.
  */
 import { execFileSync } from "node:child_process";
-import { readdirSync, readlinkSync } from "node:fs";
+import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { clusterProcesses } from "./processes.ts";
 
 export interface HostState {
@@ -46,13 +46,44 @@ export function clusterNamespaces(cluster: string): Set<string> {
   return namespacesOf(pids).difference(namespacesOf(["self"]));
 }
 
-/** Those of `namespaces` that some process still holds after at most `ms`. */
-export async function remainingNamespaces(namespaces: ReadonlySet<string>, ms: number): Promise<string[]> {
+/**
+ * Those of a cluster's `namespaces` that some process still holds after at most `ms`, and which process in what state.
+ * The kernel gives the numbers of namespaces that are gone to new ones: what another cluster has under one of them is
+ * its own.
+ */
+export async function remainingNamespaces(
+  cluster: string,
+  namespaces: ReadonlySet<string>,
+  ms: number,
+): Promise<string[]> {
   const untilMs = performance.now() + ms;
   for (;;) {
-    const now = namespacesOf(readdirSync("/proc").filter((name) => /^\d+$/.test(name)));
-    const left = [...namespaces].filter((namespace) => now.has(namespace));
+    const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+    const left = pids.flatMap((pid) => {
+      if (isOfAnother(pid, cluster)) return [];
+      const held = [...namespacesOf([pid])].filter((namespace) => namespaces.has(namespace));
+      return held.length === 0 ? [] : [`${held.join(" ")} held by ${describe(pid)}`];
+    });
     if (left.length === 0 || performance.now() > untilMs) return left;
     await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** `1234 (S) nsenter -t …` */
+function describe(pid: string): string {
+  try {
+    const state = /^State:\s+(\S)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "?";
+    return `${pid} (${state}) ${readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").slice(0, 200)}`;
+  } catch {
+    return `${pid}, which has ended`;
+  }
+}
+
+function isOfAnother(pid: string, cluster: string): boolean {
+  try {
+    const own = /(?:^|\0)WHERRY_CLUSTER=([^\0]*)/.exec(readFileSync(`/proc/${pid}/environ`, "utf8"))?.[1];
+    return own !== undefined && own !== cluster;
+  } catch {
+    return false; // Gone, or another user's, whose namespaces cannot be read either.
   }
 }

@@ -283,7 +283,7 @@ describe("the demo", () => {
     const namespaces = clusterNamespaces(cluster.name);
     assert.ok(namespaces.size > 10);
     await cluster.run("down");
-    assert.deepEqual(await remainingNamespaces(namespaces, 1000), []);
+    assert.deepEqual(await remainingNamespaces(cluster.name, namespaces, 1000), []);
     assert.deepEqual(commandsLeft(), []);
     assert.deepEqual(readHost(), host);
   });
@@ -296,7 +296,7 @@ describe("the demo", () => {
     const launcher = findNode(cluster.name, "cli/launcher/main.ts");
     assert.ok(launcher !== undefined);
     process.kill(launcher.pid, "SIGKILL");
-    assert.deepEqual(await remainingNamespaces(namespaces, 1000), []);
+    assert.deepEqual(await remainingNamespaces(cluster.name, namespaces, 1000), []);
     await waitFor(() => commandsLeft().length === 0, "every process to end");
     assert.deepEqual(readHost(), host);
   });

@@ -35,7 +35,7 @@ describe("two clusters", () => {
     const launcher = findNode(first.name, "cli/launcher/main.ts");
     assert.ok(launcher !== undefined);
     process.kill(launcher.pid, "SIGKILL");
-    assert.deepEqual(await remainingNamespaces(namespaces, 2000), []);
+    assert.deepEqual(await remainingNamespaces(first.name, namespaces, 2000), []);
     await new Promise((resolve) => setTimeout(resolve, 1500));
     const { sent, failures } = await load.stop();
     assert.ok(sent > 0);
