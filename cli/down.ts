@@ -1,7 +1,7 @@
 /** `wherry down`: stops a cluster. Idempotent: one that does not run is well. */
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { realClock } from "#lib/clock.ts";
-import { signalProcess, startTicksOf } from "#lib/process.ts";
+import { parentOf, signalProcess, startTicksOf } from "#lib/process.ts";
 import { findClusterGroups, removeGroups } from "../kubelet/cgroups.ts";
 import { CliError } from "./errors.ts";
 import { checkClusterName, readRecord, removeRecord, stateDirOf } from "./launcher/state-dir.ts";
@@ -21,12 +21,13 @@ export async function down({ name, purge, output }: DownOptions): Promise<void> 
   // Found while the launcher can still say in which group it runs.
   const groups = findClusterGroups(name, record === undefined ? ["self"] : [record.pid, "self"]);
   if (record !== undefined) {
-    const runs = (): boolean => startTicksOf(record.pid) === record.startTicks;
+    const guardian = guardianOf(record.pid);
     signalProcess(record.pid, "SIGTERM");
-    for (let waitedMs = 0; runs() && waitedMs < patienceMs; waitedMs += 10) await realClock.sleep(10);
-    if (runs()) signalProcess(record.pid, "SIGKILL");
-    for (let waitedMs = 0; runs() && waitedMs < patienceMs; waitedMs += 10) await realClock.sleep(10);
-    if (runs()) throw new CliError("Failed", `Cannot stop cluster ${name}: launcher ${record.pid} does not end`);
+    if (!(await hasEnded(record))) signalProcess(record.pid, "SIGKILL");
+    if (!(await hasEnded(record)))
+      throw new CliError("Failed", `Cannot stop cluster ${name}: launcher ${record.pid} does not end`);
+    // It ends behind the launcher, and behind the orphans of one that was killed.
+    if (guardian !== undefined) await hasEnded(guardian);
     removeRecord(dir);
   }
   // The last processes of a killed namespace leave their groups a moment later. What is left goes with the next start.
@@ -36,4 +37,29 @@ export async function down({ name, purge, output }: DownOptions): Promise<void> 
   if (output === "json") process.stdout.write(`${JSON.stringify({ name, wasRunning, purged: purge === true })}\n`);
   if (output === "text")
     process.stdout.write(wasRunning ? `Cluster ${name} is down\n` : `Cluster ${name} is not running\n`);
+}
+
+interface KnownProcess {
+  readonly pid: number;
+  readonly startTicks: string;
+}
+
+/** Waits for a process to end, within `patienceMs`. */
+async function hasEnded({ pid, startTicks }: KnownProcess): Promise<boolean> {
+  const runs = (): boolean => startTicksOf(pid) === startTicks;
+  for (let waitedMs = 0; runs() && waitedMs < patienceMs; waitedMs += 10) await realClock.sleep(10);
+  return !runs();
+}
+
+/** The shell that guards a launcher (launcher/guardian.ts); undefined when the launcher has another parent. */
+function guardianOf(launcher: number): KnownProcess | undefined {
+  const pid = parentOf(launcher);
+  const startTicks = pid === undefined ? undefined : startTicksOf(pid);
+  if (pid === undefined || startTicks === undefined) return undefined;
+  try {
+    const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    return words.includes("wherry-guardian") ? { pid, startTicks } : undefined;
+  } catch {
+    return undefined; // It ended in between.
+  }
 }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { describe, it } from "node:test";
-import { signalProcess, startTicksOf } from "./process.ts";
+import { parentOf, signalProcess, startTicksOf } from "./process.ts";
 
 describe("startTicksOf()", () => {
   it("is the same each time for one process, and undefined once it has ended", async () => {
@@ -17,5 +17,16 @@ describe("startTicksOf()", () => {
     assert.equal(startTicksOf(pid), undefined);
     // Gone already: well.
     signalProcess(pid, "SIGKILL");
+  });
+});
+
+describe("parentOf()", () => {
+  it("is the process that started one, and undefined for no process", async () => {
+    const child = spawn("sleep", ["60"]);
+    const pid = child.pid ?? 0;
+    assert.equal(parentOf(pid), process.pid);
+    signalProcess(pid, "SIGKILL");
+    await once(child, "exit");
+    assert.equal(parentOf(pid), undefined);
   });
 });

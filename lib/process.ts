@@ -12,15 +12,25 @@ const PR_SET_CHILD_SUBREAPER = 36;
  * same number. Undefined for no process, and for one that has ended and only waits to be reaped.
  */
 export function startTicksOf(pid: number): string | undefined {
-  let stat: string;
+  const fields = statOf(pid);
+  return fields === undefined || fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
+}
+
+/** The parent's pid (field 4); undefined for no process. */
+export function parentOf(pid: number): number | undefined {
+  const parent = statOf(pid)?.[1];
+  return parent === undefined ? undefined : Number(parent);
+}
+
+/** The fields of proc_pid_stat(5) from the third on, the state. */
+function statOf(pid: number): readonly string[] | undefined {
   try {
-    stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The command name may hold spaces and parentheses: fields count from the last ")".
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   } catch {
     return undefined; // No such process.
   }
-  // The command name may hold spaces and parentheses: fields count from the last ")".
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
 }
 
 /** Orphans below this process become its children (prctl(2)). Outlives exec, is not inherited by children. */
