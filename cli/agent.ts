@@ -99,7 +99,7 @@ try {
 }
 
 /** The node proxy and DNS, fed by one ADS stream. Resolves when both know every Service. */
-async function startNetworking(kubelet: Kubelet, { counters: egress }: Border): Promise<void> {
+async function startNetworking(kubelet: Kubelet, border: Border): Promise<void> {
   const proxy = createNodeProxy({ exec: systemExec(clock), clock, random, log: log.with({ part: "proxy" }) });
   const dns = createDNS({
     clock,
@@ -110,10 +110,10 @@ async function startNetworking(kubelet: Kubelet, { counters: egress }: Border): 
       hosts: [[addresses.host, "host.wherry.internal"]],
       walksSearchList: true,
     }),
-    transport: inheritedTransport(keptUpstreamSockets()),
+    transport: inheritedTransport(keptUpstreamSockets(), (address, port) => border.connectUpstream(address, port)),
     namespaceOfPod: (podIP) => kubelet.namespaceOf(podIP),
   });
-  await serveNodePages({ clock, host: addresses.node(nodeIndex), proxy, dns, egress });
+  await serveNodePages({ clock, host: addresses.node(nodeIndex), proxy, dns, egress: border.counters });
   const relays = new ServiceRelays(published, (message) => child.send(message));
   const target = `${addresses.control}:${addresses.adsPort}`;
   const ads = new AdsClient({ target, node: toNode({ kind: "node", nodeName }), log, clock, random });

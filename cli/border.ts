@@ -14,9 +14,10 @@ import { type Server, type Socket, connect, createServer } from "node:net";
 import type { Clock } from "#lib/clock.ts";
 import { descriptorOf, originalDestination } from "#lib/linux.ts";
 import type { Logger } from "#lib/log.ts";
-import { prepareSocket, resetSocket, splice } from "#proxy/l7/tcp.ts";
+import { type SpliceCounts, prepareSocket, resetSocket, splice } from "#proxy/l7/tcp.ts";
 import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
-import type { EgressAnswer, EgressRequest, HostConnection } from "./ipc.ts";
+import { CliError } from "./errors.ts";
+import type { EgressAnswer, EgressCancel, EgressRequest, HostConnection } from "./ipc.ts";
 
 /** Connections of one node, at most: each takes two descriptors, and the agent needs some for itself. */
 const openMax = Math.min(20_000, Math.floor((openFilesMax() - 1024) / 2));
@@ -39,15 +40,20 @@ export interface EgressCounters {
 export interface BorderOptions {
   readonly clock: Clock;
   readonly log: Logger;
-  readonly send: (request: EgressRequest) => void;
+  readonly send: (request: EgressRequest | EgressCancel) => void;
 }
+
+/** Told once: the connected socket, or why there is none. */
+type Waiter = (outcome: Socket | string) => void;
 
 export class Border {
   readonly server: Server;
   readonly counters: EgressCounters = { connected: 0, refused: 0, receivedBytes: 0, sentBytes: 0 };
+  /** Of connections of the host to published ports: received from the host. */
+  readonly #published: SpliceCounts = { receivedBytes: 0, sentBytes: 0 };
   readonly #options: BorderOptions;
   readonly #wheel: TimerWheel;
-  readonly #waiting = new Map<number, Socket>();
+  readonly #waiting = new Map<number, Waiter>();
   #open = 0;
   #lastId = 0;
 
@@ -60,15 +66,21 @@ export class Border {
 
   /** The launcher's answer, with the connected socket if there is one. */
   receive(answer: EgressAnswer, upstream: Socket | undefined): void {
-    const downstream = this.#waiting.get(answer.id);
+    const waiter = this.#waiting.get(answer.id);
     this.#waiting.delete(answer.id);
-    if (downstream === undefined || downstream.destroyed) {
-      upstream?.destroy();
-      return;
-    }
-    if (answer.kind === "egressRefused") return this.#refuse(downstream, answer.reason);
-    if (upstream === undefined) return this.#refuse(downstream, "the connected socket was lost on the way");
-    this.#splice(downstream, upstream);
+    if (waiter === undefined) upstream?.destroy();
+    else if (answer.kind === "egressRefused") waiter(answer.reason);
+    else waiter(upstream ?? "the connected socket was lost on the way");
+  }
+
+  /** A connection of the host's network to one of the resolver's upstreams; rejects when there is none. */
+  connectUpstream(address: string, port: number): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      this.#ask({ from: "", address, port }, (outcome) => {
+        if (typeof outcome !== "string") resolve(outcome);
+        else reject(new CliError("Failed", `Cannot connect to upstream ${address}:${port}: ${outcome}`));
+      });
+    });
   }
 
   /** Connects a connection that the host accepted to an address of the cluster. */
@@ -89,7 +101,7 @@ export class Border {
     upstream.once("connect", () => {
       downstream.off("close", giveUp);
       upstream.off("error", fail);
-      this.#splice(downstream, upstream);
+      this.#splice(downstream, upstream, this.#published);
     });
   }
 
@@ -100,17 +112,34 @@ export class Border {
     const destination = fd === undefined ? undefined : originalDestination(fd);
     if (destination === undefined) return this.#refuse(socket, "it was not on its way out of the cluster");
     if (this.#open > openMax) return this.#refuse(socket, `${openMax} connections are open already`);
+    const cancel = this.#ask({ from: socket.remoteAddress ?? "?", ...destination }, (outcome) => {
+      socket.off("close", cancel);
+      if (typeof outcome === "string") return this.#refuse(socket, outcome);
+      this.counters.connected += 1;
+      this.#splice(socket, outcome, this.counters);
+    });
+    socket.once("close", cancel);
+  }
+
+  /** Asks the launcher for a connection. What is returned ends the wait: nobody is told any more. */
+  #ask(request: Omit<EgressRequest, "kind" | "id">, waiter: Waiter): () => void {
     this.#lastId += 1;
     const id = this.#lastId;
-    this.#waiting.set(id, socket);
-    const timer = this.#options.clock.after(answerMs, () => {
-      if (this.#waiting.delete(id)) this.#refuse(socket, "the launcher did not answer");
-    });
-    socket.once("close", () => {
+    const { clock, send } = this.#options;
+    const cancel = (): void => {
       timer.cancel();
-      this.#waiting.delete(id);
+      if (this.#waiting.delete(id)) send({ kind: "egressCancel", id });
+    };
+    const timer = clock.after(answerMs, () => {
+      cancel();
+      waiter("the launcher did not answer");
     });
-    this.#options.send({ kind: "egressConnect", id, ...destination });
+    this.#waiting.set(id, (outcome) => {
+      timer.cancel();
+      waiter(outcome);
+    });
+    send({ kind: "egressConnect", id, ...request });
+    return cancel;
   }
 
   #count(socket: Socket): void {
@@ -127,15 +156,14 @@ export class Border {
     resetSocket(socket);
   }
 
-  #splice(downstream: Socket, upstream: Socket): void {
-    this.counters.connected += 1;
+  #splice(downstream: Socket, upstream: Socket, counts: SpliceCounts): void {
     for (const socket of [downstream, upstream]) {
       socket.off("error", ignore);
       prepareSocket(socket);
     }
     const { clock } = this.#options;
     const nowMs = (): number => clock.monotonicMs();
-    splice(downstream, upstream, { wheel: this.#wheel, nowMs, idleMs, counts: this.counters, onEnd: () => undefined });
+    splice(downstream, upstream, { wheel: this.#wheel, nowMs, idleMs, counts, onEnd: () => undefined });
   }
 }
 

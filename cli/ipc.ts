@@ -100,8 +100,16 @@ export type SidecarMessage =
 export interface EgressRequest {
   readonly kind: "egressConnect";
   readonly id: number;
+  /** Who it is for: the pod's address, or empty for the node's resolver, which may reach its upstreams alone. */
+  readonly from: string;
   readonly address: string;
   readonly port: number;
+}
+
+/** Nobody waits for the answer to the request of that id any more. */
+export interface EgressCancel {
+  readonly kind: "egressCancel";
+  readonly id: number;
 }
 
 /** The answer to the request of that id. `egressConnected` carries the connected socket. */
@@ -137,6 +145,7 @@ export type ToLauncher =
   | { readonly kind: "keep"; readonly name: string; readonly fd: number }
   | { readonly kind: "drop"; readonly name: string }
   | EgressRequest
+  | EgressCancel
   | HostPortsRequest
   | SidecarMessage;
 

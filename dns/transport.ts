@@ -10,8 +10,8 @@ import { connect, isIPv6, type Socket } from "node:net";
 export interface UpstreamTransport {
   /** Bound UDP sockets for queries to upstreams of a family; the caller closes them. Empty: there are none. */
   udp(family: 4 | 6): Promise<readonly DatagramSocket[]>;
-  /** Starts a TCP connection. */
-  tcp(address: string, port: number): Socket;
+  /** A TCP connection, made or under way; rejects when there can be none. */
+  tcp(address: string, port: number): Socket | Promise<Socket>;
 }
 
 /** Sockets of one family, each on a port that the kernel chose: more to guess for who forges answers. */
@@ -50,8 +50,8 @@ export const plainTransport: UpstreamTransport = {
   tcp: connectTo,
 };
 
-/** UDP through these bound IPv4 sockets, given as descriptors; TCP as usual. */
-export function inheritedTransport(descriptors: readonly number[]): UpstreamTransport {
+/** UDP through these bound IPv4 sockets, given as descriptors; TCP by `tcp`. */
+export function inheritedTransport(descriptors: readonly number[], tcp: UpstreamTransport["tcp"]): UpstreamTransport {
   return {
     udp(family) {
       if (family === 6) return Promise.resolve([]);
@@ -65,6 +65,6 @@ export function inheritedTransport(descriptors: readonly number[]): UpstreamTran
         }),
       );
     },
-    tcp: connectTo,
+    tcp,
   };
 }

@@ -1,11 +1,12 @@
 /**
- * Processes by pid: whether the one that was meant still runs, and making this process the reaper of orphans.
+ * Processes by pid: whether the one that was meant still runs; making this process the reaper of orphans; its limits.
  */
 import { readFileSync } from "node:fs";
 import koffi from "koffi";
 import { LinuxError } from "./linux.ts";
 
 const PR_SET_CHILD_SUBREAPER = 36;
+const RLIMIT_NOFILE = 7;
 
 /**
  * Start time of a process in clock ticks since boot (proc_pid_stat(5), field 22): tells it from a later process of the
@@ -40,6 +41,17 @@ export function becomeSubreaper(): void {
     .func("int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)");
   if ((prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) as number) === 0) return;
   throw new LinuxError("EINVAL", "Cannot become the reaper of orphans: prctl failed");
+}
+
+/**
+ * Lets this process, and those that it starts, have `wanted` files open at least (setrlimit(2)). Without the right to,
+ * the limit stays as it is: false.
+ */
+export function raiseOpenFiles(wanted: number): boolean {
+  const hard = /^Max open files +\S+ +(\S+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? "";
+  if (hard === "unlimited" || Number(hard) >= wanted) return true;
+  const setrlimit = koffi.load(null).func("int setrlimit(int resource, const uint64_t *limit)");
+  return (setrlimit(RLIMIT_NOFILE, [wanted, wanted]) as number) === 0;
 }
 
 /** Sends a signal; a process that is gone already is well. Negative pids are groups. */

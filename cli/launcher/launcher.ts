@@ -183,6 +183,7 @@ export class Launcher {
     const relay = new SidecarRelay(this.#log);
     const egress = new Egress({
       policy: this.#config.egress,
+      upstreams,
       clock: this.#clock,
       hostAddresses,
       answer: (message, socket) => agent.send(message, socket),
@@ -203,6 +204,7 @@ export class Launcher {
       config: { cluster, stateDir, nodeName, nodeIndex: index, images, published, timing, dnsUpstreams: upstreams },
       onMessage: (message) => {
         if (message.kind === "egressConnect") return egress.request(message);
+        if (message.kind === "egressCancel") return egress.cancel(message);
         ready.receive(message);
         relay.fromAgent(message);
       },

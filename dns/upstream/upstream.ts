@@ -6,6 +6,7 @@
  * Up => Down (more than `failsMax` probes failed in a row) => Up (a probe was answered). Probes start with the first
  * failed question and end with the first answered probe, as in CoreDNS.
  */
+import type { Socket } from "node:net";
 import { connect as connectTLS } from "node:tls";
 import type { Clock, Timer } from "#lib/clock.ts";
 import type { Logger } from "#lib/log.ts";
@@ -141,9 +142,9 @@ export class Upstream {
     return { kind: "message", message: reply.message };
   }
 
-  #connect(): ReturnType<UpstreamTransport["tcp"]> {
+  async #connect(): Promise<Socket> {
     const { spec, transport, tls } = this.#options;
-    const socket = transport.tcp(spec.address, spec.port);
+    const socket = await transport.tcp(spec.address, spec.port);
     if (spec.proto !== "tls") return socket;
     socket.on("error", () => socket.destroy());
     const servername = tls.servername ?? "";
