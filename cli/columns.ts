@@ -1,129 +1,33 @@
 /**
- * Columns of `wherry get`, one function a kind; kinds without one show name and age. Pure.
+ * Text in columns, as kubectl has it. Pure.
+ *
+ *   the API server's Table, or rows of our own ─▶ formatTable() ─▶ standard output
  */
-import type { Deployment } from "#api/apps/deployment.ts";
-import type { ReplicaSet } from "#api/apps/replicaset.ts";
-import type { Node } from "#api/core/node.ts";
-import type { ContainerStatus, Pod } from "#api/core/pod.ts";
-import type { Service } from "#api/core/service.ts";
-import type { EndpointSlice } from "#api/discovery/endpointslice.ts";
-import type { Gateway } from "#api/gateway/gateway.ts";
-import type { HTTPRoute } from "#api/gateway/httproute.ts";
-import type { KubeObject } from "#api/meta.ts";
+import type { Table } from "#api/client/http.ts";
 
 export type Row = Readonly<Record<string, string>>;
 
-/** The cells of an object between NAME and AGE; `wide` ones come after AGE. */
-interface Columns {
-  readonly cells: Row;
-  readonly wide?: Row;
+export interface TableOptions {
+  /** Columns that are shown on wish only. */
+  readonly wide: boolean;
+  readonly namespaced: boolean;
+  /** Goes before each name, as `pod/`, where objects of several kinds are shown. */
+  readonly prefix: string;
 }
 
-function podReason({ metadata, status }: Pod): string {
-  if (metadata.deletionTimestamp !== undefined) return "Terminating";
-  const states = (status?.containerStatuses ?? []).map(({ state }) => state);
-  const waiting = states.find((state) => state.waiting !== undefined)?.waiting?.reason;
-  const terminated = states.find((state) => state.terminated !== undefined)?.terminated?.reason;
-  return waiting ?? terminated ?? status?.phase ?? "Pending";
-}
-
-const printers: Readonly<Record<string, (object: KubeObject) => Columns>> = {
-  Pod: (object) => {
-    const pod = object as Pod;
-    const statuses: readonly ContainerStatus[] = pod.status?.containerStatuses ?? [];
-    const ready = statuses.filter((status) => status.ready).length;
-    const restarts = statuses.reduce((sum, status) => sum + status.restartCount, 0);
+/** The rows of a server's table. */
+export function rowsOf({ columnDefinitions, rows }: Table, { wide, namespaced, prefix }: TableOptions): readonly Row[] {
+  return rows.map(({ cells, object }) => {
+    const shown = columnDefinitions.flatMap(({ name, priority }, at): [string, string][] => {
+      if (priority > 0 && !wide) return [];
+      const text = String(cells[at] ?? "<none>");
+      return [[name.toUpperCase(), at === 0 ? `${prefix}${text}` : text]];
+    });
     return {
-      cells: { READY: `${ready}/${pod.spec.containers.length}`, STATUS: podReason(pod), RESTARTS: String(restarts) },
-      wide: { IP: pod.status?.podIP ?? "<none>", NODE: pod.spec.nodeName ?? "<none>" },
+      ...(namespaced ? { NAMESPACE: object.metadata.namespace ?? "" } : {}),
+      ...Object.fromEntries(shown),
     };
-  },
-  Service: (object) => {
-    const { spec } = object as Service;
-    const ports = (spec.ports ?? []).map(
-      ({ port, nodePort, protocol }) => `${port}${nodePort === undefined ? "" : `:${nodePort}`}/${protocol ?? "TCP"}`,
-    );
-    const selector = Object.entries(spec.selector ?? {}).map(([key, value]) => `${key}=${value}`);
-    return {
-      cells: {
-        TYPE: spec.type ?? "ClusterIP",
-        "CLUSTER-IP": spec.clusterIP || "<none>",
-        "PORT(S)": ports.join(",") || "<none>",
-      },
-      wide: { SELECTOR: selector.join(",") || "<none>" },
-    };
-  },
-  Deployment: (object) => {
-    const { spec, status } = object as Deployment;
-    return {
-      cells: {
-        READY: `${status?.readyReplicas ?? 0}/${spec.replicas ?? 1}`,
-        "UP-TO-DATE": String(status?.updatedReplicas ?? 0),
-        AVAILABLE: String(status?.availableReplicas ?? 0),
-      },
-      wide: { IMAGES: spec.template.spec.containers.map(({ image }) => image ?? "").join(",") },
-    };
-  },
-  ReplicaSet: (object) => {
-    const { spec, status } = object as ReplicaSet;
-    return {
-      cells: {
-        DESIRED: String(spec.replicas ?? 1),
-        CURRENT: String(status?.replicas ?? 0),
-        READY: String(status?.readyReplicas ?? 0),
-      },
-    };
-  },
-  Node: (object) => {
-    const { spec, status } = object as Node;
-    const ready = status?.conditions?.find(({ type }) => type === "Ready")?.status === "True" ? "Ready" : "NotReady";
-    const address = status?.addresses?.find(({ type }) => type === "InternalIP")?.address ?? "<none>";
-    return {
-      cells: {
-        STATUS: spec?.unschedulable === true ? `${ready},SchedulingDisabled` : ready,
-        VERSION: status?.nodeInfo?.["kubeletVersion"] ?? "",
-      },
-      wide: { "INTERNAL-IP": address, "POD-CIDR": spec?.podCIDR ?? "<none>" },
-    };
-  },
-  Namespace: (object) => ({ cells: { STATUS: (object as { status?: { phase?: string } }).status?.phase ?? "Active" } }),
-  EndpointSlice: (object) => {
-    const { addressType, ports = [], endpoints } = object as EndpointSlice;
-    const addresses = endpoints.flatMap((endpoint) => endpoint.addresses);
-    return {
-      cells: {
-        ADDRESSTYPE: addressType,
-        PORTS: ports.map(({ port }) => String(port)).join(",") || "<unset>",
-        ENDPOINTS:
-          addresses.slice(0, 3).join(",") + (addresses.length > 3 ? ` + ${addresses.length - 3} more...` : "") ||
-          "<unset>",
-      },
-    };
-  },
-  Gateway: (object) => {
-    const { spec, status } = object as Gateway;
-    const programmed = status?.conditions?.find(({ type }) => type === "Programmed")?.status ?? "Unknown";
-    return {
-      cells: { CLASS: spec.gatewayClassName, ADDRESS: status?.addresses?.[0]?.value ?? "", PROGRAMMED: programmed },
-    };
-  },
-  HTTPRoute: (object) => ({ cells: { HOSTNAMES: ((object as HTTPRoute).spec.hostnames ?? []).join(",") } }),
-};
-
-/** The row of an object. `ageMs` undefined: unknown. */
-export function rowOf(
-  object: KubeObject,
-  ageMs: number | undefined,
-  { wide, namespaced }: { wide: boolean; namespaced: boolean },
-): Row {
-  const { cells, wide: more = {} } = printers[object.kind]?.(object) ?? { cells: {} };
-  return {
-    ...(namespaced ? { NAMESPACE: object.metadata.namespace ?? "" } : {}),
-    NAME: object.metadata.name,
-    ...cells,
-    AGE: ageMs === undefined ? "<unknown>" : formatAge(ageMs),
-    ...(wide ? more : {}),
-  };
+  });
 }
 
 /** As kubectl: two units where the first is small. */

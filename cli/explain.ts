@@ -26,7 +26,9 @@ import type { ClusterObjects } from "./diagnosis/observation.ts";
 import { readObjects } from "./diagnosis/observe.ts";
 import { CliError } from "./errors.ts";
 import { addresses } from "./ipc.ts";
-import { requireRunning } from "./launcher/state-dir.ts";
+import { type Destination, type EgressDecision, decideEgress } from "./launcher/egress-policy.ts";
+import { hostAddresses } from "./launcher/host-addresses.ts";
+import { type LauncherRecord, requireRunning } from "./launcher/state-dir.ts";
 import { resolvePod } from "./pods.ts";
 
 export interface ExplainOptions {
@@ -47,7 +49,7 @@ export async function explain(method: string, url: string | undefined, options: 
   try {
     const pod = await findSender(client, options.from, options.namespace);
     const objects = await readObjects(client);
-    const explanation = await follow(request, pod, { objects, initPid: record.initPid });
+    const explanation = await follow(request, pod, { objects, record });
     const text = options.output === "json" ? `${JSON.stringify(explanation)}\n` : formatExplanation(explanation);
     process.stdout.write(text);
   } finally {
@@ -55,17 +57,11 @@ export async function explain(method: string, url: string | undefined, options: 
   }
 }
 
-/** The pod that people mean: its name, `deploy/x`, `gateway/x`, a deployment's name, an app label. */
+/** The pod that people mean: its name, `deploy/x`, `gateway/[NS/]x`, a deployment's name, an app label. */
 async function findSender(client: HttpKubeClient, word: string, namespace: string): Promise<Pod> {
   const byLabel = async (labelSelector: string): Promise<Pod | undefined> =>
     (await client.list(pods, { namespace, labelSelector })).items.find(({ status }) => status?.phase === "Running");
-  const [kind, gateway] = word.split("/");
-  if (kind === "gateway" && gateway !== undefined) {
-    const pod = await byLabel(`${gatewayNameLabel}=${gateway}`);
-    if (pod !== undefined) return pod;
-    throw new CliError("Failed", `Cannot explain from ${word}: no pod of that Gateway runs (see: wherry get pods)`);
-  }
-  if (word.includes("/")) return client.get(pods, { namespace, name: await resolvePod(client, word, namespace) });
+  if (word.includes("/")) return client.get(pods, await resolvePod(client, word, namespace));
   const found = await client.get(pods, { namespace, name: word }).catch(passNotFound);
   if (found !== undefined) return found;
   const deployment = await client.get(deployments, { namespace, name: word }).catch(passNotFound);
@@ -86,13 +82,13 @@ function passNotFound(error: unknown): undefined {
 
 interface Surroundings {
   readonly objects: ClusterObjects;
-  readonly initPid: number;
+  readonly record: LauncherRecord;
 }
 
 async function follow(request: ExplainedRequest, pod: Pod, around: Surroundings): Promise<Explanation> {
   const { metadata, spec } = pod;
   const { name, namespace = "default", uid = "" } = metadata;
-  const place = { initPid: around.initPid, netns: `pod-${uid}` };
+  const place = { initPid: around.record.initPid, netns: `pod-${uid}` };
   const isGateway = metadata.labels?.[gatewayNameLabel] !== undefined;
   const names = isGateway || isIPv4(request.hostname) ? [] : namesToTry(request.hostname, namespace);
   const isProxied = hasSidecar(pod);
@@ -110,7 +106,8 @@ async function follow(request: ExplainedRequest, pod: Pod, around: Surroundings)
   const destination = { address, port: request.port };
   const service = isGateway ? undefined : serviceAt(address, resolved?.name ?? "", around.objects);
   const describe = (endpoint: EndpointSpec): EndpointState => describeEndpoint(endpoint, around.objects);
-  const byNode = (): Followed => followNode(service, destination, around.objects, describe);
+  const egress = (to: Destination): EgressDecision => decideEgress(to, around.record.egress, hostAddresses());
+  const byNode = (): Followed => followNode(service, destination, { objects: around.objects, describe, egress });
   const bySidecar = (): Followed => {
     const own = followSidecar(readDump(answers[names.length]), request, destination, describe);
     // What the sidecar does not know it passes on to the rules of the node.

@@ -2,9 +2,8 @@
 import type { HttpKubeClient } from "#api/client/http.ts";
 import { type KindRef, apiVersionOf } from "#api/kind.ts";
 import type { KubeObject } from "#api/meta.ts";
-import { realClock } from "#lib/clock.ts";
 import { stringify } from "yaml";
-import { formatTable, rowOf } from "./columns.ts";
+import { formatTable, rowsOf } from "./columns.ts";
 import { connect } from "./connect.ts";
 import { type Named, displayName, parseResources } from "./resources.ts";
 
@@ -25,17 +24,53 @@ export async function get(kind: string, names: readonly string[], options: GetOp
   const wanted = parseResources(kind, names);
   const client = connect(options.name);
   try {
-    const found: Found[] = [];
-    for (const named of wanted) found.push({ kind: named.kind, objects: await read(client, named, options) });
-    const single = wanted.length === 1 && wanted[0]?.name !== undefined;
-    process.stdout.write(format(found, options, single));
-    if (found.every(({ objects }) => objects.length === 0)) {
-      const where = options.allNamespaces === true ? "" : ` in ${options.namespace} namespace`;
-      process.stderr.write(`No resources found${where}\n`);
-    }
+    const text = isTable(options)
+      ? await showTables(client, wanted, options)
+      : await showObjects(client, wanted, options);
+    process.stdout.write(text);
+    if (text !== "") return;
+    const where = options.allNamespaces === true ? "" : ` in ${options.namespace} namespace`;
+    process.stderr.write(`No resources found${where}\n`);
   } finally {
     await client.close();
   }
+}
+
+function isTable({ output }: GetOptions): boolean {
+  return output === "table" || output === "wide";
+}
+
+/** One table a kind, as the server prints it. */
+async function showTables(client: HttpKubeClient, wanted: readonly Named[], options: GetOptions): Promise<string> {
+  const kinds = [...new Set(wanted.map(({ kind }) => kind))];
+  const tables: string[] = [];
+  for (const kind of kinds) {
+    const isMany = options.allNamespaces === true && kind.namespaced;
+    const prefix = kinds.length > 1 ? displayName(kind, "") : "";
+    const rows = [];
+    for (const { name } of wanted.filter((named) => named.kind === kind)) {
+      const place = name === undefined ? selection(options) : { name };
+      const table = await client.table(kind, { ...scopeOf(kind, options), ...place });
+      rows.push(...rowsOf(table, { wide: options.output === "wide", namespaced: isMany, prefix }));
+    }
+    if (rows.length > 0) tables.push(formatTable(rows));
+  }
+  return tables.join("\n");
+}
+
+async function showObjects(client: HttpKubeClient, wanted: readonly Named[], options: GetOptions): Promise<string> {
+  const found: Found[] = [];
+  for (const named of wanted) found.push({ kind: named.kind, objects: await read(client, named, options) });
+  const all = found.flatMap(({ objects }) => objects);
+  const isSingle = wanted.length === 1 && wanted[0]?.name !== undefined;
+  const document = isSingle
+    ? all[0]
+    : { apiVersion: "v1", kind: "List", metadata: { resourceVersion: "" }, items: all };
+  if (options.output === "json") return `${JSON.stringify(document, null, 2)}\n`;
+  if (options.output === "yaml") return stringify(document);
+  return found
+    .flatMap(({ kind, objects }) => objects.map(({ metadata }) => `${displayName(kind, metadata.name)}\n`))
+    .join("");
 }
 
 async function read(
@@ -43,33 +78,17 @@ async function read(
   { kind, name }: Named,
   options: GetOptions,
 ): Promise<readonly KubeObject[]> {
-  const scope = kind.namespaced && options.allNamespaces !== true ? { namespace: options.namespace } : {};
-  if (name !== undefined) return [await client.get(kind, { ...scope, name })];
-  const selector = options.selector === undefined ? {} : { labelSelector: options.selector };
-  const { items } = await client.list(kind, { ...scope, ...selector });
+  if (name !== undefined) return [await client.get(kind, { ...scopeOf(kind, options), name })];
+  const { items } = await client.list(kind, { ...scopeOf(kind, options), ...selection(options) });
   const typed = items.map((item) => ({ ...item, apiVersion: apiVersionOf(kind), kind: kind.kind }));
   const place = ({ metadata }: KubeObject): string => `${metadata.namespace ?? ""}/${metadata.name}`;
   return typed.sort((a, b) => (place(a) < place(b) ? -1 : 1));
 }
 
-function format(found: readonly Found[], { output, allNamespaces }: GetOptions, single: boolean): string {
-  const all = found.flatMap(({ objects }) => objects);
-  const document = single ? all[0] : { apiVersion: "v1", kind: "List", metadata: { resourceVersion: "" }, items: all };
-  if (output === "json") return `${JSON.stringify(document, null, 2)}\n`;
-  if (output === "yaml") return stringify(document);
-  if (output === "name") {
-    return found
-      .flatMap(({ kind, objects }) => objects.map(({ metadata }) => `${displayName(kind, metadata.name)}\n`))
-      .join("");
-  }
-  const nowMs = realClock.nowMs();
-  const tables = found.map(({ kind, objects }) => {
-    const rows = objects.map((object) => {
-      const created = object.metadata.creationTimestamp;
-      const ageMs = created === undefined ? undefined : nowMs - Date.parse(created);
-      return rowOf(object, ageMs, { wide: output === "wide", namespaced: allNamespaces === true && kind.namespaced });
-    });
-    return formatTable(rows);
-  });
-  return tables.filter((table) => table !== "").join("\n");
+function scopeOf(kind: KindRef, options: GetOptions): { readonly namespace?: string } {
+  return kind.namespaced && options.allNamespaces !== true ? { namespace: options.namespace } : {};
+}
+
+function selection({ selector }: GetOptions): { readonly labelSelector?: string } {
+  return selector === undefined ? {} : { labelSelector: selector };
 }

@@ -25,15 +25,15 @@ export async function logs(
     throw new CliError("Usage", `Cannot use --tail ${tail}: wanted a whole number`);
   const client = connect(name);
   try {
-    const podName = await resolvePod(client, pod, namespace);
-    const path = `${objectPath(pods, { namespace, name: podName })}/log`;
+    const key = await resolvePod(client, pod, namespace);
+    const path = `${objectPath(pods, key)}/log`;
     const query = { container, follow: follow === true ? "true" : undefined, tailLines: tail };
     const bytes = await client.stream(path, query);
     if (output === "text") {
       for await (const chunk of bytes) process.stdout.write(chunk);
     } else {
       for await (const line of splitLines(bytes, lineBytesMax))
-        process.stdout.write(`${JSON.stringify({ pod: podName, line })}\n`);
+        process.stdout.write(`${JSON.stringify({ pod: key.name, line })}\n`);
     }
   } finally {
     await client.close();

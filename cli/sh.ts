@@ -44,7 +44,7 @@ function nodeNetns(node: string, nodes: number): string {
 async function podNetns({ name, namespace, pod = "" }: ShOptions): Promise<string> {
   const client = connect(name);
   try {
-    const { metadata } = await client.get(pods, { namespace, name: await resolvePod(client, pod, namespace) });
+    const { metadata } = await client.get(pods, await resolvePod(client, pod, namespace));
     return `pod-${metadata.uid ?? ""}`;
   } finally {
     await client.close();

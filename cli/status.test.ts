@@ -20,7 +20,17 @@ function pod(name: string, ready: boolean, extra: object = {}): Pod {
 const seen: Observation = {
   cluster: "two",
   nowMs,
-  record: { pid: 1, startTicks: "1", initPid: 2, nodes: 1, apiAddress: "127.0.0.1:1", published: [] },
+  clockShiftMs: 0,
+  record: {
+    pid: 1,
+    startTicks: "1",
+    initPid: 2,
+    nodes: 1,
+    apiAddress: "127.0.0.1:1",
+    published: [],
+    egress: { outbound: "allow-any", hostPorts: [] },
+    bootMs: 0,
+  },
   processes: [],
   api: { kind: "ready" },
   writeProblem: undefined,

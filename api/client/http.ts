@@ -17,6 +17,16 @@ import { splitLines } from "./lines.ts";
 /** The server answered, but not as a Kubernetes API does. */
 export class ProtocolError extends CodedError<"NotAStatus"> {}
 
+/** meta.k8s.io/v1 Table, as far as it is shown. */
+export interface Table {
+  /** Of priority 0 are shown always, of others on wish. */
+  readonly columnDefinitions: readonly { readonly name: string; readonly priority: number }[];
+  readonly rows: readonly {
+    readonly cells: readonly (string | number | boolean | null)[];
+    readonly object: { readonly metadata: { readonly name: string; readonly namespace?: string } };
+  }[];
+}
+
 export interface HttpClientOptions {
   /** `https://host:port` */
   readonly server: string;
@@ -102,6 +112,18 @@ export class HttpKubeClient implements KubeClient {
     return response.body;
   }
 
+  /** Objects as the server would have them shown to people: one by `name`, or those that are selected. */
+  async table(
+    kind: KindRef,
+    { namespace, name, ...options }: ListOptions & { readonly name?: string },
+  ): Promise<Table> {
+    const path =
+      name === undefined ? collectionPath(kind, namespace) : objectPath(kind, { ...orEmpty(namespace), name });
+    const query = { ...listQuery(options), includeObject: "Metadata" };
+    const response = await this.#send("GET", path, { query, accept: "application/json;as=Table;v=v1;g=meta.k8s.io" });
+    return (await readJSON(response)) as Table;
+  }
+
   /** A write with query parameters and the server's warnings, as the command line needs it. */
   async write(
     method: "POST" | "PUT" | "PATCH",
@@ -125,7 +147,7 @@ export class HttpKubeClient implements KubeClient {
   async #send(
     method: string,
     path: string,
-    options: { query: Query; body?: unknown; signal?: AbortSignal },
+    options: { query: Query; body?: unknown; signal?: AbortSignal; accept?: string },
   ): Promise<Dispatcher.ResponseData> {
     const url = new URL(path, this.#server);
     for (const [name, value] of Object.entries(options.query)) {
@@ -135,7 +157,10 @@ export class HttpKubeClient implements KubeClient {
     const response = await request(url, {
       method,
       dispatcher: this.#agent,
-      headers: { accept: "application/json", ...(options.body === undefined ? {} : { "content-type": contentType }) },
+      headers: {
+        accept: options.accept ?? "application/json",
+        ...(options.body === undefined ? {} : { "content-type": contentType }),
+      },
       body: options.body === undefined ? null : JSON.stringify(options.body),
       headersTimeout: this.#headersTimeoutMs,
       bodyTimeout: 0,
@@ -144,6 +169,10 @@ export class HttpKubeClient implements KubeClient {
     if (response.statusCode >= 400) throw await readFailure(response, `${method} ${url.pathname}`);
     return response;
   }
+}
+
+function orEmpty(namespace: string | undefined): { readonly namespace?: string } {
+  return namespace === undefined ? {} : { namespace };
 }
 
 /** The path of one object. */

@@ -1,15 +1,28 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { EgressPolicy } from "../launcher/egress-policy.ts";
 import { diagnose } from "./diagnose.ts";
 import { type Observation, noObjects } from "./observation.ts";
 
 const nowMs = Date.parse("2026-01-01T00:00:00Z");
 const dayMs = 86_400_000;
 
+const egress: EgressPolicy = { outbound: "allow-any", hostPorts: [] };
+
 const well: Observation = {
   cluster: "default",
   nowMs,
-  record: { pid: 1, startTicks: "1", initPid: 2, nodes: 1, apiAddress: "127.0.0.1:1", published: [] },
+  clockShiftMs: 20,
+  record: {
+    pid: 1,
+    startTicks: "1",
+    initPid: 2,
+    nodes: 1,
+    apiAddress: "127.0.0.1:1",
+    published: [],
+    egress,
+    bootMs: 0,
+  },
   processes: [{ name: "control", state: "ready", since: "2025-12-31T00:00:00Z", restarts: 0 }],
   api: { kind: "ready" },
   writeProblem: undefined,
@@ -46,6 +59,13 @@ test("diagnose() tells an API that does not answer from one that cannot write", 
   assert.deepEqual(codes({ api: { kind: "unreachable", message: "ECONNREFUSED" } }), ["APIUnreachable"]);
   assert.deepEqual(codes({ api: { kind: "unready", message: "503" } }), ["APINotReady"]);
   assert.deepEqual(codes({ writeProblem: "database or disk is full" }), ["StoreRefusesWrites"]);
+});
+
+test("diagnose() finds a clock that was set, forward or back", () => {
+  const [forward] = diagnose({ ...well, clockShiftMs: 3_600_000 });
+  assert.equal(forward?.code, "ClockSet");
+  assert.match(forward.sentence, /by \+3600 s since the start/);
+  assert.deepEqual(codes({ clockShiftMs: -60_000 }), ["ClockSet"]);
 });
 
 for (const [notBeforeMs, notAfterMs, code] of [

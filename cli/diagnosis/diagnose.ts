@@ -11,6 +11,8 @@ import type { Certificate, ClusterObjects, NodeProbe, Observation } from "./obse
 import { type ClientSync, clientsOf } from "./sync-page.ts";
 
 const dayMs = 86_400_000;
+/** A clock that is steered moves by less, in ms. */
+const clockShiftMsMax = 5000;
 /** A restart is told for this long, in ms. */
 const restartToldMs = 10 * 60_000;
 
@@ -19,6 +21,7 @@ export function diagnose(seen: Observation): Finding[] {
   const found = [
     ...processes(seen),
     ...api(seen),
+    ...clock(seen),
     ...seen.certificates.flatMap((certificate) => certificateFinding(certificate, seen.nowMs) ?? []),
     ...nodeConditions(seen.objects),
     ...seen.nodes.flatMap(nodeFindings),
@@ -49,6 +52,12 @@ function api({ api: state, record, writeProblem }: Observation): Finding[] {
   if (state.kind === "unreachable") return [find("APIUnreachable", subject, state.message)];
   if (state.kind === "unready") return [find("APINotReady", subject, state.message)];
   return writeProblem === undefined ? [] : [find("StoreRefusesWrites", subject, writeProblem)];
+}
+
+function clock({ clockShiftMs }: Observation): Finding[] {
+  if (Math.abs(clockShiftMs) < clockShiftMsMax) return [];
+  const seconds = Math.round(clockShiftMs / 1000);
+  return [find("ClockSet", { kind: "clock", name: "" }, `by ${seconds > 0 ? "+" : ""}${seconds} s since the start`)];
 }
 
 function certificateFinding({ name, notBeforeMs, notAfterMs }: Certificate, nowMs: number): Finding | undefined {

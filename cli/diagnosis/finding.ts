@@ -22,6 +22,7 @@ export type FindingCode =
   | "APIUnreachable"
   | "APINotReady"
   | "StoreRefusesWrites"
+  | "ClockSet"
   | "CertificateExpired"
   | "CertificateNotYetValid"
   | "CertificateExpiresSoon"
@@ -58,6 +59,7 @@ export type FindingCode =
   | "ListenerRefused"
   | "RouteRefused"
   | "BackendMissing"
+  | "IngressUnserved"
   | "PublishedTargetMissing"
   | "HostPortTaken";
 
@@ -79,6 +81,7 @@ export interface Finding {
 const warnings: ReadonlySet<FindingCode> = new Set<FindingCode>([
   "ResolvConfUnusable",
   "ProcessRestarts",
+  "ClockSet",
   "CertificateExpiresSoon",
   "UpstreamBroken",
   "PushBehind",
@@ -131,6 +134,10 @@ export const findingMessages: MessageTable<FindingCode> = {
   StoreRefusesWrites: {
     sentence: "The API server reads but cannot write: its store refuses",
     hint: "make room in the state folder: df -h",
+  },
+  ClockSet: {
+    sentence: "The system's clock was set while the cluster ran: ages, schedules and certificates count by it",
+    hint: "let it be set before the start, by NTP as a rule, then: wherry down; wherry up",
   },
   CertificateExpired: {
     sentence: "A certificate of the cluster has expired",
@@ -245,6 +252,10 @@ export const findingMessages: MessageTable<FindingCode> = {
   BackendMissing: {
     sentence: "A route leads to a backend that does not exist; requests for it are answered 500",
     hint: "create the Service, or correct backendRefs: wherry get httproute NAME -n NS -o yaml",
+  },
+  IngressUnserved: {
+    sentence: "An Ingress is served by nobody",
+    hint: "set spec.ingressClassName to a class that exists: wherry get ingressclasses",
   },
   PublishedTargetMissing: {
     sentence: "A published port leads to something that does not exist",

@@ -48,3 +48,14 @@ describe("messageIndex", () => {
     assert.throws(() => formatCode("Nonsense", "text"), /Cannot explain Nonsense: wanted METHOD URL, or a code/);
   });
 });
+
+it("formatCode() knows the reasons that kubectl shows", () => {
+  for (const [reason, code] of [
+    ["CrashLoopBackOff", "CrashLoop"],
+    ["FailedScheduling", "PodUnschedulable"],
+    ["OOMKilled", "OutOfMemory"],
+    ["HostPortNotPublished", "HostPortTaken"],
+    ["ImagePullBackOff", "ErrImagePull"],
+  ] as const)
+    assert.match(formatCode(reason, "text"), new RegExp(`^${code} `), reason);
+});

@@ -29,13 +29,28 @@ export const messageIndex: Readonly<Record<string, Readonly<Record<string, Messa
   "command line": cliMessages,
 };
 
+/** Reasons of events and of container states, which have a finding of their own name. */
+const reasons: Readonly<Record<string, string>> = {
+  crashloopbackoff: "CrashLoop",
+  backoff: "CrashLoop",
+  error: "CrashLoop",
+  imagepullbackoff: "ErrImagePull",
+  errimageneverpull: "ErrImagePull",
+  oomkilled: "OutOfMemory",
+  unhealthy: "NotReady",
+  failedscheduling: "PodUnschedulable",
+  hostportnotpublished: "HostPortTaken",
+  nodenotready: "NodeNotReady",
+};
+
 /**
  * What `wherry explain CODE` prints. Upper and lower case are the same. Throws CliError Usage for an unknown code.
  */
 export function formatCode(word: string, output: "text" | "json"): string {
+  const wanted = (reasons[word.toLowerCase()] ?? word).toLowerCase();
   const found = Object.entries(messageIndex).flatMap(([component, table]) =>
     Object.entries(table)
-      .filter(([code]) => code.toLowerCase() === word.toLowerCase())
+      .filter(([code]) => code.toLowerCase() === wanted)
       .map(([code, message]) => ({ component, code, ...message })),
   );
   if (found.length === 0)

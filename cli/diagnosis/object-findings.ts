@@ -9,7 +9,9 @@ import type { Service } from "#api/core/service.ts";
 import type { Gateway } from "#api/gateway/gateway.ts";
 import type { HTTPRoute } from "#api/gateway/httproute.ts";
 import type { Condition, KubeObject } from "#api/meta.ts";
+import type { Ingress, IngressBackend } from "#api/networking/ingress.ts";
 import { matchesSelector } from "#api/selector.ts";
+import { isOurIngress } from "../../control/snapshot/ingress.ts";
 import type { PublishedPort } from "../ipc.ts";
 import { type Finding, type Subject, count, find } from "./finding.ts";
 import type { ClusterObjects } from "./observation.ts";
@@ -34,6 +36,7 @@ export function findingsOfObjects(
     ]),
     ...objects.gateways.flatMap(gatewayFindings),
     ...objects.httpRoutes.flatMap((route) => routeFindings(route, nowMs)),
+    ...objects.ingresses.flatMap((ingress) => ingressFindings(ingress, objects, nowMs)),
     ...published.flatMap((port) => targetFinding(port, objects) ?? []),
   ];
 }
@@ -137,6 +140,40 @@ function routeFindings(route: HTTPRoute, nowMs: number): Finding[] {
     const missing = failed(conditions, "ResolvedRefs");
     return missing === undefined ? [] : [find("BackendMissing", subject, wordsOf(missing))];
   });
+}
+
+function ingressFindings(ingress: Ingress, objects: ClusterObjects, nowMs: number): Finding[] {
+  if (isNew(ingress, nowMs)) return [];
+  const subject = subjectOf("ingress", ingress);
+  const classes = new Map(objects.ingressClasses.map((each) => [each.metadata.name, each]));
+  if (!isOurIngress(ingress, classes)) {
+    const { ingressClassName: name } = ingress.spec;
+    if (name === undefined) return [find("IngressUnserved", subject, "it names no class, and none is the default")];
+    // A class that exists is another controller's to serve.
+    return classes.has(name) ? [] : [find("IngressUnserved", subject, `there is no class ${name}`)];
+  }
+  const { defaultBackend, rules = [] } = ingress.spec;
+  const paths = rules.flatMap(({ http }) => http?.paths ?? []);
+  const backends = [...(defaultBackend === undefined ? [] : [defaultBackend]), ...paths.map(({ backend }) => backend)];
+  return backends.flatMap(({ service }) => {
+    const problem = service === undefined ? undefined : backendProblem(service, ingress, objects.services);
+    return problem === undefined ? [] : [find("BackendMissing", subject, problem)];
+  });
+}
+
+function backendProblem(
+  { name, port }: NonNullable<IngressBackend["service"]>,
+  { metadata }: Ingress,
+  services: readonly Service[],
+): string | undefined {
+  const service = services.find(
+    (each) => each.metadata.namespace === metadata.namespace && each.metadata.name === name,
+  );
+  if (service === undefined) return `there is no Service ${name}`;
+  const isThere = (service.spec.ports ?? []).some(
+    (each) => each.port === port?.number || (port?.name !== undefined && each.name === port.name),
+  );
+  return isThere ? undefined : `Service ${name} has no port ${port?.number ?? port?.name ?? ""}`;
 }
 
 function targetFinding(port: PublishedPort, { services, gateways }: ClusterObjects): Finding | undefined {

@@ -14,6 +14,8 @@ import type { Service } from "#api/core/service.ts";
 import type { EndpointSlice } from "#api/discovery/endpointslice.ts";
 import type { Gateway } from "#api/gateway/gateway.ts";
 import type { HTTPRoute } from "#api/gateway/httproute.ts";
+import type { Ingress } from "#api/networking/ingress.ts";
+import type { IngressClass } from "#api/networking/ingress-class.ts";
 import type { LauncherRecord } from "../launcher/state-dir.ts";
 import type { ProcessState } from "../launcher/process-states.ts";
 import type { SyncPage } from "./sync-page.ts";
@@ -29,6 +31,8 @@ export interface ClusterObjects {
   readonly events: readonly Event[];
   readonly gateways: readonly Gateway[];
   readonly httpRoutes: readonly HTTPRoute[];
+  readonly ingresses: readonly Ingress[];
+  readonly ingressClasses: readonly IngressClass[];
 }
 
 export type APIState =
@@ -63,6 +67,8 @@ export interface Certificate {
 export interface Observation {
   readonly cluster: string;
   readonly nowMs: number;
+  /** By how much the system's clock was set since the cluster started, in ms; positive: forward. */
+  readonly clockShiftMs: number;
   readonly record: LauncherRecord;
   readonly processes: readonly ProcessState[];
   readonly api: APIState;
@@ -87,4 +93,6 @@ export const noObjects: ClusterObjects = {
   events: [],
   gateways: [],
   httpRoutes: [],
+  ingresses: [],
+  ingressClasses: [],
 };

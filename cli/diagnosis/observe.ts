@@ -22,6 +22,8 @@ import { services } from "#api/core/service.ts";
 import { endpointSlices } from "#api/discovery/endpointslice.ts";
 import { gateways } from "#api/gateway/gateway.ts";
 import { httpRoutes } from "#api/gateway/httproute.ts";
+import { ingresses } from "#api/networking/ingress.ts";
+import { ingressClasses } from "#api/networking/ingress-class.ts";
 import type { KindRef } from "#api/kind.ts";
 import type { KubeObject } from "#api/meta.ts";
 import { formatTime } from "#api/meta.ts";
@@ -30,7 +32,7 @@ import { realClock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
 import { connect } from "../connect.ts";
 import { readProcessStates } from "../launcher/process-states.ts";
-import { type LauncherRecord, stateDirOf } from "../launcher/state-dir.ts";
+import { type LauncherRecord, bootTimeMs, stateDirOf } from "../launcher/state-dir.ts";
 import { observeInside } from "./observe-inside.ts";
 import { type APIState, type Certificate, type ClusterObjects, type Observation, noObjects } from "./observation.ts";
 import { type SyncPage, clientsOf } from "./sync-page.ts";
@@ -55,7 +57,9 @@ export async function observe(
   const fromFiles = { cluster, record, processes: readProcessStates(dir), certificates: readCertificates(dir) };
   const seen = await withClient(cluster, (client) => readAPI(client, isThorough));
   const { probes, sidecars } = await observeInside(record, seen.objects.pods, isThorough);
-  return { ...fromFiles, ...seen, nodes: probes, sidecars, nowMs: realClock.nowMs() };
+  const nowMs = realClock.nowMs();
+  const clockShiftMs = bootTimeMs(nowMs) - record.bootMs;
+  return { ...fromFiles, ...seen, nodes: probes, sidecars, nowMs, clockShiftMs };
 }
 
 type FromAPI = Pick<Observation, "api" | "objects" | "sync" | "writeProblem">;
@@ -116,12 +120,14 @@ export async function readObjects(client: HttpKubeClient): Promise<ClusterObject
     all(endpointSlices),
     all(deployments),
   ]);
-  const [daemonSetList, jobList, eventList, gatewayList, routeList] = await Promise.all([
+  const [daemonSetList, jobList, eventList, gatewayList, routeList, ingressList, classList] = await Promise.all([
     all(daemonSets),
     all(jobs),
     all(events),
     all(gateways),
     all(httpRoutes),
+    all(ingresses),
+    all(ingressClasses),
   ]);
   return {
     nodes: nodeList,
@@ -134,6 +140,8 @@ export async function readObjects(client: HttpKubeClient): Promise<ClusterObject
     events: eventList,
     gateways: gatewayList,
     httpRoutes: routeList,
+    ingresses: ingressList,
+    ingressClasses: classList,
   };
 }
 

@@ -7,7 +7,6 @@
  */
 import { mkdirSync, openSync } from "node:fs";
 import type { Socket } from "node:net";
-import { networkInterfaces } from "node:os";
 import { join } from "node:path";
 import type { Clock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
@@ -34,10 +33,12 @@ import { planFabric } from "./fabric.ts";
 import { readLastError } from "./last-error.ts";
 import { type Namespaces, createNamespaces, endsWithParent, enterCommand, runInside } from "./namespaces.ts";
 import type { Timing } from "../timing.ts";
+import { findClusterGroups, removeGroups } from "../../kubelet/cgroups.ts";
+import { hostAddresses } from "./host-addresses.ts";
 import { writeProcessStates } from "./process-states.ts";
 import { bindHost, formatListening, formatTarget, publishedSocketName } from "./publish.ts";
 import { SidecarRelay } from "./sidecar-relay.ts";
-import { type LauncherRecord, claim, release, removeRecord, writeRecord } from "./state-dir.ts";
+import { type LauncherRecord, bootTimeMs, claim, release, removeRecord, writeRecord } from "./state-dir.ts";
 import { Supervisor } from "./supervisor.ts";
 
 export interface LauncherConfig {
@@ -125,6 +126,8 @@ export class Launcher {
     await this.#namespaces?.ended;
     // What is not reaped would hold the namespaces until somebody else reaps it.
     await Promise.all(ended);
+    // What is in use still, by somebody else's shell, goes with the next start.
+    removeGroups(findClusterGroups(this.#config.cluster, ["self"]));
   }
 
   #all(): Pick<Supervisor<unknown>, "stop" | "status">[] {
@@ -149,10 +152,11 @@ export class Launcher {
   }
 
   #record(initPid: number, apiAddress: string): LauncherRecord {
-    const { nodes } = this.#config;
+    const { nodes, egress } = this.#config;
     const published = this.#published;
     const startTicks = startTicksOf(process.pid) ?? "";
-    return { pid: process.pid, startTicks, initPid, nodes, apiAddress, published };
+    const bootMs = bootTimeMs(this.#clock.nowMs());
+    return { pid: process.pid, startTicks, initPid, nodes, apiAddress, published, egress, bootMs };
   }
 
   async #startControl(apiFd: number, apiAddress: string): Promise<void> {
@@ -280,9 +284,4 @@ export class Launcher {
       ...(onStart === undefined ? {} : { onStart }),
     });
   }
-}
-
-/** IPv4 addresses of the host's interfaces. */
-function hostAddresses(): readonly string[] {
-  return Object.values(networkInterfaces()).flatMap((all = []) => all.map(({ address }) => address));
 }

@@ -5,13 +5,14 @@
  *   kubeconfig     for kubectl (0600)   logs/          one file a process
  *   launcher.json  who runs it now and what it published; absent while it is down; launcher.lock from the first moment
  */
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { linkSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, uptime } from "node:os";
 import { join } from "node:path";
 import { errnoOf } from "#lib/errors.ts";
 import { startTicksOf } from "#lib/process.ts";
 import { CliError } from "../errors.ts";
 import type { PublishedPort } from "../ipc.ts";
+import type { EgressPolicy } from "./egress-policy.ts";
 
 /** What launcher.json says of a running cluster. */
 export interface LauncherRecord {
@@ -22,6 +23,15 @@ export interface LauncherRecord {
   readonly nodes: number;
   readonly apiAddress: string;
   readonly published: readonly PublishedPort[];
+  /** What may leave the cluster. */
+  readonly egress: EgressPolicy;
+  /** When the system started, by its clock of that moment, in ms since 1970: it moves when the clock is set. */
+  readonly bootMs: number;
+}
+
+/** When the system started, by the clock of now, in ms since 1970. */
+export function bootTimeMs(nowMs: number): number {
+  return nowMs - uptime() * 1000;
 }
 
 /** Checks a cluster's name: a DNS label, for it becomes a folder and part of names. */
@@ -127,10 +137,19 @@ export function requireRunning(env: NodeJS.ProcessEnv, cluster: string): { dir: 
   const dir = stateDirOf(env, checkClusterName(cluster));
   const record = readRecord(dir);
   if (record === undefined) {
-    throw new CliError(
-      "Failed",
-      `Cannot reach cluster ${cluster}: it is not running (start it: wherry up --name ${cluster})`,
-    );
+    const others = runningClusters(env).map((name) => `--name ${name}`);
+    const hint = others.length === 0 ? `start it: wherry up --name ${cluster}` : `these run: ${others.join(", ")}`;
+    throw new CliError("Failed", `Cannot reach cluster ${cluster}: it is not running (${hint})`);
   }
   return { dir, record };
+}
+
+/** Names of the clusters that run, in order. */
+function runningClusters(env: NodeJS.ProcessEnv): readonly string[] {
+  try {
+    const names = readdirSync(rootDir(env));
+    return names.filter((name) => readRecord(join(rootDir(env), name)) !== undefined).sort();
+  } catch {
+    return []; // No cluster ever ran: there is no folder.
+  }
 }

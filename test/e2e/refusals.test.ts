@@ -94,7 +94,10 @@ describe("a cluster that runs", () => {
     assert.equal(seen, "one\ntwo\n");
     assert.equal(await cluster.run("logs", "says", "--tail", "1"), "two\n");
     assert.match(await cluster.run("get", "pods"), /^NAME +READY +STATUS +RESTARTS +AGE\nsays +1\/1 +Running +0 /);
-    assert.match(await cluster.run("get", "pod/says", "-o", "wide"), /IP +NODE\n.* 10\.244\.1\.\d+ +node1/);
+    assert.match(
+      await cluster.run("get", "pod/says", "-o", "wide"),
+      /IP +NODE +NOMINATED NODE +READINESS GATES\n.* 10\.244\.1\.\d+ +node1/,
+    );
     assert.equal(await cluster.run("get", "po", "-o", "name"), "pod/says\n");
     assert.match(await cluster.run("get", "pod", "says", "-o", "yaml"), /^ {2}name: says$/m);
     assert.equal(await cluster.run("delete", "pod", "says", "--grace-period", "0"), "pod/says deleted\n");

@@ -38,7 +38,7 @@ export type Outcome =
   | { readonly kind: "forwarded" }
   /** The mesh answers, with Envoy's response flag. */
   | { readonly kind: "answered"; readonly status: number; readonly flag: string; readonly why: string }
-  /** Out of the cluster, where the launcher's outbound policy allows it. */
+  /** Out of the cluster, as the outbound policy allows. */
   | { readonly kind: "leaves"; readonly destination: string }
   /** The program gets an error from its connection or its resolver. */
   | { readonly kind: "fails"; readonly why: string };
@@ -111,7 +111,7 @@ function formatOutcome({ outcome, shares }: Explanation): string {
     case "answered":
       return `answered ${outcome.status} by the mesh (${outcome.flag}): ${outcome.why}`;
     case "leaves":
-      return `leaves the cluster for ${outcome.destination}, if the outbound policy allows it (see: wherry up --help)`;
+      return `leaves the cluster for ${outcome.destination}: the outbound policy allows it`;
     case "fails":
       return `fails: ${outcome.why}`;
   }

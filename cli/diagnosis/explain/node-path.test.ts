@@ -3,8 +3,9 @@ import { test } from "node:test";
 import type { Pod } from "#api/core/pod.ts";
 import type { Service } from "#api/core/service.ts";
 import type { EndpointSlice } from "#api/discovery/endpointslice.ts";
+import { type EgressPolicy, decideEgress } from "../../launcher/egress-policy.ts";
 import { type ClusterObjects, noObjects } from "../observation.ts";
-import { followNode, serviceAt } from "./node-path.ts";
+import { type NodeSurroundings, followNode, serviceAt } from "./node-path.ts";
 import type { DescribeEndpoint } from "./sidecar-path.ts";
 
 const describe: DescribeEndpoint = ({ address, port, isServing }) => ({
@@ -45,6 +46,11 @@ const objects = (ready: boolean): ClusterObjects => ({
   pods: [pod],
   endpointSlices: [slice("web", ready)],
 });
+const around = (isReady: boolean, outbound: EgressPolicy["outbound"] = "allow-any"): NodeSurroundings => ({
+  objects: objects(isReady),
+  describe,
+  egress: (to) => decideEgress(to, { outbound, hostPorts: [] }, []),
+});
 const at = (address: string, port: number): { address: string; port: number } => ({ address, port });
 
 test("serviceAt() finds a Service by its address, a headless one by its name", () => {
@@ -54,7 +60,7 @@ test("serviceAt() finds a Service by its address, a headless one by its name", (
 });
 
 test("followNode() leads to the endpoints' own port", () => {
-  const { shares, outcome } = followNode(web, at("10.96.0.5", 80), objects(true), describe);
+  const { shares, outcome } = followNode(web, at("10.96.0.5", 80), around(true));
   assert.deepEqual(outcome, { kind: "forwarded" });
   assert.deepEqual(
     shares[0]?.endpoints?.map(({ address, port }) => `${address}:${port}`),
@@ -64,7 +70,7 @@ test("followNode() leads to the endpoints' own port", () => {
 
 test("followNode() says why a connection is refused", () => {
   const why = (port: number, ready: boolean): string => {
-    const { outcome } = followNode(web, at("10.96.0.5", port), objects(ready), describe);
+    const { outcome } = followNode(web, at("10.96.0.5", port), around(ready));
     return outcome.kind === "fails" ? outcome.why : outcome.kind;
   };
   assert.match(why(80, false), /Service shop\/web has no ready endpoint/);
@@ -72,10 +78,15 @@ test("followNode() says why a connection is refused", () => {
 });
 
 test("followNode() tells a pod's own address, an address outside and one that nobody has apart", () => {
-  const kind = (address: string): string =>
-    followNode(undefined, at(address, 80), objects(true), describe).outcome.kind;
+  const kind = (address: string): string => followNode(undefined, at(address, 80), around(true)).outcome.kind;
   assert.equal(kind("10.244.1.2"), "forwarded");
   assert.equal(kind("192.0.2.1"), "leaves");
   assert.equal(kind("10.244.9.9"), "fails");
   assert.equal(kind("169.254.169.254"), "fails");
+});
+
+test("followNode() says what the outbound policy does", () => {
+  const { outcome } = followNode(undefined, at("192.0.2.1", 80), around(true, "registry-only"));
+  assert.equal(outcome.kind, "fails");
+  assert.match(outcome.kind === "fails" ? outcome.why : "", /192\.0\.2\.1:80 is reset: .*registry-only/);
 });

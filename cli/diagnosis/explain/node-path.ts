@@ -7,7 +7,7 @@
 import type { Service, ServicePort } from "#api/core/service.ts";
 import type { EndpointSlice } from "#api/discovery/endpointslice.ts";
 import type { EndpointSpec } from "#proxy/l7/endpoint.ts";
-import { decideEgress } from "../../launcher/egress-policy.ts";
+import type { EgressDecision } from "../../launcher/egress-policy.ts";
 import type { ClusterObjects } from "../observation.ts";
 import type { Outcome, Share } from "./explanation.ts";
 import type { DescribeEndpoint, Destination, Followed } from "./sidecar-path.ts";
@@ -20,12 +20,18 @@ export function serviceAt(address: string, name: string, objects: ClusterObjects
   );
 }
 
+export interface NodeSurroundings {
+  readonly objects: ClusterObjects;
+  readonly describe: DescribeEndpoint;
+  /** What the launcher would say to a connection that leaves the cluster. */
+  readonly egress: (destination: Destination) => EgressDecision;
+}
+
 /** Where the node's rules would send it. `service` undefined: it leaves the cluster, or is a pod's address. */
 export function followNode(
   service: Service | undefined,
   destination: Destination,
-  objects: ClusterObjects,
-  describe: DescribeEndpoint,
+  { objects, describe, egress }: NodeSurroundings,
 ): Followed {
   const end = (outcome: Outcome, shares: readonly Share[] = []): Followed => ({
     listener: undefined,
@@ -35,7 +41,7 @@ export function followNode(
   });
   if (service === undefined || service.spec.clusterIP === "None") {
     const pod = objects.pods.find(({ status }) => status?.podIP === destination.address);
-    if (pod === undefined) return end(outsideOutcome(destination));
+    if (pod === undefined) return end(outsideOutcome(destination, egress(destination)));
     const spec = { ...destination, workload: "", isServing: true, priority: 0 };
     return end({ kind: "forwarded" }, [{ cluster: "the pod itself", share: 1, endpoints: [describe(spec)] }]);
   }
@@ -51,12 +57,10 @@ export function followNode(
   return end({ kind: "fails", why: `Service ${name} has no ready endpoint: the connection is refused` }, shares);
 }
 
-/** No port of the host is taken for allowed or forbidden here: only the launcher knows which were named. */
-function outsideOutcome(destination: Destination): Outcome {
-  const decision = decideEgress(destination, { outbound: "allow-any", hostPorts: [destination.port] }, []);
+function outsideOutcome({ address, port }: Destination, decision: EgressDecision): Outcome {
   if (decision.kind === "refuse")
-    return { kind: "fails", why: `nothing has ${destination.address}: ${decision.reason}` };
-  return { kind: "leaves", destination: `${destination.address}:${destination.port}` };
+    return { kind: "fails", why: `the connection to ${address}:${port} is reset: ${decision.reason}` };
+  return { kind: "leaves", destination: `${decision.address}:${decision.port}` };
 }
 
 function endpointsOf(service: Service, port: ServicePort, slices: readonly EndpointSlice[]): EndpointSpec[] {

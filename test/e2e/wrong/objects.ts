@@ -23,6 +23,9 @@ const gateway = (name: string, listeners: string): string =>
 const route = (name: string, parent: string, backend: string): string =>
   `apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: { name: ${name} }\nspec: { parentRefs: [${parent}], rules: [{ backendRefs: [{ name: ${backend}, port: 80 }] }] }\n`;
 
+const ingress = (name: string, className: string, service: string): string =>
+  `apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: { name: ${name} }\nspec: { ${className}, defaultBackend: { service: { name: ${service}, port: { number: 80 } } } }\n`;
+
 export const wrongObjects: readonly WrongObject[] = [
   {
     what: "an image without an entry in the image map",
@@ -154,6 +157,20 @@ export const wrongObjects: readonly WrongObject[] = [
     code: "RouteRefused",
     about: /^httproute default\/no-parent$/,
     sentence: /Gateway missing-gateway/,
+  },
+  {
+    what: "an Ingress of a class that is not there",
+    yaml: ingress("no-class", "ingressClassName: missing-class", "unready"),
+    code: "IngressUnserved",
+    about: /^ingress default\/no-class$/,
+    sentence: /there is no class missing-class/,
+  },
+  {
+    what: "an Ingress to a Service that is not there",
+    yaml: ingress("no-service", "ingressClassName: wherry", "missing-service"),
+    code: "BackendMissing",
+    about: /^ingress default\/no-service$/,
+    sentence: /there is no Service missing-service/,
   },
   {
     what: "a Deployment without its replicas",

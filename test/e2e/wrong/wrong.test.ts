@@ -266,6 +266,17 @@ describe("a cluster with everything wrong", () => {
     assert.match(early.sentence, /the clock was set back/);
   });
 
+  it("finds that the system's clock was set", async () => {
+    // As it is seen when the clock was put forward by an hour: the system seems to have started later.
+    const file = join(state, "launcher.json");
+    const record = JSON.parse(readFileSync(file, "utf8")) as { bootMs: number };
+    writeFileSync(file, JSON.stringify({ ...record, bootMs: record.bootMs - 3_600_000 }));
+    const found = await findingOf(cluster, "ClockSet", /^clock/);
+    assert.match(found.sentence, /by \+3600 s since the start/);
+    writeFileSync(file, JSON.stringify(record));
+    await steadyIsServed();
+  });
+
   it("refuses another cluster of its name, and a change of itself", async () => {
     refuses(
       await cluster.attempt("up", "--detach", "--nodes", "3"),
