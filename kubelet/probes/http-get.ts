@@ -26,12 +26,12 @@ export function httpGet(
   const socket = dial(host, port, target.netnsPath);
   return new Promise((resolve) => {
     const send = secure ? httpsRequest : httpRequest;
+    // No agent, not even "none": one would make a connection of its own, from the node's network.
     const request = send({
       createConnection: () => (secure ? connectTLS({ socket, rejectUnauthorized: false }) : socket),
       host,
       port,
       path,
-      agent: false,
       headers: headersOf(get, `${host}:${port}`),
     });
     const done = (answer: HTTPAnswer): void => {

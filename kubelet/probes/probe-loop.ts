@@ -40,6 +40,12 @@ interface Course {
   readonly regularAtMs: number;
 }
 
+/** The next look: after how long, and whether it is the regular one. */
+interface Look {
+  readonly delayMs: number;
+  readonly isRegular: boolean;
+}
+
 export class ProbeLoop {
   readonly #target: ProbeTarget;
   readonly #deps: Pick<WorkerDependencies, "prober" | "clock" | "log">;
@@ -87,21 +93,21 @@ export class ProbeLoop {
     // The extra looks begin at once; what fails before a period is over is not told.
     const isEager = kind !== "Liveness" && state.verdict !== "passing";
     const regularAtMs = isEager ? firstAtMs + probeTimes(probe).periodMs : firstAtMs;
-    this.#schedule({ kind, probe, state, regularAtMs }, firstAtMs - nowMs);
+    this.#schedule({ kind, probe, state, regularAtMs }, { delayMs: firstAtMs - nowMs, isRegular: !isEager });
   }
 
-  #schedule(course: Course, delayMs: number): void {
+  /** Which look it is, is known here: a timer may run a moment before its time. */
+  #schedule(course: Course, { delayMs, isRegular }: Look): void {
     const timer = this.#deps.clock.after(delayMs, () => {
       this.#timers.delete(timer);
-      void this.#once(course);
+      void this.#once(course, isRegular);
     });
     this.#timers.add(timer);
   }
 
-  async #once(course: Course): Promise<void> {
+  async #once(course: Course, isRegular: boolean): Promise<void> {
     const { kind, probe, state } = course;
     const times = probeTimes(probe);
-    const isRegular = this.#deps.clock.monotonicMs() >= course.regularAtMs;
     const { ok, detail } = await this.#deps.prober(probe, this.#target, times.timeoutMs);
     if (this.#stopped) return;
     const counts = ok || isRegular;
@@ -112,14 +118,16 @@ export class ProbeLoop {
     else if (next.verdict === "failing") return this.#listener.dead(kind, probe);
     else if (kind === "Startup" && next.verdict === "passing") return this.#started(false);
     const regularAtMs = isRegular ? this.#deps.clock.monotonicMs() + times.periodMs : course.regularAtMs;
-    this.#schedule({ kind, probe, state: next, regularAtMs }, this.#delayMs({ ...course, state: next, regularAtMs }));
+    const after = { kind, probe, state: next, regularAtMs };
+    this.#schedule(after, this.#nextLook(after));
   }
 
-  #delayMs({ kind, probe, state, regularAtMs }: Course): number {
+  #nextLook({ kind, probe, state, regularAtMs }: Course): Look {
     const nowMs = this.#deps.clock.monotonicMs();
     const isEager = kind !== "Liveness" && state.verdict !== "passing" && nowMs - this.#sinceMs < eagerForMs;
     const regularMs = Math.max(1, regularAtMs - nowMs);
-    if (!isEager) return regularMs;
-    return Math.min(probe.exec === undefined ? eagerMs : eagerExecMs, regularMs);
+    const soonMs = probe.exec === undefined ? eagerMs : eagerExecMs;
+    if (isEager && soonMs < regularMs) return { delayMs: soonMs, isRegular: false };
+    return { delayMs: regularMs, isRegular: true };
   }
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { ManualClock } from "#lib/clock.ts";
+import { type Clock, ManualClock } from "#lib/clock.ts";
 import { Deadline, TimerWheel, tickMs } from "./timer-wheel.ts";
 
 test("TimerWheel never fires early, and at most two ticks late", async () => {
@@ -42,4 +42,31 @@ test("TimerWheel moves and cancels deadlines", async () => {
   assert.deepEqual(fired, ["sooner"]);
   await clock.advance(1500);
   assert.deepEqual(fired, ["sooner", "later"]);
+});
+
+test("TimerWheel wakes nobody while its deadlines are far", async () => {
+  const clock = new ManualClock();
+  let wakes = 0;
+  const counting: Clock = {
+    nowMs: () => clock.nowMs(),
+    monotonicMs: () => clock.monotonicMs(),
+    sleep: (delayMs, signal) => clock.sleep(delayMs, signal),
+    after: (delayMs, callback) =>
+      clock.after(delayMs, () => {
+        wakes++;
+        callback();
+      }),
+  };
+  const wheel = new TimerWheel(counting);
+  const nowMs = clock.monotonicMs();
+  const fired: number[] = [];
+  wheel.arm(new Deadline((atMs) => fired.push(atMs - nowMs)), nowMs + 3_600_000);
+  await clock.advance(60_000);
+  // Once a turn of 512 ticks, instead of 600 times.
+  assert.ok(wakes <= 2, `${wakes} wakes`);
+  // What is nearer than what it sleeps for wakes it in time.
+  wheel.arm(new Deadline((atMs) => fired.push(atMs - nowMs)), nowMs + 61_000);
+  await clock.advance(2000);
+  assert.equal(fired.length, 1);
+  assert.ok(fired[0]! >= 61_000 && fired[0]! <= 61_200);
 });

@@ -1,13 +1,14 @@
 /**
  * Coarse timers for a whole process: thousands of deadlines behind one system timer, armed and moved in O(1).
  *
- *   connections (arm) ─▶ slots of 100 ms ─▶ one Clock timer while anything is armed ─▶ onDeadline()
+ *   connections (arm) ─▶ slots of 100 ms ─▶ one Clock timer, for the next slot that holds any ─▶ onDeadline()
  *
- * Invariants: a deadline never fires early, and fires at most two ticks late; an idle wheel holds no timer.
+ * Invariants: a deadline never fires early, and fires at most two ticks late; an idle wheel holds no timer, and one
+ * whose deadlines are far wakes nobody before.
  * A hashed wheel: deadlines beyond one turn stay in their slot and are looked at once a turn.
  * Source: Varghese & Lauck, "Hashed and hierarchical timing wheels" (1987), scheme 6.
  */
-import type { Clock } from "#lib/clock.ts";
+import type { Clock, Timer } from "#lib/clock.ts";
 
 /** Length of a tick, in ms. */
 export const tickMs = 100;
@@ -29,8 +30,11 @@ export class TimerWheel {
   readonly #clock: Clock;
   readonly #slots: Set<Deadline>[] = Array.from({ length: slotCount }, () => new Set<Deadline>());
   #armed = 0;
+  /** The last tick whose slot was looked at. */
   #tick = 0;
-  #ticking = false;
+  #timer: Timer | undefined;
+  /** The tick that the timer is for; Infinity without one. */
+  #wakeTick = Infinity;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -53,7 +57,6 @@ export class TimerWheel {
     deadline.dueMs = dueMs;
     this.#place(deadline);
     this.#armed++;
-    this.#ensureTicking();
   }
 
   cancel(deadline: Deadline): void {
@@ -65,37 +68,48 @@ export class TimerWheel {
   }
 
   #place(deadline: Deadline): void {
-    const tick = Math.max(Math.ceil(deadline.dueMs / tickMs), this.#tickNow() + 1);
+    const next = this.#tickNow() + 1;
+    const tick = Math.max(Math.ceil(deadline.dueMs / tickMs), next);
     deadline.slot = tick % slotCount;
     this.#slots[deadline.slot]!.add(deadline);
+    // Beyond one turn its slot comes up sooner.
+    this.#wakeAt(next + ((tick - next) % slotCount));
   }
 
   #tickNow(): number {
-    return this.#ticking ? this.#tick : Math.floor(this.#clock.monotonicMs() / tickMs);
+    const tick = Math.floor(this.#clock.monotonicMs() / tickMs);
+    if (this.#timer === undefined) this.#tick = tick;
+    return Math.max(tick, this.#tick);
   }
 
-  #ensureTicking(): void {
-    if (this.#ticking) return;
-    this.#tick = Math.floor(this.#clock.monotonicMs() / tickMs);
-    this.#ticking = true;
-    this.#schedule();
-  }
-
-  #schedule(): void {
-    this.#clock.after(tickMs, () => this.#advance());
+  #wakeAt(tick: number): void {
+    if (tick >= this.#wakeTick) return;
+    this.#timer?.cancel();
+    this.#wakeTick = tick;
+    this.#timer = this.#clock.after(tick * tickMs - this.#clock.monotonicMs(), () => this.#advance());
   }
 
   #advance(): void {
+    this.#wakeTick = Infinity;
     const nowMs = this.#clock.monotonicMs();
     const nowTick = Math.floor(nowMs / tickMs);
-    // After a long stall one turn visits every slot; more would visit them again for nothing.
+    // After a long sleep one turn visits every slot; more would visit them again for nothing.
     const from = Math.max(this.#tick + 1, nowTick - slotCount + 1);
     for (let tick = from; tick <= nowTick; tick++) {
       this.#tick = tick;
       this.#visit(this.#slots[tick % slotCount]!, nowMs);
     }
-    this.#ticking = this.#armed > 0;
-    if (this.#ticking) this.#schedule();
+    this.#scheduleNext(nowTick);
+  }
+
+  /** For the next slot that holds any. */
+  #scheduleNext(nowTick: number): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#wakeTick = Infinity;
+    if (this.#armed === 0) return;
+    for (let tick = nowTick + 1; tick <= nowTick + slotCount; tick++)
+      if (this.#slots[tick % slotCount]!.size > 0) return this.#wakeAt(tick);
   }
 
   #visit(slot: Set<Deadline>, nowMs: number): void {
