@@ -9,6 +9,7 @@ import { readFileSync } from "node:fs";
 import { type TestCluster, createTestCluster } from "../test/e2e/cluster.ts";
 import { type ProcessInfo, clusterProcesses } from "../test/e2e/processes.ts";
 import { type Measured, median } from "./measured.ts";
+import { ticksOf, ticksPerSecond } from "./ticks.ts";
 
 const seconds = 4;
 /** Measurements of each path, in turn; the median counts. */
@@ -46,9 +47,6 @@ export async function run(): Promise<readonly Measured[]> {
 }
 
 const idleSeconds = 20;
-/** Ticks a second of the times in /proc (USER_HZ). */
-const ticksPerSecond = 100;
-
 /** CPU of Wherry's own processes while nobody sends requests: probes, leases, heartbeats. */
 async function measureIdle(cluster: TestCluster): Promise<Measured> {
   await cluster.run("delete", "deploy", "load");
@@ -66,16 +64,6 @@ async function measureIdle(cluster: TestCluster): Promise<Measured> {
 /** User and system time of Wherry's own processes. */
 function cpuTicks(cluster: string): number {
   return ownProcesses(cluster).reduce((sum, { pid }) => sum + ticksOf(pid), 0);
-}
-
-function ticksOf(pid: number): number {
-  try {
-    // After the name, which may hold blanks: state is field 3, utime 14, stime 15 (proc(5)).
-    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1)?.split(" ") ?? [];
-    return Number(fields[11]) + Number(fields[12]);
-  } catch {
-    return 0; // Ended meanwhile.
-  }
 }
 
 async function timed(action: () => Promise<unknown>): Promise<number> {
