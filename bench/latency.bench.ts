@@ -1,6 +1,6 @@
 /**
- * What do one and two sidecars add to a request's time, at half of the load that two of them carry? And what do sidecars
- * pay for tracing when no request is sampled?
+ * What do one and two sidecars add to a request, at half of the load that two of them carry? And what do sidecars pay
+ * for tracing when no request is sampled?
  */
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";

@@ -17,6 +17,11 @@ export class Histogram {
   readonly counts: Float64Array = new Float64Array(bounds.length + 1);
   sum = 0;
 
+  /** The upper bound of a bucket, as text exposition has it. */
+  boundAt(at: number): string {
+    return String(bounds[at] ?? "+Inf");
+  }
+
   observe(value: number): void {
     let at = 0;
     while (at < bounds.length && value > bounds[at]!) at++;

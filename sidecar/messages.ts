@@ -11,6 +11,14 @@ export const sidecarMessages: MessageTable<SidecarErrorCode> = {
     sentence: "The control plane sent a type of resource that was never asked for",
     hint: "use a control plane that speaks the xDS v3 types listed in sidecar/README.md",
   },
+  BAD_BOOTSTRAP: {
+    sentence: "The Envoy bootstrap file cannot be read, or has something that is not supported",
+    hint: "see which field the message names; check a file with: wherry sidecar --mode validate -c FILE",
+  },
+  CANNOT_LISTEN: {
+    sentence: "An address that the configuration names cannot be listened on",
+    hint: "see which address the message names, and who has it: ss -ltnp",
+  },
   DUPLICATE_POD: { sentence: "The pod has a sidecar already", hint: "remove the sidecar before it is added again" },
   MISSING_SOCKET: {
     sentence: "A listening socket that the pod's sidecar needs was not made",

@@ -278,10 +278,10 @@ test("Sidecar refuses a resource by the path of its field and keeps what it has"
   pod.config.apply("endpoint", [endpoints([upstream.port])]);
   pod.config.apply("listener", [outboundListener]);
   pod.config.apply("route", [routes]);
-  const bad = { ...edsCluster, name: "x", outlier_detection: { consecutive_5xx: 5 } };
+  const bad = { ...edsCluster, name: "x", track_cluster_stats: { timeout_budgets: true } };
   assert.throws(
     () => pod.config.apply("cluster", [{ ...edsCluster, connect_timeout: "2s" }, bad]),
-    (error) => error instanceof SidecarError && /x: Cannot use Cluster\.outlier_detection/.test(error.message),
+    (error) => error instanceof SidecarError && /x: Cannot use Cluster\.track_cluster_stats/.test(error.message),
   );
   pod.destination = { address: "10.96.0.7", port: 9080 };
   assert.match(await raw(pod.ports.outbound, request("ratings")), /ok$/);

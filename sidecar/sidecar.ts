@@ -19,7 +19,8 @@ import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { Cluster } from "#proxy/l7/cluster.ts";
-import type { CompiledListener } from "#proxy/l7/config/listener.ts";
+import { type CompiledListener, plainChain } from "#proxy/l7/config/listener.ts";
+import { plainTCP } from "#proxy/l7/config/tcp.ts";
 import type { Direction } from "#proxy/l7/context.ts";
 import { type DrainOptions, ListenerSet, type LiveConfig } from "#proxy/l7/listener.ts";
 import type { TimerWheel } from "#proxy/l7/timer-wheel.ts";
@@ -110,6 +111,7 @@ export class Sidecar {
       nowMs,
       after: (delayMs, callback) => void host.clock.after(delayMs, callback),
       log: this.#log,
+      random: host.random,
       counters: createCounters(),
     };
     const { counters } = this.#deps;
@@ -313,7 +315,7 @@ function passthrough(direction: Direction): CompiledListener {
     usesOriginalDst: true,
     direction,
     chains: [],
-    defaultChain: { name: cluster, port: undefined, protocols: [], filter: { kind: "tcp", cluster } },
+    defaultChain: plainChain(cluster, plainTCP(cluster)),
     detects: false,
     detectMs: 0,
     continuesWhenSilent: true,

@@ -5,6 +5,7 @@ import * as fc from "fast-check";
 import { typeUrls } from "#api/xds/envoy.ts";
 import { ManualClock } from "#lib/clock.ts";
 import { silentLogger } from "#lib/log.ts";
+import { seededRandom } from "#lib/random.ts";
 import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
 import { createCounters } from "#proxy/l7/types.ts";
 import { ConfigState, warmMsMax } from "./state.ts";
@@ -18,6 +19,7 @@ function startState(clock: ManualClock = new ManualClock()): ConfigState {
     nowMs: () => clock.monotonicMs(),
     after: (delayMs: number, callback: () => void) => void clock.after(delayMs, callback),
     log: silentLogger,
+    random: seededRandom(1),
     counters: createCounters(),
   };
   return new ConfigState({ deps, onNames: () => undefined, onLive: () => undefined });

@@ -100,6 +100,16 @@ export class ConfigState implements ConfigConsumer {
     return [...(map ?? [])].map(([name, { text }]) => ({ name, resource: JSON.parse(text) as unknown }));
   }
 
+  /** The names that are wanted of a type now. */
+  namesOf(typeUrl: string): readonly string[] {
+    return JSON.parse(this.#names.get(typeUrl) ?? "[]") as readonly string[];
+  }
+
+  /** A cluster became warm by itself (its names are resolved): what waited for it goes live. */
+  refresh(): void {
+    this.#settle();
+  }
+
   apply(typeUrl: string, updated: readonly NamedResource[], removed: readonly string[]): void {
     switch (typeUrl) {
       case typeUrls.listener:

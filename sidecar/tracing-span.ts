@@ -97,7 +97,7 @@ export function spanOf(open: OpenSpan, kind: SpanKind, { head, record, origin }:
       "http.request.body.size": record.requestBytes,
       "http.response.body.size": record.responseBytes,
       "network.protocol.name": "http",
-      "network.protocol.version": `1.${head.minor}`,
+      "network.protocol.version": head.protocol.slice("HTTP/".length),
       ...serverAddress(head),
       ...(kind === "server" ? serverAttributes(head, record) : clientAttributes(head, record)),
       response_flags: record.flag,

@@ -182,7 +182,18 @@ export interface Cluster {
   readonly connect_timeout?: string;
   /** CLUSTER_PROVIDED goes with ORIGINAL_DST. */
   readonly lb_policy?: "ROUND_ROBIN" | "CLUSTER_PROVIDED";
+  readonly circuit_breakers?: CircuitBreakers;
   readonly metadata?: Metadata;
+}
+
+/** envoy.config.cluster.v3.CircuitBreakers */
+export interface CircuitBreakers {
+  readonly thresholds: readonly {
+    readonly max_connections?: number;
+    readonly max_pending_requests?: number;
+    readonly max_requests?: number;
+    readonly max_retries?: number;
+  }[];
 }
 
 /** envoy.config.endpoint.v3.ClusterLoadAssignment */

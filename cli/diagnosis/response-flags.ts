@@ -17,10 +17,21 @@ export const responseFlagMessages: MessageTable<Exclude<ResponseFlag, "-">> = {
     sentence: "The answer did not come within the route's timeout",
     hint: "raise timeouts.request of the HTTPRoute",
   },
+  DI: { sentence: "The request was delayed on purpose", hint: "see the fault filter of the route or the listener" },
+  FI: { sentence: "The request was failed on purpose", hint: "see the fault filter of the route or the listener" },
+  RL: {
+    sentence: "The rate limit of this proxy refused the request",
+    hint: "send less, or raise the limit's token bucket",
+  },
+  RLSE: { sentence: "The rate limit could not be asked", hint: "see whether its service or Redis answers" },
   NR: { sentence: "No route matches host and path", hint: "see the routes: wherry get httproute -A" },
   NC: { sentence: "The route leads to a cluster that does not exist", hint: "create the Service that it names" },
   DC: { sentence: "The downstream went away before the answer", hint: "nothing is wrong here: see the caller" },
   SI: { sentence: "The stream was idle for too long", hint: "send something within the idle timeout" },
+  DT: {
+    sentence: "The stream took longer than its route allows",
+    hint: "raise max_stream_duration of the route or the listener",
+  },
   DPE: { sentence: "The downstream broke HTTP", hint: "see x-wherry-error of the answer, and correct the caller" },
   UPE: { sentence: "The endpoint broke HTTP", hint: "see x-wherry-error of the answer, and correct the program" },
 };

@@ -6,15 +6,39 @@
  */
 import type { Service } from "#api/core/service.ts";
 import type { ServiceResourceEndpoint } from "#api/wire/service.ts";
-import type { Cluster, ClusterLoadAssignment, LbEndpoint, LocalityLbEndpoints, Metadata } from "#api/xds/envoy.ts";
+import type {
+  CircuitBreakers,
+  Cluster,
+  ClusterLoadAssignment,
+  LbEndpoint,
+  LocalityLbEndpoints,
+  Metadata,
+} from "#api/xds/envoy.ts";
 import { hostOf, outboundClusterName } from "./names.ts";
 
 /** Time to connect before another endpoint is tried. Envoy's default. */
 export const connectTimeout = "5s";
 
+/** More than any cluster has. */
+const plenty = 2 ** 32 - 1;
+
+/**
+ * No limits unless a user asks for some: Envoy's own (1,024 requests, 3 retries) would refuse what would have worked
+ * without a mesh. So does Istio.
+ */
+export const noLimits: CircuitBreakers = {
+  thresholds: [{ max_connections: plenty, max_pending_requests: plenty, max_requests: plenty, max_retries: plenty }],
+};
+
 /** A cluster that is sent where the connection was going. */
 export function passthroughClusterOf(name: string): Cluster {
-  return { name, type: "ORIGINAL_DST", lb_policy: "CLUSTER_PROVIDED", connect_timeout: connectTimeout };
+  return {
+    name,
+    type: "ORIGINAL_DST",
+    lb_policy: "CLUSTER_PROVIDED",
+    connect_timeout: connectTimeout,
+    circuit_breakers: noLimits,
+  };
 }
 
 /** Cluster metadata `istio.services`: the Services that the cluster stands for. */
@@ -40,6 +64,7 @@ export function outboundClustersOf(service: Service): readonly Cluster[] {
     eds_cluster_config: { eds_config: { ads: {}, resource_api_version: "V3" } },
     connect_timeout: connectTimeout,
     lb_policy: "ROUND_ROBIN",
+    circuit_breakers: noLimits,
     metadata: serviceMetadata([service]),
   }));
 }

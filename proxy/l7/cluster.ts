@@ -1,17 +1,28 @@
 /**
  * A cluster at run time: the endpoints that may serve, and whose turn it is.
  *
- *   config/cluster.ts (ClusterSpec, EndpointSpec[]) ─▶ Cluster ─▶ exchange.ts, tcp-proxy.ts: pick()
+ *   config/cluster.ts (ClusterSpec, EndpointSpec[]) ─▶ Cluster ─▶ exchange.ts, tcp-proxy.ts: pick(), report()
+ *                       outlier detection, health checks ─┘ └─ balance/: priorities, localities, subsets, policy
  *
  * Invariants: an update swaps the list of endpoints whole; requests in flight keep the endpoint they have; an endpoint
  * that stays keeps its connections, one that left loses its idle ones at once and the others with their responses.
  */
-import { RoundRobin } from "./balance/round-robin.ts";
+import type { BalancingPolicy } from "./balance/balancer.ts";
+import { HostSet, type HostSetOptions } from "./balance/host-set.ts";
+import { type SubsetSpec, Subsets } from "./balance/subsets.ts";
 import { Endpoint, type EndpointSpec } from "./endpoint.ts";
-import type { ConnectionBudget } from "./pool.ts";
+import { type UpstreamOptions, upstreamOptionsDefault } from "./options.ts";
+import type { ConnectionBudget, PoolOptions } from "./pool.ts";
+import { type HealthCheckSpec, HealthChecker } from "./resilience/health-check.ts";
+import { Limits, type Thresholds, noThresholds } from "./resilience/limits.ts";
+import { OutlierDetector, type OutlierSpec, type TryResult } from "./resilience/outlier.ts";
+import type { RoutingPriority } from "./route/types.ts";
+import { alpnFor } from "./tls/config.ts";
+import { createUpstreamTLS } from "./tls/context.ts";
+import type { UpstreamTLSSpec } from "./tls/types.ts";
 import type { EngineDeps, SocketAddress } from "./types.ts";
 
-/** Most upstream connections of one cluster; a request beyond is answered 503 UO. */
+/** Most upstream connections of one cluster, whatever its thresholds say. */
 export const clusterConnectionsMax = 16_384;
 /** Most original destinations remembered; the one unused for longest is dropped beyond. */
 const originalDestinationsMax = 1024;
@@ -22,31 +33,85 @@ export interface ServiceName {
   readonly namespace: string;
 }
 
+/** How the names of a cluster are resolved. */
+export interface DNSSpec {
+  /** STRICT_DNS: every address is an endpoint; LOGICAL_DNS: the first one is the only endpoint. */
+  readonly type: "STRICT_DNS" | "LOGICAL_DNS";
+  readonly family: "AUTO" | "V4_ONLY" | "V6_ONLY" | "V4_PREFERRED" | "ALL";
+  /** Time between two resolutions, and after one that failed, in ms. */
+  readonly refreshMs: number;
+  readonly failureMs: number;
+}
+
 export interface ClusterSpec {
   readonly name: string;
-  readonly type: "EDS" | "STATIC" | "ORIGINAL_DST";
+  readonly type: "EDS" | "STATIC" | "STRICT_DNS" | "LOGICAL_DNS" | "ORIGINAL_DST";
   /** The name asked for over EDS. */
   readonly serviceName: string;
   /** Time for a connection to come about, in ms, default 5000 (Envoy's). */
   readonly connectTimeoutMs: number;
   /** Istio's `istio.services[0]` metadata. */
   readonly service: ServiceName | undefined;
-  /** STATIC only. */
+  /** STATIC, and with host names as addresses STRICT_DNS and LOGICAL_DNS. */
   readonly endpoints: readonly EndpointSpec[];
+  /** How its connections speak; default HTTP/1. */
+  readonly upstream?: UpstreamOptions;
+  /** Undefined: plaintext. */
+  readonly tls?: UpstreamTLSSpec | undefined;
+  readonly dns?: DNSSpec | undefined;
+  /** Default round-robin. */
+  readonly policy?: BalancingPolicy;
+  /** Default 50 (Envoy's). */
+  readonly panicThreshold?: number;
+  /** Default 140 (Envoy's). */
+  readonly overprovisioning?: number;
+  readonly weighsLocalities?: boolean;
+  readonly subsets?: SubsetSpec | undefined;
+  /** Default none. */
+  readonly thresholds?: Readonly<Record<RoutingPriority, Thresholds>>;
+  readonly outlier?: OutlierSpec | undefined;
+  readonly healthChecks?: readonly HealthCheckSpec[];
+}
+
+/** What decides whose turn it is. */
+export interface PickRequest {
+  /** In this request. */
+  readonly tried: readonly Endpoint[];
+  /** Where the connection was going before it was intercepted. */
+  readonly destination: SocketAddress | undefined;
+  readonly hash?: bigint | undefined;
+  /** Key → JSON text. */
+  readonly metadataMatch?: ReadonlyMap<string, string> | undefined;
 }
 
 export class Cluster {
   readonly spec: ClusterSpec;
   readonly #deps: EngineDeps;
-  readonly #budget: ConnectionBudget = { open: 0, max: clusterConnectionsMax };
-  readonly #balancer = new RoundRobin<Endpoint>();
+  readonly limits: Readonly<Record<RoutingPriority, Limits>>;
+  readonly outliers: OutlierDetector<Endpoint> | undefined;
+  readonly #budget: ConnectionBudget;
+  readonly #pool: PoolOptions;
+  readonly #hosts: HostSet;
+  readonly #subsets: Subsets | undefined;
+  readonly #checker: HealthChecker | undefined;
   #endpoints = new Map<string, Endpoint>();
-  #serving: readonly Endpoint[] = [];
+  #members: readonly Endpoint[] = [];
   #hasEndpoints: boolean;
+  #isClosed = false;
 
   constructor(spec: ClusterSpec, deps: EngineDeps) {
     this.spec = spec;
     this.#deps = deps;
+    this.#pool = poolOptionsOf(spec);
+    const thresholds = spec.thresholds ?? { default: noThresholds, high: noThresholds };
+    this.limits = { default: new Limits(thresholds.default), high: new Limits(thresholds.high) };
+    this.#budget = { open: 0, max: Math.min(thresholds.default.connections, clusterConnectionsMax) };
+    const hosts = hostSetOptionsOf(spec);
+    this.#hosts = new HostSet(hosts, deps);
+    this.#subsets = spec.subsets === undefined ? undefined : new Subsets(spec.subsets, hosts, deps);
+    this.outliers = spec.outlier === undefined ? undefined : this.#detect(spec.outlier);
+    const [check] = spec.healthChecks ?? [];
+    this.#checker = check === undefined ? undefined : new HealthChecker(check, deps, () => this.#arrange());
     this.#hasEndpoints = spec.type === "ORIGINAL_DST";
     if (spec.type === "STATIC") this.update(spec.endpoints);
   }
@@ -60,9 +125,19 @@ export class Cluster {
     return this.#hasEndpoints;
   }
 
-  /** The endpoints that may be picked. */
+  /** The endpoints that may be picked without need. */
   get serving(): readonly Endpoint[] {
-    return this.#serving;
+    return this.#members.filter(({ isHealthy }) => isHealthy);
+  }
+
+  /** All endpoints. */
+  get members(): readonly Endpoint[] {
+    return this.#members;
+  }
+
+  /** Results of tries matter to somebody. */
+  get isWatching(): boolean {
+    return this.outliers !== undefined || this.spec.policy?.kind === "peakEWMA";
   }
 
   get connectionCount(): number {
@@ -72,30 +147,64 @@ export class Cluster {
   /** Replaces the endpoints. */
   update(specs: readonly EndpointSpec[]): void {
     const next = new Map<string, Endpoint>();
+    const nowMs = this.#deps.nowMs();
     for (const spec of specs) {
       // The workload is part of the identity: an address that moved to another pod has nothing to keep.
       const key = `${spec.address} ${spec.port} ${spec.workload}`;
-      next.set(key, this.#endpoints.get(key) ?? new Endpoint(spec, this.#budget, this.#deps));
+      const known = this.#endpoints.get(key);
+      known?.configure(spec, nowMs);
+      next.set(key, known ?? new Endpoint(spec, this.#budget, this.#deps, this.#pool));
     }
     for (const [key, endpoint] of this.#endpoints) if (!next.has(key)) endpoint.pool.close();
     this.#endpoints = next;
-    const servingSpecs = specs.filter((spec) => spec.isServing);
-    const priority = Math.min(...servingSpecs.map((spec) => spec.priority));
-    this.#serving = servingSpecs
-      .filter((spec) => spec.priority === priority)
-      .map((spec) => next.get(`${spec.address} ${spec.port} ${spec.workload}`)!);
+    this.#members = [...next.values()];
+    this.#checker?.update(this.#members);
+    this.#arrange();
     this.#hasEndpoints = true;
   }
 
-  /** The endpoint for the next try. `destination` is where the connection was going before it was intercepted. */
-  pick(tried: readonly Endpoint[], destination: SocketAddress | undefined): Endpoint | undefined {
-    if (this.spec.type !== "ORIGINAL_DST") return this.#balancer.pick(this.#serving, tried);
-    return destination === undefined ? undefined : this.#originalDestination(destination);
+  /** The endpoint for the next try. */
+  pick({ tried, destination, hash, metadataMatch }: PickRequest): Endpoint | undefined {
+    if (this.spec.type === "ORIGINAL_DST")
+      return destination === undefined ? undefined : this.#originalDestination(destination);
+    const hosts = this.#subsets === undefined ? this.#hosts : this.#subsets.find(metadataMatch, this.#hosts);
+    return hosts?.pick(tried, hash);
+  }
+
+  /** One try at `endpoint` is over; `tookMs` to its head. */
+  report(endpoint: Endpoint, result: TryResult, tookMs: number): void {
+    if (this.spec.policy?.kind === "peakEWMA") endpoint.observe(tookMs, this.#deps.nowMs());
+    this.outliers?.report(endpoint, result);
   }
 
   /** For a cluster that is gone: closes the idle connections. Requests in flight may still be retried here. */
   close(): void {
+    this.#isClosed = true;
+    this.#checker?.close();
     for (const endpoint of this.#endpoints.values()) endpoint.pool.close();
+  }
+
+  /** Health has changed: who may be picked is looked up anew. */
+  #arrange(): void {
+    this.#hosts.update(this.#members);
+    this.#subsets?.update(this.#members);
+  }
+
+  #detect(spec: OutlierSpec): OutlierDetector<Endpoint> {
+    const { nowMs, random, after } = this.#deps;
+    const onChange = (): void => this.#arrange();
+    const detector = new OutlierDetector<Endpoint>(spec, () => this.#members, {
+      nowMs,
+      random: () => random.next(),
+      onChange,
+    });
+    const sweep = (): void => {
+      if (this.#isClosed) return;
+      detector.sweep();
+      after(spec.intervalMs, sweep);
+    };
+    after(spec.intervalMs, sweep);
+    return detector;
   }
 
   #originalDestination(to: SocketAddress): Endpoint {
@@ -103,7 +212,7 @@ export class Cluster {
     let endpoint = this.#endpoints.get(key);
     if (endpoint === undefined) {
       const spec = { address: to.address, port: to.port, workload: "", isServing: true, priority: 0 };
-      endpoint = new Endpoint(spec, this.#budget, this.#deps);
+      endpoint = new Endpoint(spec, this.#budget, this.#deps, this.#pool);
       const oldest = this.#endpoints.keys().next();
       if (this.#endpoints.size >= originalDestinationsMax && oldest.done !== true) {
         this.#endpoints.get(oldest.value)?.pool.close();
@@ -114,4 +223,18 @@ export class Cluster {
     this.#endpoints.set(key, endpoint);
     return endpoint;
   }
+}
+
+function hostSetOptionsOf({ policy, panicThreshold, overprovisioning, weighsLocalities }: ClusterSpec): HostSetOptions {
+  return {
+    policy: policy ?? { kind: "roundRobin", slowStart: undefined },
+    panicThreshold: panicThreshold ?? 50,
+    overprovisioning: overprovisioning ?? 140,
+    weighsLocalities: weighsLocalities ?? false,
+  };
+}
+
+/** Reads the certificates, so that a cluster that is accepted can connect. */
+function poolOptionsOf({ tls, upstream = upstreamOptionsDefault }: ClusterSpec): PoolOptions {
+  return { upstream, tls: tls === undefined ? undefined : createUpstreamTLS(tls, alpnFor(upstream.protocol)) };
 }

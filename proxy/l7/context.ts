@@ -5,8 +5,12 @@
  */
 import type { Cluster } from "./cluster.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { HttpFilterFactory } from "./filter.ts";
 import type { RequestHead } from "./http1/request.ts";
+import type { ResponseHead } from "./http1/response.ts";
 import type { RequestHeaderSource } from "./http1/write.ts";
+import type { HTTPOptions } from "./options.ts";
+import type { RequestPolicy } from "./route/policy.ts";
 import type { RouteTable } from "./route/table.ts";
 import type { EngineDeps, ResponseFlag, SocketAddress } from "./types.ts";
 
@@ -19,6 +23,16 @@ export interface ConnectionInfo {
   readonly remoteAddress: string;
   /** Where the connection was going before it was intercepted. */
   readonly destination: SocketAddress | undefined;
+  readonly remotePort?: number;
+  /** Where the connection was accepted. */
+  readonly localAddress?: string | undefined;
+  readonly localPort?: number | undefined;
+  /** The connection came over TLS. */
+  readonly isTLS?: boolean;
+  /** What the downstream asked for in its ClientHello. */
+  readonly serverName?: string | undefined;
+  /** The downstream showed a certificate, and whether it was verified. */
+  readonly peerCertificate?: "none" | "presented" | "validated";
 }
 
 /** One request that is done. */
@@ -26,6 +40,17 @@ export interface ExchangeRecord {
   readonly connection: ConnectionInfo;
   /** Undefined when it could not be read. */
   readonly head: RequestHead | undefined;
+  /** Of the upstream; undefined when there was none. */
+  readonly response?: ResponseHead | undefined;
+  readonly sentHead?: RequestHead | undefined;
+  readonly routeName?: string | undefined;
+  readonly virtualHostName?: string | undefined;
+  /** Envoy's RESPONSE_CODE_DETAILS. */
+  readonly details?: string | undefined;
+  readonly attempts?: number;
+  /** From the start, in ms: to the end of the request, to the first byte of the response. */
+  readonly requestMs?: number | undefined;
+  readonly responseMs?: number | undefined;
   readonly cluster: Cluster | undefined;
   /** Of the last try. */
   readonly endpoint: Endpoint | undefined;
@@ -64,6 +89,15 @@ export interface HTTPContext {
   readonly requestHeaders: RequestHeaderSource | undefined;
   /** Time without a byte in either direction inside a request, in ms; 0 is none. */
   readonly streamIdleMs: number;
+  readonly options: HTTPOptions;
+  readonly filters: readonly HttpFilterFactory[];
+  readonly policy: RequestPolicy;
+  /** The name of the chain's CORS filter. */
+  readonly corsFilter: string | undefined;
+  /** Longest time of a stream where its route says nothing, in ms; 0 is none. */
+  readonly maxStreamMs: number;
+  /** A number in [0, 1). */
+  readonly random: () => number;
   /** The routes now: asked for each request, so that a new table takes effect at once. */
   routes(): RouteTable | undefined;
   cluster(name: string): Cluster | undefined;

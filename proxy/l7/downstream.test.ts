@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import { ManualClock } from "#lib/clock.ts";
+import { httpDefault } from "./config/http.ts";
+import { plainChain } from "./config/listener.ts";
 import {
   RawClient,
   eventually,
@@ -13,6 +15,7 @@ import {
   startUpstream,
   staticCluster,
 } from "./fixture.ts";
+import { httpOptionsDefault } from "./options.ts";
 
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -314,4 +317,26 @@ test("DownstreamConnection answers 504 at the route's timeout and at the stream'
   await clock.advance(300_500);
   assert.match(await half.over(), /^HTTP\/1\.1 408 .*x-wherry-error: SI /s);
   half.close();
+});
+
+test("DownstreamConnection keeps the limits of its listener: HTTP/1.0, head, headers, time for the request", async () => {
+  await using upstream = await startAnswering(ok);
+  const clock = new ManualClock();
+  const options = { ...httpOptionsDefault, acceptsHTTP10: false, headBytesMax: 200, headersMax: 3, requestMs: 1000 };
+  const chain = plainChain("http", { ...httpDefault, routeName: "routes", inline: undefined, options });
+  const clusters = [staticCluster("up", [upstream.port])];
+  await using rig = await startRig({ clock, listener: { defaultChain: chain }, routes: routesTo("up"), clusters });
+  const cases = [
+    ["GET / HTTP/1.0\r\nHost: a\r\n\r\n", 426],
+    [`GET / HTTP/1.1\r\nHost: a\r\nX: ${"y".repeat(200)}\r\n\r\n`, 431],
+    ["GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n", 431],
+  ] as const;
+  for (const [request, status] of cases)
+    assert.match(await raw(rig.port, request), new RegExp(`^HTTP/1\\.1 ${status} `));
+  const client = new RawClient(rig.port);
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nab");
+  await eventually(() => rig.counters.upstreamOpen === 1, "upstream");
+  await clock.advance(1300);
+  assert.match(await client.until("HTTP/1.1 408 "), /408/);
+  client.close();
 });

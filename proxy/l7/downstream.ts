@@ -1,7 +1,7 @@
 /**
  * One HTTP/1 connection from a downstream: reads requests one at a time and runs an Exchange for each.
  *
- *   Idle ─▶ Head ─▶ Exchange ─▶ Idle …        Exchange ─▶ Switched (after 101)        any ─▶ Lingering ─▶ Closed
+ *   Idle ─▶ Head ─▶ Exchange ─▶ Idle …        Exchange ─▶ Tunnel (after 101)        any ─▶ Lingering ─▶ Closed
  *
  * Pipelined requests wait: reading stops while bytes of the next request are held, so that at most what one read gave
  * is. A downstream that half-closes behind its request still gets the response, as it would without a proxy. Invariant:
@@ -10,35 +10,39 @@
  */
 import type { Socket } from "node:net";
 import type { ConnectionInfo, HTTPContext } from "./context.ts";
-import { Exchange, type ExchangeOwner } from "./exchange.ts";
+import { startExchange } from "./filters/run.ts";
 import { BodyReader } from "./http1/body.ts";
 import { HTTP1Error } from "./http1/errors.ts";
 import { type RequestHead, parseRequestHead } from "./http1/request.ts";
 import { HeadScanner } from "./http1/scanner.ts";
-import { formatLocalReply } from "./reply.ts";
-import { resetSocket, splice } from "./tcp.ts";
+import { formatReply, renderReply } from "./reply.ts";
+import { ResponseWriter, type WriterOwner } from "./response-writer.ts";
+import type { DownstreamHandler } from "./stream.ts";
+import { resetSocket } from "./tcp.ts";
 import { Deadline } from "./timer-wheel.ts";
 
-/** Time without a request before a connection is closed, in ms: Envoy's idle_timeout default. */
-export const keepAliveIdleMs = 3_600_000;
-/** Time from a head's first byte to its last, in ms. */
-export const requestHeadMs = 60_000;
+/** Time without a byte before a tunnel is closed, in ms: Envoy's tcp_proxy default. */
+const tunnelIdleMs = 3_600_000;
 /** Time for the downstream to take the last answer, in ms. */
 const lingerMs = 2000;
 
-type State = "idle" | "head" | "exchange" | "lingering" | "switched" | "closed";
+const tooSlow = "Cannot read request: it did not come in time";
 
-export class DownstreamConnection implements ExchangeOwner {
+type State = "idle" | "head" | "exchange" | "tunnel" | "lingering" | "closed";
+
+export class DownstreamConnection implements WriterOwner {
   readonly info: ConnectionInfo;
   readonly socket: Socket;
   readonly #context: HTTPContext;
-  readonly #scanner = new HeadScanner(true);
+  readonly #scanner: HeadScanner;
   readonly #body = new BodyReader();
   readonly #deadline: Deadline;
   readonly #emit = (slice: Buffer): void => this.#exchange?.onRequestBody(slice);
   #state: State = "idle";
-  #exchange: Exchange | undefined;
+  readonly #writer: ResponseWriter;
+  #exchange: DownstreamHandler | undefined;
   #head: RequestHead | undefined;
+  readonly #startMs: number;
   /** Bytes behind the request in progress. */
   #stash: Buffer | undefined;
   #isBlocked = false;
@@ -46,12 +50,19 @@ export class DownstreamConnection implements ExchangeOwner {
   #hasEnded = false;
   #lastMs = 0;
   #requestDueMs = Infinity;
+  /** When the request must have come, in ms. */
+  #wholeDueMs = Infinity;
+  /** Of the request in hand. */
+  #streamIdleMs = 0;
 
   constructor(socket: Socket, info: ConnectionInfo, context: HTTPContext) {
     this.socket = socket;
     this.info = info;
     this.#context = context;
     this.#deadline = new Deadline((nowMs) => this.#onDeadline(nowMs));
+    this.#writer = new ResponseWriter(this);
+    this.#startMs = context.deps.nowMs();
+    this.#scanner = new HeadScanner(true, context.options.headBytesMax);
   }
 
   /** Serves the socket from now on; `initial` is what was read from it before. */
@@ -71,8 +82,23 @@ export class DownstreamConnection implements ExchangeOwner {
 
   get keepsAlive(): boolean {
     const head = this.#head;
-    if (head === undefined || head.minor === 0 || head.hop.wantsClose || this.#hasEnded) return false;
+    if (head === undefined || head.protocol === "HTTP/1.0" || head.hop.wantsClose || this.#hasEnded) return false;
+    const { connectionMsMax } = this.#context.options;
+    if (connectionMsMax > 0 && this.#lastMs - this.#startMs >= connectionMsMax) return false;
     return !this.#context.isDraining();
+  }
+
+  get head(): RequestHead | undefined {
+    return this.#head;
+  }
+
+  get sendsTrailers(): boolean {
+    return this.#context.options.sendsTrailers;
+  }
+
+  /** Nothing to say before the next response: that one closes the connection. */
+  drain(): void {
+    // Responses ask isDraining().
   }
 
   /** Closes the connection when it is between requests; one in a request closes behind its response. */
@@ -94,12 +120,16 @@ export class DownstreamConnection implements ExchangeOwner {
     this.#lastMs = this.#context.deps.nowMs();
   }
 
+  setIdle(idleMs: number): void {
+    this.#streamIdleMs = idleMs;
+  }
+
   setDeadline(dueMs: number): void {
     this.#requestDueMs = dueMs;
     this.#armExchange();
   }
 
-  onExchangeEnd(keepsAlive: boolean): void {
+  onResponseEnd(keepsAlive: boolean): void {
     this.#exchange = undefined;
     this.#head = undefined;
     this.#isBlocked = false;
@@ -124,22 +154,17 @@ export class DownstreamConnection implements ExchangeOwner {
     this.socket.destroy();
   }
 
-  switchTo(upstream: Socket, upstreamBytes: Buffer, onEnd: (received: number, sent: number) => void): void {
-    const { deps } = this.#context;
-    this.#state = "switched";
-    deps.wheel.cancel(this.#deadline);
-    this.socket.removeAllListeners("data").removeAllListeners("end").removeAllListeners("drain");
-    const counts = { receivedBytes: 0, sentBytes: 0 };
-    splice(this.socket, upstream, {
-      wheel: deps.wheel,
-      nowMs: deps.nowMs,
-      idleMs: keepAliveIdleMs,
-      downstreamBytes: this.#stash,
-      upstreamBytes,
-      counts,
-      onEnd: () => onEnd(counts.receivedBytes, counts.sentBytes),
-    });
+  /** Exchange => Tunnel. What came behind the request belongs to the tunnel. */
+  onTunnel(): void {
+    this.#state = "tunnel";
+    this.#isBlocked = false;
+    this.#requestDueMs = Infinity;
+    this.#armExchange();
+    const stash = this.#stash;
     this.#stash = undefined;
+    if (stash !== undefined) this.#exchange?.onRequestBody(stash);
+    if (this.#hasEnded) this.#exchange?.onRequestEnd(undefined);
+    this.#updateReading();
   }
 
   #onDrain(): void {
@@ -176,7 +201,7 @@ export class DownstreamConnection implements ExchangeOwner {
         case "head": {
           const end = this.#scanner.push(chunk, at);
           if (end < 0) return this.#onPartialHead();
-          const head = parseRequestHead(this.#scanner.take(chunk, at, end));
+          const head = parseRequestHead(this.#scanner.take(chunk, at, end), this.#context.options.headersMax);
           at = end;
           this.#begin(head);
           break;
@@ -187,10 +212,12 @@ export class DownstreamConnection implements ExchangeOwner {
             return;
           }
           at = this.#body.consume(chunk, at, this.#emit);
-          if (this.#body.isDone) this.#exchange?.onRequestEnd();
+          if (this.#body.isDone) this.#onRequestEnd();
           break;
+        case "tunnel":
+          this.#exchange?.onRequestBody(at === 0 ? chunk : chunk.subarray(at));
+          return;
         case "lingering":
-        case "switched":
         case "closed":
           return;
       }
@@ -200,31 +227,42 @@ export class DownstreamConnection implements ExchangeOwner {
   #begin(head: RequestHead): void {
     this.#state = "exchange";
     this.#head = head;
+    const { options, streamIdleMs } = this.#context;
+    if (head.protocol === "HTTP/1.0" && !options.acceptsHTTP10)
+      return this.#refuse(426, "Cannot serve HTTP/1.0: this listener wants HTTP/1.1");
     this.#requestDueMs = Infinity;
+    this.#streamIdleMs = streamIdleMs;
     this.#body.start(head.framing);
-    const exchange = new Exchange(this, this.#context, head, this.#lastMs);
+    this.#wholeDueMs = options.requestMs > 0 && !this.#body.isDone ? this.#lastMs + options.requestMs : Infinity;
+    const exchange = startExchange(this.#writer, this.#context, head, this.#lastMs);
     this.#exchange = exchange;
     exchange.start(this.#body.isDone);
     if (this.#exchange === exchange) this.#armExchange();
   }
 
+  #onRequestEnd(): void {
+    this.#wholeDueMs = Infinity;
+    this.#exchange?.onRequestEnd(this.#body.trailers);
+  }
+
   #onPartialHead(): void {
     if (this.#state === "head") return;
     this.#state = "head";
-    this.#arm(this.#lastMs + requestHeadMs);
+    this.#arm(this.#lastMs + this.#context.options.requestHeadMs);
   }
 
   #onProtocolError(error: HTTP1Error): void {
     this.#context.deps.counters.protocolErrors++;
     this.#stash = undefined;
     const exchange = this.#exchange;
-    if (exchange !== undefined) return exchange.onDownstreamError(error);
+    if (exchange !== undefined) return exchange.onDownstreamError(error.status, error.message);
     if (this.#state === "idle" || this.#state === "head") this.#refuse(error.status, error.message);
   }
 
   /** Answers a request that could not be read. */
   #refuse(status: number, sentence: string): void {
-    this.socket.write(formatLocalReply({ status, flag: "DPE", sentence, keepsAlive: false, isHead: false }), "latin1");
+    const reply = renderReply({ status, flag: "DPE", sentence }, undefined);
+    this.socket.write(formatReply(reply, { keepsAlive: false, isHead: false }));
     this.#context.observer.onExchange({
       connection: this.info,
       head: undefined,
@@ -253,17 +291,17 @@ export class DownstreamConnection implements ExchangeOwner {
         this.#exchange = undefined;
         this.socket.destroy();
         return;
+      case "tunnel":
+        return this.#exchange?.onRequestEnd(undefined);
       case "lingering":
         this.socket.end();
         return;
-      case "switched":
       case "closed":
     }
   }
 
   #onClose(): void {
     this.#context.deps.wheel.cancel(this.#deadline);
-    if (this.#state === "switched") return;
     this.#state = "closed";
     const exchange = this.#exchange;
     this.#exchange = undefined;
@@ -273,7 +311,7 @@ export class DownstreamConnection implements ExchangeOwner {
   #becomeIdle(): void {
     this.#state = "idle";
     this.touch();
-    this.#arm(this.#lastMs + keepAliveIdleMs);
+    this.#arm(this.#lastMs + this.#context.options.keepAliveIdleMs);
   }
 
   /** Ends the answer and drops what still comes, until the downstream closes or time is up. */
@@ -289,15 +327,25 @@ export class DownstreamConnection implements ExchangeOwner {
   #updateReading(): void {
     const isWanted = !this.#isBlocked && this.#stash === undefined;
     const { socket } = this;
-    if (socket.destroyed || this.#state === "switched") return;
+    if (socket.destroyed) return;
     if (!isWanted) socket.pause();
     else if (socket.isPaused()) socket.resume();
   }
 
   #armExchange(): void {
-    const { streamIdleMs } = this.#context;
-    const idleDueMs = streamIdleMs === 0 ? Infinity : this.#lastMs + streamIdleMs;
-    this.#arm(Math.min(idleDueMs, this.#requestDueMs));
+    const idleMs = this.#idleMs();
+    const idleDueMs = idleMs === 0 ? Infinity : this.#lastMs + idleMs;
+    this.#arm(Math.min(idleDueMs, this.#requestDueMs, this.#wholeDueMs));
+  }
+
+  #idleMs(): number {
+    return this.#state === "tunnel" ? tunnelIdleMs : this.#streamIdleMs;
+  }
+
+  #onIdle(): void {
+    this.#exchange?.onTimeout("idle");
+    // A tunnel whose both sides have ended may still wait for a peer that takes nothing.
+    if (this.#state === "tunnel") this.socket.destroy();
   }
 
   #arm(dueMs: number): void {
@@ -312,20 +360,21 @@ export class DownstreamConnection implements ExchangeOwner {
         return this.#linger();
       case "head":
         return this.#refuse(408, "Cannot read request: its head did not come in time");
-      case "exchange": {
-        const { streamIdleMs } = this.#context;
+      case "exchange":
+      case "tunnel": {
+        const idleMs = this.#idleMs();
+        if (nowMs >= this.#wholeDueMs) return this.#exchange?.onDownstreamError(408, tooSlow);
         if (nowMs >= this.#requestDueMs) return this.#exchange?.onTimeout("route");
-        if (streamIdleMs > 0 && nowMs >= this.#lastMs + streamIdleMs) return this.#exchange?.onTimeout("idle");
+        if (idleMs > 0 && nowMs >= this.#lastMs + idleMs) return this.#onIdle();
         return this.#armExchange();
       }
       case "lingering": {
         // A slow reader has what is left of the stream's idle time to take the rest of the answer.
-        const mayRead = nowMs < this.#lastMs + (this.#context.streamIdleMs || keepAliveIdleMs);
+        const mayRead = nowMs < this.#lastMs + (this.#streamIdleMs || tunnelIdleMs);
         if (this.socket.writableFinished || !mayRead) this.socket.destroy();
         else this.#arm(nowMs + lingerMs);
         return;
       }
-      case "switched":
       case "closed":
     }
   }

@@ -1,30 +1,102 @@
 /**
- * One address of a cluster with its connections. Identity matters: an endpoint that stays over an update keeps its
- * pool.
+ * One address of a cluster: its connections, and what is known of its health and its speed. Identity matters: an
+ * endpoint that stays over an update keeps all of it.
  */
-import { type ConnectionBudget, Pool } from "./pool.ts";
+import type { Balanced } from "./balance/balancer.ts";
+import { Latency } from "./balance/peak-ewma.ts";
+import { type ConnectionBudget, Pool, type PoolOptions } from "./pool.ts";
+import { OutlierState } from "./resilience/outlier.ts";
 import type { EngineDeps, SocketAddress } from "./types.ts";
 
-export class Endpoint implements SocketAddress {
+export class Endpoint implements SocketAddress, Balanced {
   readonly address: string;
   readonly port: number;
   /** Istio's `istio.workload` metadata, or empty. */
   readonly workload: string;
+  /** The name by which it was configured, or its address. */
+  readonly hostname: string;
+  readonly hashKey: string;
   readonly pool: Pool;
+  readonly outlier: OutlierState = new OutlierState();
+  activeRequests = 0;
+  servesSinceMs: number;
+  /** What active health checks say; true without any. */
+  isChecked = true;
+  #spec: EndpointSpec;
+  #latency: Latency | undefined;
 
-  constructor(spec: EndpointSpec, budget: ConnectionBudget, deps: EngineDeps) {
+  constructor(spec: EndpointSpec, budget: ConnectionBudget, deps: EngineDeps, options?: PoolOptions) {
     this.address = spec.address;
     this.port = spec.port;
     this.workload = spec.workload;
-    this.pool = new Pool(spec, budget, deps);
+    this.hostname = spec.hostname ?? spec.address;
+    this.hashKey = spec.hashKey ?? `${spec.address}:${spec.port}`;
+    this.pool = new Pool(spec, budget, deps, options);
+    this.servesSinceMs = deps.nowMs();
+    this.#spec = spec;
+  }
+
+  /** The same address, configured anew. */
+  configure(spec: EndpointSpec, nowMs: number): void {
+    if (spec.isServing && !this.#spec.isServing) this.servesSinceMs = nowMs;
+    this.#spec = spec;
+  }
+
+  get weight(): number {
+    return this.#spec.weight ?? 1;
+  }
+
+  get priority(): number {
+    return this.#spec.priority;
+  }
+
+  get locality(): string {
+    return this.#spec.locality ?? "";
+  }
+
+  get localityWeight(): number {
+    return this.#spec.localityWeight ?? 1;
+  }
+
+  /** Of `envoy.lb`, as JSON texts by key. */
+  get metadata(): ReadonlyMap<string, string> {
+    return this.#spec.metadata ?? noMetadata;
+  }
+
+  /** May be picked without need. */
+  get isHealthy(): boolean {
+    return this.#spec.isServing && this.isChecked && !this.outlier.isEjected;
+  }
+
+  /** One answer took `tookMs`. */
+  observe(tookMs: number, nowMs: number): void {
+    (this.#latency ??= new Latency(nowMs)).observe(tookMs, nowMs);
+  }
+
+  latencyMs(nowMs: number): number {
+    return (this.#latency ??= new Latency(nowMs)).at(nowMs);
   }
 }
+
+const noMetadata: ReadonlyMap<string, string> = new Map();
 
 /** An endpoint as configured. */
 export interface EndpointSpec extends SocketAddress {
   readonly workload: string;
+  /** What auto_host_rewrite sends as Host; default the address. */
+  readonly hostname?: string;
+  /** What consistent hashing knows it by; default "ADDRESS:PORT". */
+  readonly hashKey?: string;
   /** May be picked: health UNKNOWN or HEALTHY. */
   readonly isServing: boolean;
   /** 0 is used while it has serving endpoints, then 1, and so on. */
   readonly priority: number;
+  /** Default 1. */
+  readonly weight?: number;
+  /** "region/zone/sub_zone"; default empty. */
+  readonly locality?: string;
+  /** Of its locality; default 1. */
+  readonly localityWeight?: number;
+  /** `envoy.lb` metadata, for subsets: key → JSON text of the value. */
+  readonly metadata?: ReadonlyMap<string, string>;
 }

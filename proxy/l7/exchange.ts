@@ -1,113 +1,139 @@
 /**
  * One request: route → cluster → endpoint → connection → response, with retries.
  *
- *   downstream.ts (head, body) ─▶ Exchange ─▶ upstream.ts ─▶ Exchange ─▶ downstream socket
+ *   downstream (head, body) ─▶ Exchange ─▶ UpstreamStream ─▶ Exchange ─▶ DownstreamStream
  *
- *   Trying ─▶ Sending ─▶ Responding ─▶ Ended          (Trying | Sending) ─▶ Trying on a retry
+ *   Trying ─▶ Sending ─▶ Responding ─▶ Ended     (Trying | Sending) ─▶ Trying on a retry     Sending ─▶ Tunnel ─▶ Ended
  *
  * One state machine with two sides, so one file. Invariants: exactly one of: a whole response, a local reply, a reset,
  * a hand-back; one record to the observer for each but the hand-back. No body byte is copied. What is held is bounded:
- * `replayBytesMax` and what the sockets buffer.
+ * replay.ts and what the sockets buffer.
  *
  * Hand-back (inbound): when the local application refuses or breaks the connection before the first byte, the
- * downstream connection is closed without an answer instead of 503. The calling sidecar knows other endpoints and may
- * retry there; a 503 from here would look like the application's own answer, which nobody may repeat. The caller counts
- * the request.
+ * downstream is ended without an answer instead of 503. The calling sidecar knows other endpoints and may retry there;
+ * a 503 from here would look like the application's own answer, which nobody may repeat. The caller counts the request.
  */
-import type { Socket } from "node:net";
-import type { Cluster } from "./cluster.ts";
+import type { Cluster, PickRequest } from "./cluster.ts";
 import type { ConnectionInfo, ExchangeRecord, HTTPContext } from "./context.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { HTTP1Error } from "./http1/errors.ts";
-import { type Framing, chunkedBody, untilCloseBody } from "./http1/framing.ts";
+import { type FailureAnswer, answerToFailure, answerToTimeout, noEndpoint, overflowed } from "./failures.ts";
+import type { Framing } from "./http1/framing.ts";
+import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
 import type { ResponseHead } from "./http1/response.ts";
-import { formatChunkLine, formatInterimHead, formatRequestHead, formatResponseHead, upgradeOf } from "./http1/write.ts";
-import { formatLocalReply } from "./reply.ts";
-import { ResponseWriter } from "./response-writer.ts";
-import { replayBytesMax, shouldRetry } from "./retry.ts";
-import { type CompiledRoute, pickCluster } from "./route/table.ts";
+import { type OutgoingRequest, upgradeOf } from "./http1/write.ts";
+import { Replay } from "./replay.ts";
+import { type TryEnd, retryDelayMs } from "./retry.ts";
+import { detailsOf } from "./accesslog/details.ts";
+import { type AnswerPlan, type ForwardPlan, type Plan, headOfTry, planRequest, planResponse } from "./route/plan.ts";
+import { answerHeaders } from "./route/answer.ts";
+import { type RequestHash, hashOf } from "./route/hash.ts";
+import type { CompiledRoute } from "./route/types.ts";
+import type {
+  DownstreamHandler,
+  DownstreamStream,
+  PendingStream,
+  UpstreamFailure,
+  UpstreamHandler,
+  UpstreamStream,
+} from "./stream.ts";
+import { Tries } from "./tries.ts";
 import type { ResponseFlag } from "./types.ts";
-import type { UpstreamConnection, UpstreamFailure, UpstreamHandler } from "./upstream.ts";
 
-/** First delay before the same endpoint is tried again, in ms; doubled each time (Envoy's base interval). */
-const sameEndpointDelayMs = 25;
+const noHeaders: AnswerPlan["headers"] = [];
 
-/** The downstream connection, as an exchange needs it. */
-export interface ExchangeOwner {
-  readonly info: ConnectionInfo;
-  readonly socket: Socket;
-  /** The downstream wants, and may have, another request on this connection. */
-  readonly keepsAlive: boolean;
-  /** Stops or goes on reading the request's body. */
-  setBlocked(isBlocked: boolean): void;
-  /** Something moved: the stream is not idle. */
-  touch(): void;
-  /** The request must be done by then, in ms. */
-  setDeadline(dueMs: number): void;
-  /** The response is whole; without `keepsAlive` the connection is closed behind it. */
-  onExchangeEnd(keepsAlive: boolean): void;
-  /** Closes with a reset: what was sent is not whole. */
-  abort(): void;
-  /** Closes without an answer. */
-  handBack(): void;
-  /** Hands the socket over to a splice with the upstream. */
-  switchTo(upstream: Socket, upstreamBytes: Buffer, onEnd: (received: number, sent: number) => void): void;
-}
+type State = "trying" | "sending" | "responding" | "tunnel" | "ended";
 
-export class Exchange implements UpstreamHandler, ExchangeRecord {
+export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRecord {
   readonly connection: ConnectionInfo;
   readonly head: RequestHead;
   cluster: Cluster | undefined;
   endpoint: Endpoint | undefined;
+  response: ResponseHead | undefined;
+  /** As it is sent on. */
+  sentHead: RequestHead | undefined;
+  details: string | undefined;
+  /** From the start, in ms: to the end of the request, to the first byte of the response. */
+  requestMs: number | undefined;
+  responseMs: number | undefined;
   status = 0;
   flag: ResponseFlag = "-";
   requestBytes = 0;
   responseBytes = 0;
   durationMs = 0;
 
-  readonly #owner: ExchangeOwner;
+  readonly #downstream: DownstreamStream;
   readonly #context: HTTPContext;
   readonly #startMs: number;
-  readonly #response: ResponseWriter;
+  readonly #replay = new Replay();
+  #state: State = "trying";
+  #plan: Plan | undefined;
   #route: CompiledRoute | undefined;
-  #requestText = "";
-  #upstream: UpstreamConnection | undefined;
-  /** Body slices for the first connection and for retries. */
-  #replay: Buffer[] = [];
-  #replayBytes = 0;
-  #isReplayable = true;
-  #tried: Endpoint[] = [];
-  #retries = 0;
+  /** For the balancer, where the route has hash policies. */
+  #hash: RequestHash | undefined;
+  #request: OutgoingRequest | undefined;
+  #pending: PendingStream | undefined;
+  #upstream: UpstreamStream | undefined;
+  #trailers: Headers | undefined;
+  readonly #tries: Tries;
+  /** The request is whole. */
   #hasRequest = false;
+  /** In a tunnel: the upstream has ended its side. */
+  #hasResponse = false;
   #isCorked = false;
-  #isResponding = false;
-  #hasEnded = false;
-  #keepsAlive = false;
+  /** The stream must be done by then, in ms. */
+  #streamDueMs = Infinity;
 
-  constructor(owner: ExchangeOwner, context: HTTPContext, head: RequestHead, startMs: number) {
-    this.#owner = owner;
+  constructor(downstream: DownstreamStream, context: HTTPContext, head: RequestHead, startMs: number) {
+    this.#downstream = downstream;
     this.#context = context;
     this.head = head;
     this.#startMs = startMs;
-    this.#response = new ResponseWriter(owner.socket);
-    this.connection = owner.info;
-  }
-
-  get isResponding(): boolean {
-    return this.#isResponding;
+    this.#tries = new Tries(context.deps, () => this.#onTryTimeout());
+    this.connection = downstream.info;
   }
 
   /** Routes the request and begins the first try. `isWhole`: no body follows. */
   start(isWhole: boolean): void {
-    const { head } = this;
     this.#hasRequest = isWhole;
-    const route = this.#context.routes()?.find(head);
-    if (route === undefined) return this.#reply(404, "NR", "Cannot route request: no route matches its host and path");
-    this.#route = route;
+    const context = this.#context;
+    const plan = planRequest(this.head, {
+      policy: context.policy,
+      connection: this.connection,
+      table: context.routes(),
+      corsFilter: context.corsFilter,
+      random: context.random,
+      record: this,
+    });
+    this.#plan = plan;
+    this.#route = plan.route;
+    this.sentHead = plan.head;
     if (isWhole) this.#startTimeout();
-    if (route.target.kind === "direct") return this.#reply(route.target.status, "-", route.target.body);
-    const name = pickCluster(route.target)!;
+    if (plan.kind === "answer") this.#answer(plan);
+    else this.#forward(plan);
+  }
+
+  get routeName(): string | undefined {
+    return this.#route?.name;
+  }
+
+  get virtualHostName(): string | undefined {
+    return this.#route?.hostName;
+  }
+
+  /** Tries made. */
+  get attempts(): number {
+    return this.endpoint === undefined ? 0 : this.#tries.tried.length + 1;
+  }
+
+  #forward(plan: ForwardPlan): void {
+    const { route, cluster: name } = plan;
+    if (route.idleMs !== undefined) this.#downstream.setIdle(route.idleMs);
+    const maxStreamMs = route.maxStreamMs ?? this.#context.maxStreamMs;
+    if (maxStreamMs > 0) {
+      this.#streamDueMs = this.#startMs + maxStreamMs;
+      this.#downstream.setDeadline(this.#streamDueMs);
+    }
     this.cluster = this.#context.cluster(name);
     if (this.cluster === undefined)
       return this.#reply(
@@ -116,258 +142,355 @@ export class Exchange implements UpstreamHandler, ExchangeRecord {
         `Cannot route request: cluster ${name} of its route is unknown`,
       );
     const { destination } = this.connection;
-    const authority = destination === undefined ? name : `${destination.address}:${destination.port}`;
-    this.#requestText = formatRequestHead(head, this.#context.requestHeaders, authority);
-    const endpoint = this.cluster.pick(this.#tried, destination);
-    if (endpoint === undefined)
-      return this.#reply(503, "UH", `Cannot send request: cluster ${name} has no endpoint that serves`);
+    const added = this.#context.requestHeaders;
+    this.#request = {
+      head: plan.head,
+      added,
+      addedLines: added === undefined ? "" : added.lines(this.head),
+      authority: destination === undefined ? name : `${destination.address}:${destination.port}`,
+    };
+    if (!this.#tries.begin(this.cluster, route.priority))
+      return this.#fail(overflowed(`cluster ${name} has all the requests it may have`));
+    const endpoint = this.cluster.pick(this.#pickRequest(plan));
+    if (endpoint === undefined) return this.#fail(noEndpoint(name));
     this.#try(endpoint, true);
+  }
+
+  #pickRequest({ route, head, metadataMatch }: ForwardPlan): PickRequest {
+    const { destination, remoteAddress } = this.connection;
+    if (route.hashPolicies.length > 0 && this.#hash === undefined) {
+      const newCookie = (): string => Buffer.from(this.#context.deps.random.bytes(8)).toString("hex");
+      this.#hash = hashOf(route.hashPolicies, head, { remoteAddress, newCookie });
+    }
+    return { tried: this.#tries.tried, destination, hash: this.#hash?.hash, metadataMatch };
   }
 
   // Downstream side.
 
   onRequestBody(slice: Buffer): void {
-    if (this.#hasEnded) return;
+    if (this.#state === "ended") return;
     this.requestBytes += slice.length;
-    const upstream = this.#upstream;
-    const isSending = upstream !== undefined && upstream.isConnected;
-    // Without a retry rule nothing is held once there is a connection.
-    if (this.#isReplayable && (!isSending || this.#route?.retry !== undefined)) this.#hold(slice, isSending);
-    if (isSending && !this.#writeBody(upstream, slice)) this.#owner.setBlocked(true);
+    const replay = this.#replay;
+    if (this.#state === "trying") {
+      replay.hold(slice);
+      // While there is no connection nothing may be dropped: the downstream waits instead.
+      if (replay.isFull) this.#downstream.setBlocked(true);
+      return;
+    }
+    if (this.#route?.retry !== undefined && replay.isWhole && this.#state === "sending") {
+      replay.hold(slice);
+      if (replay.isFull) replay.drop();
+    }
+    if (!this.#upstream!.sendBody(slice)) this.#downstream.setBlocked(true);
   }
 
-  onRequestEnd(): void {
-    if (this.#hasEnded) return;
+  onRequestEnd(trailers: Headers | undefined): void {
+    if (this.#state === "ended") return;
     this.#hasRequest = true;
-    this.#startTimeout();
-    if (this.#upstream?.isConnected === true) this.#endRequest(this.#upstream);
+    this.#trailers = trailers;
+    if (this.#state !== "tunnel") this.#startTimeout();
+    this.#upstream?.end(trailers);
+    if (this.#state === "tunnel" && this.#hasResponse) this.#endTunnel();
   }
 
   /** The bytes at hand are handled: what was gathered goes out in one write. */
   flush(): void {
     if (!this.#isCorked) return;
     this.#isCorked = false;
-    if (this.#upstream?.isConnected === true) this.#upstream.socket.uncork();
+    this.#upstream?.uncork();
   }
 
   onDownstreamDrain(): void {
-    if (this.#upstream?.isConnected === true) this.#upstream.socket.resume();
+    this.#upstream?.resume();
   }
 
-  /** The downstream is gone: nobody waits for the response. */
   onDownstreamGone(): void {
-    if (this.#hasEnded) return;
-    this.flag = "DC";
+    if (this.#state === "ended") return;
+    if (this.#state !== "tunnel") this.flag = "DC";
     this.#end();
   }
 
-  /** The request's body broke HTTP. */
-  onDownstreamError(error: HTTP1Error): void {
-    if (this.#hasEnded) return;
-    if (!this.#isResponding) return this.#reply(error.status, "DPE", error.message);
-    this.#abort("DPE");
+  /** A filter answered in its stead: what still comes goes nowhere. */
+  onAnswered(status: number, flag: ResponseFlag): void {
+    if (this.#state === "ended") return;
+    this.status = status;
+    this.flag = flag;
+    this.#end();
   }
 
-  /** The route's time is over, or no byte moved for the stream's idle time. */
+  onDownstreamError(status: number, sentence: string): void {
+    if (this.#state === "ended") return;
+    if (this.#state === "responding" || this.#state === "tunnel") return this.#abort("DPE");
+    this.#reply(status, "DPE", sentence);
+  }
+
   onTimeout(kind: "route" | "idle"): void {
-    if (this.#hasEnded) return;
-    const flag = kind === "route" ? "UT" : "SI";
-    if (this.#isResponding) return this.#abort(flag);
-    if (kind === "route") return this.#reply(504, "UT", "Cannot finish request: the route's timeout passed");
-    if (this.#hasRequest) return this.#reply(504, "SI", "Cannot finish request: the upstream was silent for too long");
-    this.#reply(408, "SI", "Cannot finish request: the downstream was silent for too long");
+    if (this.#state === "ended") return;
+    if (this.#state === "responding" || this.#state === "tunnel") return this.#abort(kind === "route" ? "UT" : "SI");
+    const isStreamDue = kind === "route" && this.#context.deps.nowMs() >= this.#streamDueMs;
+    if (isStreamDue) this.details = "max_duration_timeout";
+    this.#fail(answerToTimeout(isStreamDue ? "stream" : kind, this.#hasRequest));
   }
 
   // Upstream side.
 
-  onConnected(): void {
-    const { socket } = this.#upstream!;
-    socket.cork();
-    this.#send(this.#upstream!);
-    socket.uncork();
+  onConnected(stream: UpstreamStream): void {
+    this.#pending = undefined;
+    stream.cork();
+    this.#send(stream);
+    stream.uncork();
   }
 
   onBatchStart(): void {
-    this.#owner.touch();
-    this.#owner.socket.cork();
+    this.#downstream.touch();
+    this.#downstream.cork();
   }
 
   onBatchEnd(): void {
-    this.#owner.socket.uncork();
+    this.#downstream.uncork();
   }
 
   onInterim(head: ResponseHead): void {
-    // HTTP/1.0 has no interim responses.
-    if (this.head.minor === 1) this.#owner.socket.write(formatInterimHead(head), "latin1");
+    this.#downstream.sendInterim(head);
   }
 
-  onHead(head: ResponseHead, framing: Framing): void {
-    this.status = head.status;
-    this.#isResponding = true;
-    this.#replay = [];
-    this.#isReplayable = false;
-    // A response before the end of the request: the rest of it is not read, so that nothing can follow.
-    this.#keepsAlive = this.#owner.keepsAlive && this.#hasRequest;
-    const isDelimited = framing.kind === "none" || framing.kind === "length";
-    const down = isDelimited ? framing : this.head.minor === 1 ? chunkedBody : untilCloseBody;
-    const text = formatResponseHead(head, {
-      framing: down,
-      isBodiless: framing.kind === "none",
-      keepsAlive: this.#keepsAlive,
-    });
-    this.#response.start(text, down.kind === "chunked");
+  onHead(received: ResponseHead, framing: Framing, mayHaveTrailers: boolean): void {
+    this.#tries.report({ kind: "status", status: received.status });
+    if (this.#route?.retry !== undefined) {
+      const end: TryEnd = { kind: "head", head: received };
+      if (this.#mayRetry(end)) {
+        this.#upstream?.cancel();
+        this.#upstream = undefined;
+        return this.#retry(end);
+      }
+    }
+    this.responseMs = this.#context.deps.nowMs() - this.#startMs;
+    this.details = "via_upstream";
+    this.response = received;
+    this.status = received.status;
+    const head = this.#changeResponse(received);
+    this.response = head;
+    this.#state = "responding";
+    this.#replay.close();
+    this.#downstream.sendHead(head, { framing, isRequestWhole: this.#hasRequest, mayHaveTrailers });
   }
 
   onBody(slice: Buffer): void {
     this.responseBytes += slice.length;
-    if (!this.#response.body(slice)) this.#upstream?.socket.pause();
+    if (!this.#downstream.sendBody(slice)) this.#upstream?.pause();
   }
 
-  onResponseEnd(): void {
-    this.#upstream = undefined;
-    this.#response.end();
-    this.#end();
-    this.#owner.onExchangeEnd(this.#keepsAlive);
+  onResponseEnd(trailers: Headers | undefined): void {
+    if (this.#state === "tunnel") {
+      this.#hasResponse = true;
+      if (this.#hasRequest) this.#endTunnel();
+    } else {
+      this.#upstream = undefined;
+      this.#end();
+    }
+    this.#downstream.end(trailers);
   }
 
-  onSwitch(head: ResponseHead, socket: Socket, rest: Buffer): void {
-    this.#upstream = undefined;
+  /** Sending => Tunnel. The request's side is open again: what was its body is bytes now. */
+  onTunnel(head: ResponseHead): void {
     if (upgradeOf(this.head) === undefined) {
-      socket.destroy();
+      this.#upstream?.cancel();
+      this.#upstream = undefined;
       return this.#reply(502, "UPE", "Cannot read response: 101 to a request that did not ask for an upgrade");
     }
-    this.status = 101;
-    this.#isResponding = true;
-    this.#owner.socket.write(formatInterimHead(head), "latin1");
-    this.#owner.switchTo(socket, rest, (received, sent) => {
-      this.requestBytes += received;
-      this.responseBytes += sent;
-      this.#end();
-    });
+    this.status = head.status;
+    this.response = head;
+    this.details = "via_upstream";
+    this.#state = "tunnel";
+    this.#hasRequest = false;
+    this.#replay.close();
+    this.#downstream.openTunnel(head);
   }
 
   onDrain(): void {
-    this.#owner.touch();
-    this.#owner.setBlocked(false);
+    this.#downstream.touch();
+    this.#downstream.setBlocked(false);
   }
 
   onBroken(failure: UpstreamFailure): void {
+    // Behind the end of a tunnel its connection closes by itself.
+    if (this.#state === "ended") return;
+    this.#pending = undefined;
     this.#upstream = undefined;
     this.#isCorked = false;
-    if (this.#isResponding) return this.#abort(failure.kind === "malformed" ? "UPE" : "UC");
-    const request = { method: this.head.method, retries: this.#retries, isReplayable: this.#isReplayable };
-    if (shouldRetry(this.#route?.retry, failure, request)) return this.#retry(failure);
-    if (failure.kind === "malformed") return this.#reply(502, "UPE", failure.why);
-    if (this.connection.direction === "inbound" && (failure.kind === "connect" || !failure.sawBytes))
-      return this.#handBack(failure.kind);
-    if (failure.kind === "connect")
-      return this.#reply(503, "UF", `Cannot connect to an endpoint of ${this.cluster!.name}: ${failure.why}`);
-    this.#reply(503, "UC", `Cannot read response of ${this.cluster!.name}: the upstream closed before its end`);
+    if (this.#state === "responding" || this.#state === "tunnel")
+      return this.#abort(failure.kind === "malformed" ? "UPE" : "UC");
+    this.#tries.report({ kind: "local" });
+    if (this.#mayRetry(failure)) return this.#retry(failure);
+    const isUntouched = failure.kind !== "malformed" && (failure.kind !== "reset" || !failure.sawBytes);
+    if (this.connection.direction === "inbound" && isUntouched)
+      return this.#handBack(failure.kind === "connect" ? "connect" : "reset");
+    this.#fail(answerToFailure(failure, this.cluster!.name));
   }
 
   // Steps.
 
   /** Envoy's route timeout runs from the end of the request, over all tries. */
   #startTimeout(): void {
-    const timeoutMs = this.#route?.timeoutMs ?? 0;
-    if (timeoutMs > 0) this.#owner.setDeadline(this.#context.deps.nowMs() + timeoutMs);
+    const timeoutMs = this.#plan?.kind === "forward" ? this.#plan.timeoutMs : 0;
+    const nowMs = this.#context.deps.nowMs();
+    this.requestMs = nowMs - this.#startMs;
+    if (timeoutMs > 0) this.#downstream.setDeadline(Math.min(nowMs + timeoutMs, this.#streamDueMs));
   }
 
   #try(endpoint: Endpoint, mayReuse: boolean): void {
     this.endpoint = endpoint;
-    const { method } = this.head;
-    const idle = mayReuse ? endpoint.pool.take(this.#startMs) : undefined;
+    const nowMs = this.#tries.tried.length === 0 ? this.#startMs : this.#context.deps.nowMs();
+    this.#tries.start(endpoint, nowMs, this.#plan?.kind === "forward" ? this.#plan.perTryTimeoutMs : 0);
+    const idle = mayReuse ? endpoint.pool.take(this, this.head, this.#startMs) : undefined;
     if (idle !== undefined) {
-      idle.begin(this, method);
-      this.#upstream = idle;
       this.#isCorked = !this.#hasRequest;
-      if (this.#isCorked) idle.socket.cork();
+      if (this.#isCorked) idle.cork();
       return this.#send(idle);
     }
-    this.#upstream = endpoint.pool.open(this, method, this.cluster!.spec.connectTimeoutMs);
-    if (this.#upstream === undefined)
-      this.#reply(503, "UO", `Cannot connect to ${this.cluster!.name}: it has all the connections it may have`);
+    this.#pending = endpoint.pool.open(this, this.head, this.cluster!.spec.connectTimeoutMs);
+    if (this.#pending === undefined)
+      this.#fail(overflowed(`cluster ${this.cluster!.name} has all the connections it may have`));
   }
 
-  #retry(failure: UpstreamFailure): void {
-    this.#retries++;
-    this.#context.deps.counters.retries++;
-    this.#tried.push(this.endpoint!);
-    const endpoint = this.cluster!.pick(this.#tried, this.connection.destination);
-    if (endpoint === undefined)
-      return this.#reply(503, "UH", `Cannot send request: cluster ${this.cluster!.name} has no endpoint that serves`);
-    // A connection that was idle may have been closed by a healthy endpoint; one that refused wants a moment.
-    if (failure.kind === "reset" || !this.#tried.includes(endpoint)) return this.#try(endpoint, false);
-    this.#context.deps.after(sameEndpointDelayMs * 2 ** (this.#retries - 1), () => {
-      if (!this.#hasEnded) this.#try(endpoint, false);
+  #onTryTimeout(): void {
+    if (this.#state !== "trying" && this.#state !== "sending") return;
+    this.#pending?.cancel();
+    this.#pending = undefined;
+    this.#upstream?.cancel();
+    this.#upstream = undefined;
+    this.#isCorked = false;
+    this.#tries.report({ kind: "local" });
+    const end: TryEnd = { kind: "timeout" };
+    if (this.#mayRetry(end)) return this.#retry(end);
+    this.details = "upstream_per_try_timeout";
+    this.#reply(504, "UT", "Cannot finish request: the time of one try passed");
+  }
+
+  #mayRetry(end: TryEnd): boolean {
+    if (this.#plan?.kind !== "forward") return false;
+    const { connection } = this;
+    return this.#tries.mayRetry(this.#route?.retry, end, {
+      head: this.head,
+      retriesMax: this.#plan.retriesMax,
+      isReplayable: this.#replay.isWhole,
+      info: {
+        isTLS: connection.isTLS === true,
+        peerCertificate: connection.peerCertificate ?? "none",
+        random: this.#context.random,
+      },
     });
   }
 
-  /** Writes the head and what came of the body so far. */
-  #send(upstream: UpstreamConnection): void {
-    const { socket } = upstream;
-    let isWritable = socket.write(this.#requestText, "latin1");
-    for (const slice of this.#replay) isWritable = this.#writeBody(upstream, slice);
-    if (this.#replayBytes > replayBytesMax || this.#route?.retry === undefined) this.#dropReplay();
-    if (this.#hasRequest) this.#endRequest(upstream);
-    if (!this.#hasRequest) this.#owner.setBlocked(!isWritable);
+  /** (Trying | Sending) => Trying. */
+  #retry(end: TryEnd): void {
+    this.#state = "trying";
+    const { deps } = this.#context;
+    const { tried } = this.#tries;
+    const endpoint = this.cluster!.pick(this.#pickRequest(this.#plan as ForwardPlan));
+    if (endpoint === undefined) return this.#fail(noEndpoint(this.cluster!.name));
+    // Another endpoint at once, where nothing was answered; else a moment later: who is overloaded needs it.
+    const isElsewhere = end.kind !== "head" && !tried.includes(endpoint);
+    if (isElsewhere || end.kind === "reset") return this.#try(endpoint, false);
+    const delayMs = retryDelayMs(this.#route!.retry!, end, {
+      retry: tried.length,
+      random: deps.random,
+      nowMs: deps.nowMs(),
+    });
+    deps.after(delayMs, () => {
+      if (this.#state === "trying") this.#try(endpoint, false);
+    });
   }
 
-  #writeBody({ socket }: UpstreamConnection, slice: Buffer): boolean {
-    if (this.head.framing.kind !== "chunked") return socket.write(slice);
-    socket.write(formatChunkLine(slice.length), "latin1");
-    socket.write(slice);
-    return socket.write("\r\n", "latin1");
-  }
-
-  #endRequest(upstream: UpstreamConnection): void {
-    if (this.head.framing.kind === "chunked") upstream.socket.write("0\r\n\r\n", "latin1");
-    upstream.requestEnded();
-  }
-
-  #hold(slice: Buffer, isSending: boolean): void {
-    this.#replay.push(slice);
-    this.#replayBytes += slice.length;
-    if (this.#replayBytes <= replayBytesMax) return;
-    // While there is no connection yet, nothing may be dropped: the downstream waits instead.
-    if (isSending) this.#dropReplay();
-    else this.#owner.setBlocked(true);
-  }
-
-  #dropReplay(): void {
-    if (this.#replayBytes > 0) this.#isReplayable = false;
-    this.#replay = [];
+  /** Trying => Sending. Writes the head and what came of the body so far. */
+  #send(upstream: UpstreamStream): void {
+    this.#state = "sending";
+    this.#upstream = upstream;
+    const { slices } = this.#replay;
+    const plan = this.#plan as ForwardPlan;
+    const attempt = this.#tries.tried.length + 1;
+    const head = headOfTry(plan, { attempt, endpointHost: this.endpoint!.hostname, isTimeoutRetry: false });
+    const request = head === plan.head ? this.#request! : { ...this.#request!, head };
+    let isWritable = upstream.sendHead(
+      request,
+      this.#hasRequest && slices.length === 0 && this.#trailers === undefined,
+    );
+    for (const slice of slices) isWritable = upstream.sendBody(slice);
+    if (this.#replay.isFull || this.#route?.retry === undefined) this.#replay.drop();
+    if (this.#hasRequest) upstream.end(this.#trailers);
+    else this.#downstream.setBlocked(!isWritable);
   }
 
   #reply(status: number, flag: ResponseFlag, sentence: string): void {
-    this.status = status;
+    this.#fail({ status, flag, sentence });
+  }
+
+  #fail({ status, flag, sentence, headers = noHeaders }: FailureAnswer): void {
     this.flag = flag;
-    const keepsAlive = this.#owner.keepsAlive && this.#hasRequest;
-    const text = formatLocalReply({ status, flag, sentence, keepsAlive, isHead: this.head.method === "HEAD" });
-    this.responseBytes = sentence.length;
+    this.#answerWith(status, sentence, { body: `${sentence}\n`, headers });
+  }
+
+  /** What the route or the listener answers itself. */
+  #answer({ status, flag, details, body, headers }: AnswerPlan): void {
+    this.flag = flag;
+    this.details = details;
+    if (flag === "-") this.#answerWith(status, "", { body, headers });
+    else this.#answerWith(status, body, { body: `${body}\n`, headers });
+  }
+
+  #answerWith(
+    status: number,
+    sentence: string,
+    { body, headers }: { readonly body: string; readonly headers: AnswerPlan["headers"] },
+  ): void {
+    const { flag } = this;
+    this.status = status;
+    this.responseBytes = body.length;
+    const plan = this.#plan;
+    const changed =
+      plan === undefined
+        ? headers
+        : answerHeaders(plan, { status, body, headers, policy: this.#context.policy, record: this });
+    const isRequestWhole = this.#hasRequest;
     this.#end();
-    this.#owner.socket.write(text, "latin1");
-    this.#owner.onExchangeEnd(keepsAlive);
+    this.#downstream.reply({ status, flag, sentence, body, headers: changed }, isRequestWhole);
+  }
+
+  #changeResponse(head: ResponseHead): ResponseHead {
+    const plan = this.#plan;
+    return plan === undefined
+      ? head
+      : planResponse(plan, head, { policy: this.#context.policy, record: this, setCookie: this.#hash?.setCookie });
   }
 
   #abort(flag: ResponseFlag): void {
     this.flag = flag;
     this.#end();
-    this.#owner.abort();
+    this.#downstream.reset();
   }
 
   #handBack(reason: "connect" | "reset"): void {
-    this.#hasEnded = true;
+    this.#state = "ended";
+    this.#tries.end();
     this.#context.deps.counters.handedBack[reason]++;
-    this.#owner.handBack();
+    this.#downstream.handBack();
+  }
+
+  /** Both sides have ended: what is on its way still arrives. */
+  #endTunnel(): void {
+    this.#upstream = undefined;
+    this.#end();
   }
 
   #end(): void {
-    this.#hasEnded = true;
-    this.#upstream?.destroy();
+    this.#state = "ended";
+    this.#tries.end();
+    this.#pending?.cancel();
+    this.#upstream?.cancel();
     this.#upstream = undefined;
-    this.#replay = [];
+    this.#replay.close();
     this.durationMs = this.#context.deps.nowMs() - this.#startMs;
+    this.details ??= detailsOf(this.flag);
     this.#context.observer.onExchange(this);
   }
 }

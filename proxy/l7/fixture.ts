@@ -9,11 +9,14 @@ import { type AddressInfo, type Server, type Socket, connect, createServer } fro
 import type { Cluster as ClusterResource, RouteConfiguration } from "#api/xds/envoy.ts";
 import { type Clock, realClock } from "#lib/clock.ts";
 import { silentLogger } from "#lib/log.ts";
+import { seededRandom } from "#lib/random.ts";
 import { Cluster } from "./cluster.ts";
 import { compileCluster } from "./config/cluster.ts";
-import type { CompiledListener } from "./config/listener.ts";
+import { httpDefault } from "./config/http.ts";
+import { type CompiledListener, plainChain } from "./config/listener.ts";
 import { compileRoutes } from "./config/route.ts";
 import type { Direction, ExchangeRecord, TCPRecord } from "./context.ts";
+import type { FilterModules } from "./filters/modules.ts";
 import { ListenerSet, type LiveConfig } from "./listener.ts";
 import type { RouteTable } from "./route/table.ts";
 import { TimerWheel } from "./timer-wheel.ts";
@@ -27,6 +30,7 @@ export interface RigOptions {
   readonly clusters?: readonly ClusterResource[];
   /** Replaces the listener's default, an HTTP chain with the routes. */
   readonly listener?: Partial<CompiledListener>;
+  readonly filterModules?: FilterModules;
 }
 
 export interface Rig extends AsyncDisposable {
@@ -65,6 +69,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
     nowMs: () => clock.monotonicMs(),
     after: (delayMs, callback) => void clock.after(delayMs, callback),
     log: silentLogger,
+    random: seededRandom(1),
     counters,
   };
   const listener = testListener(options);
@@ -88,6 +93,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
       onTCPClose: (record) => void tcpRecords.push(record),
     },
     live: () => live,
+    ...(options.filterModules === undefined ? {} : { filterModules: options.filterModules }),
   });
   const server = createServer((socket) => listeners.accept(socket, listener, { address: "127.0.0.1", port: 80 }));
   const port = await listenOn(server);
@@ -117,12 +123,7 @@ function testListener(options: RigOptions): CompiledListener {
     usesOriginalDst: false,
     direction: options.direction ?? "outbound",
     chains: [],
-    defaultChain: {
-      name: "http",
-      port: undefined,
-      protocols: [],
-      filter: { kind: "http", routeName: "routes", inline: undefined, streamIdleMs: 300_000 },
-    },
+    defaultChain: plainChain("http", { ...httpDefault, routeName: "routes", inline: undefined }),
     detects: false,
     detectMs: 1000,
     continuesWhenSilent: true,

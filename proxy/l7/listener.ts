@@ -1,7 +1,7 @@
 /**
  * Accepted connection → listener → filter chain → HTTP or TCP.
  *
- *   sidecar/ (accept, original destination) ─▶ ListenerSet ─▶ detect.ts ─▶ downstream.ts or tcp-proxy.ts
+ *   sidecar/ (accept, original destination) ─▶ ListenerSet ─▶ [inspect.ts] ─▶ filter chain ─▶ serve.ts
  *
  * The configuration is asked for at each connection and each request, so a new snapshot takes effect at once and breaks
  * nothing: a connection keeps the chain it started with, and is asked to close once its listener changed or left.
@@ -9,15 +9,23 @@
  */
 import type { Socket } from "node:net";
 import type { Cluster } from "./cluster.ts";
-import { type CompiledChain, type CompiledListener, chainsForPort, pickChain } from "./config/listener.ts";
+import { findChain } from "./config/chain-match.ts";
+import type { CompiledHTTP } from "./config/http.ts";
+import { type CompiledChain, type CompiledListener, chainsForPort } from "./config/listener.ts";
+import { type CompiledTCP, pickTCPCluster } from "./config/tcp.ts";
 import type { ConnectionInfo, Direction, HTTPContext, Observer } from "./context.ts";
-import { type DetectedProtocol, detectProtocol } from "./detect.ts";
-import { DownstreamConnection } from "./downstream.ts";
+import type { HttpFilterFactory } from "./filter.ts";
+import type { FilterModules } from "./filters/modules.ts";
+import { filtersOf } from "./filters/registry.ts";
 import type { RequestHeaderSource } from "./http1/write.ts";
+import { type Inspected, Inspection, uninspected } from "./inspect.ts";
+import type { HTTPOptions } from "./options.ts";
 import type { RouteTable } from "./route/table.ts";
+import { type Served, destroying, serveChain } from "./serve.ts";
 import { prepareSocket } from "./tcp.ts";
-import { TCPProxy } from "./tcp-proxy.ts";
-import { Deadline } from "./timer-wheel.ts";
+import type { TCPContext } from "./tcp-proxy.ts";
+import { createDownstreamTLS } from "./tls/context.ts";
+import type { DownstreamTLS, DownstreamTLSSpec } from "./tls/types.ts";
 import type { EngineDeps, SocketAddress } from "./types.ts";
 
 /** Most downstream connections of one set. */
@@ -36,9 +44,13 @@ export interface LiveConfig {
 export interface ListenerSetOptions {
   readonly deps: EngineDeps;
   readonly observer: Observer;
+  /** Who is told of a chain's requests and connections instead, such as its access logs. */
+  readonly observerFor?: (listener: CompiledListener, chain: CompiledChain) => Observer;
   /** Headers set on each request, such as trace context. */
   readonly requestHeaders?: RequestHeaderSource;
   readonly live: () => LiveConfig;
+  /** Filters that are modules of their own; undefined: there are none. */
+  readonly filterModules?: FilterModules;
 }
 
 export interface DrainOptions {
@@ -50,15 +62,19 @@ export interface DrainOptions {
   readonly deadlineMs: number;
 }
 
-interface Served {
-  readonly direction: Direction;
-  closeIfIdle(): void;
-  destroy(): void;
+interface Accepted {
+  readonly socket: Socket;
+  readonly listener: CompiledListener;
+  readonly info: ConnectionInfo;
 }
 
 export class ListenerSet {
   readonly #options: ListenerSetOptions;
   readonly #served = new Map<Socket, Served>();
+  /** Filters are made once for each chain. */
+  readonly #filters = new WeakMap<CompiledHTTP, readonly HttpFilterFactory[]>();
+  /** Certificates are read once for each chain. */
+  readonly #tls = new WeakMap<DownstreamTLSSpec, DownstreamTLS>();
   readonly #draining = new Set<Direction>();
   readonly #waiting = new Set<() => void>();
 
@@ -91,13 +107,14 @@ export class ListenerSet {
     prepareSocket(socket);
     counters.downstreamOpen++;
     socket.once("close", () => this.#forget(socket));
-    const info = { direction: listener.direction, remoteAddress: addressOf(socket), destination };
-    const candidates = chainsForPort(listener, destination.port);
-    const serve = (protocol: DetectedProtocol | undefined, initial: Buffer | undefined): void =>
-      this.#serve(socket, info, { listener, chain: pickChain(listener, candidates, protocol), initial });
-    if (listener.detects && candidates.some((chain) => chain.protocols.length > 0))
-      this.#detect(socket, listener, serve);
-    else serve(undefined, undefined);
+    const remotePort = socket.remotePort ?? 0;
+    const { localAddress, localPort } = socket;
+    const local = { localAddress: localAddress?.replace(/^::ffff:/, ""), localPort };
+    const info = { direction: listener.direction, remoteAddress: addressOf(socket), remotePort, destination, ...local };
+    const accepted = { socket, listener, info };
+    const { wantsTLS, wantsHTTP } = inspectionOf(listener, destination.port);
+    if (wantsTLS || wantsHTTP) this.#inspect(accepted, { wantsTLS, wantsHTTP });
+    else this.#serve(accepted, uninspected, undefined);
   }
 
   /** Resolves when no connection is left. Answers carry `Connection: close` from now on; accepting goes on. */
@@ -108,6 +125,7 @@ export class ListenerSet {
     const members = (): Served[] =>
       [...this.#served.values()].filter(({ direction }) => directions.includes(direction));
     const { after } = this.#options.deps;
+    for (const served of members()) served.drain();
     after(options.graceMs, () => members().forEach((served) => served.closeIfIdle()));
     await new Promise<void>((resolve) => {
       const check = (): void => {
@@ -131,44 +149,60 @@ export class ListenerSet {
     for (const served of this.#served.values()) served.destroy();
   }
 
-  #serve(
-    socket: Socket,
-    info: ConnectionInfo,
-    {
-      listener,
-      chain,
-      initial,
-    }: { listener: CompiledListener; chain: CompiledChain | undefined; initial: Buffer | undefined },
-  ): void {
-    const { deps, observer, live } = this.#options;
+  #serve({ socket, listener, info }: Accepted, found: Inspected, initial: Buffer | undefined): void {
+    const { deps, live } = this.#options;
+    const chain = chainFor(listener, info, found);
     if (chain === undefined) {
       deps.log.debug("Cannot serve connection: no filter chain matches", { listener: listener.name });
       socket.destroy();
       return;
     }
-    if (chain.filter.kind === "tcp") {
-      const { cluster } = chain.filter;
-      const proxy = new TCPProxy(socket, info, { deps, observer, cluster: () => live().clusters.get(cluster) });
-      this.#served.set(socket, {
-        direction: info.direction,
-        // A TCP connection does not say when it is idle.
-        closeIfIdle: () => undefined,
-        destroy: () => proxy.destroy(),
-      });
-      proxy.start(initial);
-      return;
-    }
-    const connection = new DownstreamConnection(socket, info, this.#httpContext(listener, chain.filter));
-    this.#served.set(socket, {
-      direction: info.direction,
-      closeIfIdle: () => connection.closeIfIdle(),
-      destroy: () => connection.destroy(),
-    });
-    connection.start(initial);
+    const { filter } = chain;
+    const observer = this.#options.observerFor?.(listener, chain) ?? this.#options.observer;
+    serveChain(
+      socket,
+      {
+        deps,
+        chain,
+        info: found.serverName === "" ? info : { ...info, serverName: found.serverName },
+        tls: this.#tlsOf(chain),
+        protocol: found.transport === "tls" ? undefined : found.protocols[0],
+        httpContext: () => this.#httpContext(listener, filter as CompiledHTTP, observer),
+        tcpContext: () => tcpContextOf(filter as CompiledTCP, { deps, observer, live }),
+        onServed: (served) => this.#setServed(socket, served),
+      },
+      initial,
+    );
   }
 
-  #httpContext(listener: CompiledListener, filter: Extract<CompiledChain["filter"], { kind: "http" }>): HTTPContext {
-    const { deps, observer, requestHeaders, live } = this.#options;
+  /** A socket that closed meanwhile is not served any more. */
+  #setServed(socket: Socket, served: Served): void {
+    if (!socket.destroyed) this.#served.set(socket, served);
+  }
+
+  #tlsOf(chain: CompiledChain): DownstreamTLS | undefined {
+    const { tls: spec, filter } = chain;
+    if (spec === undefined) return undefined;
+    let tls = this.#tls.get(spec);
+    if (tls === undefined) {
+      tls = createDownstreamTLS(spec, filter.kind === "http" ? alpnOf(filter.options.codec) : []);
+      this.#tls.set(spec, tls);
+    }
+    return tls;
+  }
+
+  #filtersOf(filter: CompiledHTTP): readonly HttpFilterFactory[] {
+    let filters = this.#filters.get(filter);
+    if (filters === undefined) {
+      const { deps, filterModules: modules } = this.#options;
+      filters = filtersOf(filter.filters, { deps, modules });
+      this.#filters.set(filter, filters);
+    }
+    return filters;
+  }
+
+  #httpContext(listener: CompiledListener, filter: CompiledHTTP, observer: Observer): HTTPContext {
+    const { deps, requestHeaders, live } = this.#options;
     const { routeName } = filter;
     // Kept for the last requests of a connection whose listener, and with it the routes, has left.
     let last: RouteTable | undefined;
@@ -177,6 +211,12 @@ export class ListenerSet {
       observer,
       requestHeaders,
       streamIdleMs: filter.streamIdleMs,
+      options: filter.options,
+      filters: this.#filtersOf(filter),
+      policy: filter.policy,
+      corsFilter: filter.corsFilter,
+      maxStreamMs: filter.maxStreamMs,
+      random: () => deps.random.next(),
       routes: () => {
         if (routeName === undefined) return filter.inline;
         last = live().routes.get(routeName) ?? last;
@@ -187,39 +227,22 @@ export class ListenerSet {
     };
   }
 
-  /** Reads until the protocol is known, the downstream ends, or it was silent for too long. */
-  #detect(
-    socket: Socket,
-    listener: CompiledListener,
-    serve: (protocol: DetectedProtocol | undefined, initial: Buffer | undefined) => void,
-  ): void {
-    const { wheel, nowMs, counters } = this.#options.deps;
-    let bytes: Buffer | undefined;
-    const settle = (protocol: DetectedProtocol | undefined): void => {
-      wheel.cancel(deadline);
-      socket.off("data", onData).off("end", onEnd).off("error", onError);
-      serve(protocol, bytes);
-    };
-    const onData = (chunk: Buffer): void => {
-      bytes = bytes === undefined ? chunk : Buffer.concat([bytes, chunk]);
-      const protocol = detectProtocol(bytes);
-      if (protocol !== undefined) settle(protocol);
-    };
-    const onEnd = (): void => settle("other");
-    const onError = (): void => void socket.destroy();
-    const deadline = new Deadline(() => {
-      counters.detectTimeouts++;
-      if (listener.continuesWhenSilent) settle(undefined);
-      else socket.destroy();
+  #inspect(accepted: Accepted, wants: { readonly wantsTLS: boolean; readonly wantsHTTP: boolean }): void {
+    const { deps } = this.#options;
+    const { socket, listener } = accepted;
+    this.#served.set(socket, destroying(listener.direction, socket));
+    // It lives by its listeners on the socket.
+    void new Inspection(socket, {
+      deps,
+      ...wants,
+      timeoutMs: listener.detectMs,
+      onInspected: (found, bytes) => this.#serve(accepted, found, bytes),
+      onSilent: (bytes) => {
+        deps.counters.detectTimeouts++;
+        if (listener.continuesWhenSilent) this.#serve(accepted, uninspected, bytes);
+        else socket.destroy();
+      },
     });
-    if (listener.detectMs > 0) wheel.arm(deadline, nowMs() + listener.detectMs);
-    this.#served.set(socket, {
-      direction: listener.direction,
-      closeIfIdle: () => socket.destroy(),
-      destroy: () => socket.destroy(),
-    });
-    socket.on("data", onData).on("end", onEnd).on("error", onError);
-    socket.once("close", () => wheel.cancel(deadline));
   }
 
   #forget(socket: Socket): void {
@@ -233,4 +256,46 @@ export class ListenerSet {
 function addressOf(socket: Socket): string {
   const address = socket.remoteAddress ?? "";
   return address.startsWith("::ffff:") ? address.slice(7) : address;
+}
+
+/** What the choice between the chains of `port` depends on. */
+function inspectionOf(listener: CompiledListener, port: number): { wantsTLS: boolean; wantsHTTP: boolean } {
+  const chains = chainsForPort(listener, port);
+  const hasTLS = chains.some(({ tls }) => tls !== undefined);
+  const wantsTLS = chains.some(
+    ({ match }) => match.serverNames.length > 0 || match.transport !== "" || (hasTLS && match.protocols.length > 0),
+  );
+  return { wantsTLS, wantsHTTP: listener.detects && chains.some(({ protocols }) => protocols.length > 0) };
+}
+
+function chainFor(listener: CompiledListener, info: ConnectionInfo, found: Inspected): CompiledChain | undefined {
+  const facts = {
+    address: info.destination?.address ?? "",
+    port: info.destination?.port ?? 0,
+    serverName: found.serverName,
+    transport: found.transport,
+    protocols: found.protocols,
+    sourceAddress: info.remoteAddress,
+    sourcePort: info.remotePort ?? 0,
+  };
+  return findChain(listener.chains, facts) ?? listener.defaultChain;
+}
+
+/** What a chain offers by ALPN where its TLS context names nothing. */
+function alpnOf(codec: HTTPOptions["codec"]): readonly string[] {
+  if (codec === "http1") return ["http/1.1"];
+  return codec === "http2" ? ["h2"] : ["h2", "http/1.1"];
+}
+
+function tcpContextOf(
+  filter: CompiledTCP,
+  { deps, observer, live }: Pick<ListenerSetOptions, "deps" | "observer" | "live">,
+): TCPContext {
+  return {
+    deps,
+    observer,
+    idleMs: filter.idleMs,
+    triesMax: filter.connectTries,
+    cluster: () => live().clusters.get(pickTCPCluster(filter)),
+  };
 }

@@ -1,15 +1,25 @@
 /**
- * Keep-alive connections to one endpoint: the most recently used first, so that the rest can go idle and be closed.
+ * Connections to one endpoint: kept alive, the most recently used first, so that the rest can go idle and be closed.
  *
- *   exchange.ts ─▶ take() or open() ─▶ UpstreamConnection ─▶ (response complete) give() ─▶ idle ─▶ closed after 3 s
+ *   exchange.ts ─▶ take() or open() ─▶ HTTP/1: UpstreamConnection ─▶ (response complete) give() ─▶ idle ─▶ closed
+ *                                  └─▶ HTTP/2: http2/pool.ts, many streams a connection
  *
- * Invariants: what take() returns is open and not in use; at most `idleMax` idle.
+ * Invariants: what take() returns is open and may be sent to at once; at most `idleMax` idle HTTP/1 connections; a
+ * cluster never has more connections than its budget.
  */
-import { type ConnectionOwner, UpstreamConnection, type UpstreamHandler, idleMsMax } from "./upstream.ts";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { type DialOwner, Dialing } from "./dial.ts";
+import type { RequestHead } from "./http1/request.ts";
+import { HTTP2Pool, type HTTP2PoolOwner } from "./http2/pool.ts";
+import { type UpstreamOptions, idleMsDefault, upstreamOptionsDefault } from "./options.ts";
+import type { PendingStream, UpstreamHandler, UpstreamStream } from "./stream.ts";
+import type { UpstreamTLS } from "./tls/types.ts";
 import type { EngineDeps, SocketAddress } from "./types.ts";
+import { type ConnectionOwner, UpstreamConnection } from "./upstream.ts";
 
 /** Most idle connections an endpoint; the oldest is closed beyond. */
-export const idleMax = 256;
+export const idleMax = 2048;
 
 /** Connections of a whole cluster. */
 export interface ConnectionBudget {
@@ -17,56 +27,76 @@ export interface ConnectionBudget {
   readonly max: number;
 }
 
-export class Pool implements ConnectionOwner {
+export interface PoolOptions {
+  readonly upstream: UpstreamOptions;
+  readonly tls: UpstreamTLS | undefined;
+}
+
+export class Pool implements ConnectionOwner, HTTP2PoolOwner {
   readonly deps: EngineDeps;
-  readonly #address: SocketAddress;
+  readonly upstream: UpstreamOptions;
+  readonly idleMs: number;
+  readonly tls: UpstreamTLS | undefined;
+  readonly address: SocketAddress;
   readonly #budget: ConnectionBudget;
   readonly #idle: UpstreamConnection[] = [];
+  #http2: HTTP2Pool | undefined;
+  /** With ALPN: what the endpoint chose the last time. */
+  #choseHTTP2 = false;
   #closed = false;
 
-  constructor(address: SocketAddress, budget: ConnectionBudget, deps: EngineDeps) {
-    this.#address = address;
+  constructor(address: SocketAddress, budget: ConnectionBudget, deps: EngineDeps, options?: PoolOptions) {
+    this.address = address;
     this.#budget = budget;
     this.deps = deps;
+    this.upstream = options?.upstream ?? upstreamOptionsDefault;
+    this.idleMs = this.upstream.idleMs ?? idleMsDefault.http1;
+    this.tls = options?.tls;
   }
 
   get idleCount(): number {
     return this.#idle.length;
   }
 
-  /** An idle connection, or undefined when there is none fresh enough. */
-  take(nowMs: number): UpstreamConnection | undefined {
+  /** A stream on a connection that is open, or undefined when there is none fresh enough. */
+  take(handler: UpstreamHandler, head: RequestHead, nowMs: number): UpstreamStream | undefined {
+    if (this.#speaksHTTP2(head)) return this.#http2?.take(handler);
     for (;;) {
       const connection = this.#idle.pop();
-      if (connection === undefined || connection.isFresh(nowMs - idleMsMax)) return connection;
-      connection.destroy();
+      if (connection === undefined) return undefined;
+      if (connection.isFresh(nowMs - this.idleMs)) {
+        connection.begin(handler, head.method);
+        return connection;
+      }
+      connection.cancel();
     }
   }
 
-  /** A new connection, or undefined when the cluster has all it may. */
-  open(handler: UpstreamHandler, method: string, connectTimeoutMs: number): UpstreamConnection | undefined {
-    if (this.#budget.open >= this.#budget.max) {
-      this.deps.counters.upstreamOverflows++;
-      return undefined;
-    }
-    const connection = new UpstreamConnection(this, handler, method);
-    this.#budget.open++;
-    this.deps.counters.upstreamOpen++;
-    connection.connect(this.#address, connectTimeoutMs);
+  /** A stream on a new connection, or undefined when the cluster has all it may. */
+  open(handler: UpstreamHandler, head: RequestHead, connectTimeoutMs: number): PendingStream | undefined {
+    const isHTTP2 = this.#speaksHTTP2(head);
+    // Streams may share a connection that is still in the making.
+    const shared = isHTTP2 ? this.#http2?.join(handler) : undefined;
+    if (shared !== undefined) return shared;
+    if (!this.reserve()) return undefined;
+    const target = { to: this.address, timeoutMs: connectTimeoutMs, tls: this.tls };
+    if (isHTTP2) return this.#http2Pool().open(handler, target);
+    if (this.upstream.protocol === "auto") return new Negotiation(this, handler, { head, timeoutMs: connectTimeoutMs });
+    const connection = new UpstreamConnection(this, handler, head.method);
+    connection.connect(target);
     return connection;
   }
 
   /** Takes back a connection whose response is complete. */
   give(connection: UpstreamConnection): void {
-    if (this.#closed) return connection.destroy();
+    if (this.#closed) return connection.cancel();
     this.#idle.push(connection);
-    if (this.#idle.length > idleMax) this.#idle.shift()?.destroy();
+    if (this.#idle.length > idleMax) this.#idle.shift()?.cancel();
   }
 
   /** The connection's socket is closed. */
   forget(connection: UpstreamConnection): void {
-    this.#budget.open--;
-    this.deps.counters.upstreamOpen--;
+    this.release();
     this.removeIdle(connection);
   }
 
@@ -75,9 +105,84 @@ export class Pool implements ConnectionOwner {
     if (at >= 0) this.#idle.splice(at, 1);
   }
 
+  /** Room for one more connection of the cluster; false when there is none. */
+  reserve(): boolean {
+    if (this.#budget.open >= this.#budget.max) {
+      this.deps.counters.upstreamOverflows++;
+      return false;
+    }
+    this.#budget.open++;
+    this.deps.counters.upstreamOpen++;
+    return true;
+  }
+
+  release(): void {
+    this.#budget.open--;
+    this.deps.counters.upstreamOpen--;
+  }
+
+  /** The handshake is done: what was agreed on decides which connection the socket becomes. */
+  onNegotiated(socket: Socket, handler: UpstreamHandler, head: RequestHead): void {
+    this.#choseHTTP2 = (socket as TLSSocket).alpnProtocol === "h2";
+    if (this.#choseHTTP2) return this.#http2Pool().adopt(socket, handler);
+    const connection = new UpstreamConnection(this, handler, head.method);
+    connection.attach(socket);
+    handler.onConnected(connection);
+  }
+
   /** Closes the idle connections, and those in use when their response is complete. */
   close(): void {
     this.#closed = true;
-    for (const connection of this.#idle.splice(0)) connection.destroy();
+    this.#http2?.close();
+    for (const connection of this.#idle.splice(0)) connection.cancel();
+  }
+
+  #http2Pool(): HTTP2Pool {
+    this.#http2 ??= new HTTP2Pool(this);
+    return this.#http2;
+  }
+
+  #speaksHTTP2(head: RequestHead): boolean {
+    switch (this.upstream.protocol) {
+      case "http1":
+        return false;
+      case "http2":
+        return true;
+      case "downstream":
+        return head.protocol === "HTTP/2";
+      case "auto":
+        return this.#choseHTTP2;
+    }
+  }
+}
+
+/** A connection whose protocol ALPN decides. */
+class Negotiation implements PendingStream, DialOwner {
+  readonly deps: EngineDeps;
+  readonly #pool: Pool;
+  readonly #handler: UpstreamHandler;
+  readonly #head: RequestHead;
+  readonly #dialing: Dialing;
+
+  constructor(pool: Pool, handler: UpstreamHandler, { head, timeoutMs }: { head: RequestHead; timeoutMs: number }) {
+    this.deps = pool.deps;
+    this.#pool = pool;
+    this.#handler = handler;
+    this.#head = head;
+    this.#dialing = new Dialing(this, { to: pool.address, timeoutMs, tls: pool.tls });
+  }
+
+  onDialed(socket: Socket): void {
+    this.#pool.onNegotiated(socket, this.#handler, this.#head);
+  }
+
+  onDialFailed(why: string): void {
+    this.#pool.release();
+    this.#handler.onBroken({ kind: "connect", why });
+  }
+
+  cancel(): void {
+    this.#pool.release();
+    this.#dialing.cancel();
   }
 }

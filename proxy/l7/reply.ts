@@ -1,11 +1,15 @@
 /**
  * Answers that the proxy makes itself: one sentence that says why, and Envoy's response flag beside it. Pure.
  *
- *   exchange.ts, downstream.ts ─▶ formatLocalReply() ─▶ downstream
+ *   exchange.ts, downstream.ts, http2/ ─▶ renderReply() ─▶ status, headers, body ─▶ formatReply() for HTTP/1
  *
- * Invariant: nothing of the request is in the answer, so that nothing of it can be reflected.
+ * A gRPC request is answered with the status in headers alone, as Envoy does, so that its caller reads UNAVAILABLE
+ * rather than an answer it cannot parse. Invariant: nothing of the request is in the answer, so that nothing of it can
+ * be reflected.
  */
 import { STATUS_CODES } from "node:http";
+import { encodeMessage, grpcStatusOf, isGRPC } from "./http2/grpc.ts";
+import type { RequestHead } from "./http1/request.ts";
 import type { ResponseFlag } from "./types.ts";
 
 export interface LocalReply {
@@ -13,21 +17,54 @@ export interface LocalReply {
   readonly flag: ResponseFlag;
   /** Without a period or a line break. */
   readonly sentence: string;
+  /** Instead of the sentence and a line break. */
+  readonly body?: string;
+  /** Names as they are to be written. */
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+  /** For a gRPC request; default by `status`. */
+  readonly grpcStatus?: number;
+}
+
+export interface RenderedReply {
+  readonly status: number;
+  /** Without Content-Length and what is for one hop. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly body: string;
+}
+
+/** The answer to `request`, undefined when it could not be read. `x-wherry-error` says flag and sentence, unless "-". */
+export function renderReply(reply: LocalReply, request: RequestHead | undefined): RenderedReply {
+  const error = reply.flag === "-" ? [] : [["x-wherry-error", `${reply.flag} ${reply.sentence}`] as const];
+  const others = [...error, ...(reply.headers ?? [])];
+  if (request !== undefined && isGRPC(request.headers)) {
+    const grpc: (readonly [string, string])[] = [
+      ["content-type", "application/grpc"],
+      ["grpc-status", String(reply.grpcStatus ?? grpcStatusOf(reply.status))],
+    ];
+    if (reply.sentence !== "") grpc.push(["grpc-message", encodeMessage(reply.sentence)]);
+    const own = others.filter(([name]) => name.toLowerCase() !== "content-type");
+    return { status: 200, headers: [...grpc, ...own], body: "" };
+  }
+  const body = reply.body ?? (reply.sentence === "" ? "" : `${reply.sentence}\n`);
+  const hasType = body === "" || others.some(([name]) => name.toLowerCase() === "content-type");
+  return {
+    status: reply.status,
+    headers: hasType ? others : [["Content-Type", "text/plain"], ...others],
+    body,
+  };
+}
+
+export interface ReplyOptions {
   readonly keepsAlive: boolean;
   /** The request was HEAD. */
   readonly isHead: boolean;
 }
 
-/** The whole response. `x-wherry-error` says the flag and the sentence, unless the flag is "-". */
-export function formatLocalReply(reply: LocalReply): string {
-  const body = reply.sentence === "" ? "" : `${reply.sentence}\n`;
-  const bytes = Buffer.byteLength(body, "latin1");
-  return (
-    `HTTP/1.1 ${reply.status} ${STATUS_CODES[reply.status] ?? ""}\r\n` +
-    `Content-Length: ${bytes}\r\n` +
-    (bytes > 0 ? "Content-Type: text/plain\r\n" : "") +
-    (reply.flag === "-" ? "" : `x-wherry-error: ${reply.flag} ${reply.sentence}\r\n`) +
-    (reply.keepsAlive ? "" : "Connection: close\r\n") +
-    `\r\n${reply.isHead ? "" : body}`
-  );
+/** The whole response in HTTP/1.1. */
+export function formatReply({ status, headers, body }: RenderedReply, options: ReplyOptions): string {
+  let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`;
+  if (status !== 204 && status >= 200) text += `Content-Length: ${Buffer.byteLength(body)}\r\n`;
+  for (const [name, value] of headers) text += `${name}: ${value}\r\n`;
+  if (!options.keepsAlive) text += "Connection: close\r\n";
+  return `${text}\r\n${options.isHead ? "" : body}`;
 }

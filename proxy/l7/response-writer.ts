@@ -1,37 +1,150 @@
 /**
- * Writes one response to the downstream: head, body, end.
+ * The HTTP/1 side of a response: head, body, end, as text and slices on the downstream's socket.
  *
- *   exchange.ts ─▶ start() ─▶ body()* ─▶ end() ─▶ downstream socket
+ *   exchange.ts ─▶ sendHead() ─▶ sendBody()* ─▶ end() ─▶ downstream socket          reply() for answers of the proxy
  *
- * Body slices are passed on as they came, without a copy; only chunk framing is written anew. The caller corks the
- * socket around each read from the upstream, so that what one read gave goes out in one gathered write.
+ * One object a connection, used for one exchange after the other. Body slices are passed on as they came, without a
+ * copy; only chunk framing is written anew. Invariant: the connection is told once when a response is over.
  */
 import type { Socket } from "node:net";
-import { formatChunkLine } from "./http1/write.ts";
+import type { ConnectionInfo } from "./context.ts";
+import { type Framing, chunkedBody, untilCloseBody } from "./http1/framing.ts";
+import type { Headers } from "./http1/headers.ts";
+import type { RequestHead } from "./http1/request.ts";
+import type { ResponseHead } from "./http1/response.ts";
+import { formatChunkLine, formatInterimHead, formatResponseHead, formatTrailers } from "./http1/write.ts";
+import { type LocalReply, formatReply, renderReply } from "./reply.ts";
+import type { DownstreamStream, ResponseOptions } from "./stream.ts";
 
-export class ResponseWriter {
+/** The connection, as its writer needs it. */
+export interface WriterOwner {
+  readonly info: ConnectionInfo;
+  readonly socket: Socket;
+  /** The request in hand. */
+  readonly head: RequestHead | undefined;
+  /** The downstream wants, and may have, another request on this connection. */
+  readonly keepsAlive: boolean;
+  /** Trailers go on without being asked for. */
+  readonly sendsTrailers: boolean;
+  setBlocked(isBlocked: boolean): void;
+  touch(): void;
+  setDeadline(dueMs: number): void;
+  setIdle(idleMs: number): void;
+  /** The response is whole; without `keepsAlive` the connection is closed behind it. */
+  onResponseEnd(keepsAlive: boolean): void;
+  /** From now on the connection carries bytes both ways. */
+  onTunnel(): void;
+  /** Closes with a reset: what was sent is not whole. */
+  abort(): void;
+  /** Closes without an answer. */
+  handBack(): void;
+}
+
+export class ResponseWriter implements DownstreamStream {
+  readonly info: ConnectionInfo;
+  readonly #owner: WriterOwner;
   readonly #socket: Socket;
   #isChunked = false;
+  #isTunnel = false;
+  #keepsAlive = false;
 
-  constructor(socket: Socket) {
-    this.#socket = socket;
+  constructor(owner: WriterOwner) {
+    this.#owner = owner;
+    this.#socket = owner.socket;
+    this.info = owner.info;
   }
 
-  /** `head` with its empty line; `isChunked` is how the body is framed. */
-  start(head: string, isChunked: boolean): void {
-    this.#isChunked = isChunked;
-    this.#socket.write(head, "latin1");
+  cork(): void {
+    this.#socket.cork();
   }
 
-  /** False when the downstream takes no more for now: wait for its "drain". */
-  body(slice: Buffer): boolean {
+  uncork(): void {
+    this.#socket.uncork();
+  }
+
+  sendInterim(head: ResponseHead): void {
+    // HTTP/1.0 has no interim responses.
+    if (this.#owner.head?.protocol === "HTTP/1.1") this.#socket.write(formatInterimHead(head), "latin1");
+  }
+
+  sendHead(head: ResponseHead, { framing, isRequestWhole }: ResponseOptions): void {
+    // A response before the end of the request: the rest of it is not read, so that nothing can follow.
+    this.#keepsAlive = this.#owner.keepsAlive && isRequestWhole;
+    const down = this.#framingTo(framing);
+    this.#isChunked = down.kind === "chunked";
+    const isBodiless = framing.kind === "none";
+    this.#socket.write(formatResponseHead(head, { framing: down, isBodiless, keepsAlive: this.#keepsAlive }), "latin1");
+  }
+
+  sendBody(slice: Buffer): boolean {
     if (!this.#isChunked) return this.#socket.write(slice);
+    // An empty chunk would be the last.
+    if (slice.length === 0) return true;
     this.#socket.write(formatChunkLine(slice.length), "latin1");
     this.#socket.write(slice);
     return this.#socket.write("\r\n", "latin1");
   }
 
-  end(): void {
-    if (this.#isChunked) this.#socket.write("0\r\n\r\n", "latin1");
+  end(trailers: Headers | undefined): void {
+    if (this.#isTunnel) {
+      this.#socket.end();
+      return;
+    }
+    if (this.#isChunked) {
+      const isWanted = trailers !== undefined && (this.#owner.sendsTrailers || asksForTrailers(this.#owner.head));
+      this.#socket.write(isWanted ? formatTrailers(trailers) : "0\r\n\r\n", "latin1");
+    }
+    this.#isChunked = false;
+    this.#owner.onResponseEnd(this.#keepsAlive);
   }
+
+  reply(reply: LocalReply, isRequestWhole: boolean): void {
+    const { head } = this.#owner;
+    const keepsAlive = this.#owner.keepsAlive && isRequestWhole;
+    const options = { keepsAlive, isHead: head?.method === "HEAD" };
+    this.#socket.write(formatReply(renderReply(reply, head), options));
+    this.#owner.onResponseEnd(keepsAlive);
+  }
+
+  openTunnel(head: ResponseHead): void {
+    this.#isTunnel = true;
+    this.#socket.write(formatInterimHead(head), "latin1");
+    this.#owner.onTunnel();
+  }
+
+  reset(): void {
+    this.#owner.abort();
+  }
+
+  handBack(): void {
+    this.#owner.handBack();
+  }
+
+  setBlocked(isBlocked: boolean): void {
+    this.#owner.setBlocked(isBlocked);
+  }
+
+  touch(): void {
+    this.#owner.touch();
+  }
+
+  setDeadline(dueMs: number): void {
+    this.#owner.setDeadline(dueMs);
+  }
+
+  setIdle(idleMs: number): void {
+    this.#owner.setIdle(idleMs);
+  }
+
+  #framingTo(framing: Framing): Framing {
+    if (framing.kind === "none" || framing.kind === "length") return framing;
+    return this.#owner.head?.protocol === "HTTP/1.0" ? untilCloseBody : chunkedBody;
+  }
+}
+
+/** TE lists "trailers" (RFC 9110 §10.1.4). */
+function asksForTrailers(head: RequestHead | undefined): boolean {
+  if (head === undefined) return false;
+  const at = head.headers.keys.indexOf("te");
+  return at >= 0 && head.headers.values[at]!.toLowerCase().includes("trailers");
 }

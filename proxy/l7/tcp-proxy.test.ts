@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "#lib/clock.ts";
+import { httpDefault } from "./config/http.ts";
+import { plainChain } from "./config/listener.ts";
+import { plainTCP } from "./config/tcp.ts";
 import { detectProtocol } from "./detect.ts";
 import {
   RawClient,
@@ -16,13 +19,9 @@ import {
   staticCluster,
 } from "./fixture.ts";
 
-const tcpChain = { name: "tcp", port: undefined, protocols: [], filter: { kind: "tcp", cluster: "tcp" } } as const;
-const httpChain = {
-  name: "http",
-  port: undefined,
-  protocols: ["http/1.1", "h2c"],
-  filter: { kind: "http", routeName: "routes", inline: undefined, streamIdleMs: 300_000 },
-} as const;
+const tcpChain = plainChain("tcp", plainTCP("tcp"));
+const httpFilter = { ...httpDefault, routeName: "routes", inline: undefined };
+const httpChain = plainChain("http", httpFilter, ["http/1.1", "h2c"]);
 const tcp: NonNullable<RigOptions["listener"]> = { defaultChain: tcpChain };
 const detecting: NonNullable<RigOptions["listener"]> = { chains: [httpChain], defaultChain: tcpChain, detects: true };
 
@@ -63,9 +62,13 @@ test("ListenerSet sends HTTP to the HTTP chain and the rest to the TCP chain", a
     clusters: [staticCluster("web", [web.port]), staticCluster("tcp", [other.port])],
   });
   assert.match(await raw(rig.port, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), /web$/);
-  for (const bytes of ["\x16\x03\x01\x02\x00", "GET key\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
-    assert.equal(await raw(rig.port, bytes), "other");
-  assert.equal(other.received.join("|"), "\x16\x03\x01\x02\x00|GET key\r\n|PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  for (const bytes of ["\x16\x03\x01\x02\x00", "GET key\r\n"]) assert.equal(await raw(rig.port, bytes), "other");
+  assert.equal(other.received.join("|"), "\x16\x03\x01\x02\x00|GET key\r\n");
+  const client = new RawClient(rig.port);
+  client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  // A SETTINGS frame: type 4, no flags, stream 0.
+  await client.until("\x04\x00\x00\x00\x00\x00");
+  client.close();
 });
 
 test("ListenerSet lets the server speak first once the downstream was silent for the detection's time", async () => {

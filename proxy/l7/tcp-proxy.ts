@@ -10,23 +10,23 @@
 import type { Socket } from "node:net";
 import type { Cluster } from "./cluster.ts";
 import type { ConnectionInfo, Observer, TCPRecord } from "./context.ts";
+import { type DialOwner, Dialing } from "./dial.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { resetSocket, splice } from "./tcp.ts";
-import { Deadline } from "./timer-wheel.ts";
-import { type EngineDeps, type ResponseFlag, dialOptions } from "./types.ts";
-
-/** Time without bytes in either direction, in ms: Envoy's tcp_proxy idle_timeout default. */
-const idleMs = 3_600_000;
-/** Endpoints tried for one connection. */
-const triesMax = 3;
+import type { EngineDeps, ResponseFlag } from "./types.ts";
 
 export interface TCPContext {
   readonly deps: EngineDeps;
   readonly observer: Observer;
+  /** Time without bytes in either direction, in ms; 0 is none. */
+  readonly idleMs: number;
+  /** Endpoints tried for one connection. */
+  readonly triesMax: number;
   cluster(): Cluster | undefined;
 }
 
-export class TCPProxy implements TCPRecord {
+export class TCPProxy implements TCPRecord, DialOwner {
+  readonly deps: EngineDeps;
   readonly connection: ConnectionInfo;
   cluster: Cluster | undefined;
   endpoint: Endpoint | undefined;
@@ -37,12 +37,14 @@ export class TCPProxy implements TCPRecord {
   readonly #context: TCPContext;
   readonly #tried: Endpoint[] = [];
   #initial: Buffer | undefined;
+  #dialing: Dialing | undefined;
   #upstream: Socket | undefined;
 
   constructor(downstream: Socket, connection: ConnectionInfo, context: TCPContext) {
     this.#downstream = downstream;
     this.connection = connection;
     this.#context = context;
+    this.deps = context.deps;
   }
 
   /** Serves the socket; `initial` is what was read from it before. */
@@ -51,8 +53,8 @@ export class TCPProxy implements TCPRecord {
     this.cluster = this.#context.cluster();
     this.#downstream.pause();
     // "close" follows; what there is to do is done there.
-    this.#downstream.on("error", this.#destroyUpstream);
-    this.#downstream.on("close", this.#destroyUpstream);
+    this.#downstream.on("error", this.#onGone);
+    this.#downstream.on("close", this.#onGone);
     this.#tryNext();
   }
 
@@ -61,60 +63,51 @@ export class TCPProxy implements TCPRecord {
     this.#upstream?.destroy();
   }
 
-  readonly #destroyUpstream = (): void => {
+  readonly #onGone = (): void => {
     this.#downstream.destroy();
-    this.#upstream?.destroy();
+    if (this.#dialing === undefined) return;
+    this.#dialing.cancel();
+    this.#dialing = undefined;
+    this.#fail("DC");
   };
 
   #tryNext(): void {
-    const endpoint = this.cluster?.pick(this.#tried, this.connection.destination);
+    const endpoint = this.cluster?.pick({ tried: this.#tried, destination: this.connection.destination });
     if (endpoint === undefined) return this.#refuse(this.cluster === undefined ? "NC" : "UH");
-    if (this.#tried.length >= triesMax || this.#tried.includes(endpoint)) return this.#refuse("UF");
+    if (this.#tried.length >= this.#context.triesMax || this.#tried.includes(endpoint)) return this.#refuse("UF");
     this.#tried.push(endpoint);
     this.endpoint = endpoint;
     this.#connect(endpoint, this.cluster!);
   }
 
   #connect(endpoint: Endpoint, cluster: Cluster): void {
-    const { deps } = this.#context;
-    let upstream: Socket;
-    try {
-      upstream = deps.dial(endpoint.address, endpoint.port, dialOptions);
-    } catch (error) {
-      deps.log.debug("Cannot dial endpoint", { cluster: cluster.name, error: String(error) });
-      return this.#tryNext();
-    }
+    const { tls } = endpoint.pool;
+    this.#dialing = new Dialing(this, { to: endpoint, timeoutMs: cluster.spec.connectTimeoutMs, tls });
+  }
+
+  onDialed(upstream: Socket): void {
+    this.#dialing = undefined;
     this.#upstream = upstream;
-    const deadline = new Deadline(() => upstream.destroy());
-    deps.wheel.arm(deadline, deps.nowMs() + cluster.spec.connectTimeoutMs);
-    // "close" follows and acts.
-    const onError = (): void => void upstream.destroy();
-    const onClose = (): void => {
-      deps.wheel.cancel(deadline);
-      if (this.#downstream.destroyed) this.#fail("DC");
-      else this.#tryNext();
-    };
-    upstream.on("error", onError);
-    upstream.once("close", onClose);
-    upstream.once("connect", () => {
-      deps.wheel.cancel(deadline);
-      upstream.off("close", onClose);
-      upstream.off("error", onError);
-      this.#splice(upstream);
-    });
+    this.#splice(upstream);
+  }
+
+  onDialFailed(why: string): void {
+    this.#dialing = undefined;
+    this.deps.log.debug("Cannot dial endpoint", { cluster: this.cluster!.name, error: why });
+    this.#tryNext();
   }
 
   #splice(upstream: Socket): void {
     const { deps } = this.#context;
     const downstream = this.#downstream;
-    downstream.off("close", this.#destroyUpstream);
-    downstream.off("error", this.#destroyUpstream);
+    downstream.off("close", this.#onGone);
+    downstream.off("error", this.#onGone);
     deps.counters.upstreamOpen++;
     this.#context.observer.onTCPOpen(this);
     splice(downstream, upstream, {
       wheel: deps.wheel,
       nowMs: deps.nowMs,
-      idleMs,
+      idleMs: this.#context.idleMs,
       downstreamBytes: this.#initial,
       counts: this,
       onEnd: () => {

@@ -14,7 +14,7 @@ export interface SpliceOptions {
   readonly wheel: TimerWheel;
   /** Monotonic time, in ms. */
   readonly nowMs: () => number;
-  /** Time without bytes in either direction before both are closed, in ms. Envoy's default: 1 h. */
+  /** Time without bytes in either direction before both are closed, in ms; 0 is none. */
   readonly idleMs: number;
   /** Bytes that were read from the downstream before the splice. */
   readonly downstreamBytes?: Buffer | undefined;
@@ -60,7 +60,7 @@ export function splice(downstream: Socket, upstream: Socket, options: SpliceOpti
     downstream.destroy();
     upstream.destroy();
   });
-  options.wheel.arm(idle, lastMs + options.idleMs);
+  if (options.idleMs > 0) options.wheel.arm(idle, lastMs + options.idleMs);
   const pass = (chunk: Buffer, from: Socket, to: Socket): void => {
     lastMs = options.nowMs();
     if (from === downstream) counts.receivedBytes += chunk.length;

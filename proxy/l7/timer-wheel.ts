@@ -86,7 +86,7 @@ export class TimerWheel {
     if (tick >= this.#wakeTick) return;
     this.#timer?.cancel();
     this.#wakeTick = tick;
-    this.#timer = this.#clock.after(tick * tickMs - this.#clock.monotonicMs(), () => this.#advance());
+    this.#timer = this.#clock.after(Math.max(0, tick * tickMs - this.#clock.monotonicMs()), () => this.#advance());
   }
 
   #advance(): void {

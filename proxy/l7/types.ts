@@ -5,6 +5,7 @@
  */
 import type { Socket } from "node:net";
 import type { Logger } from "#lib/log.ts";
+import type { Random } from "#lib/random.ts";
 import type { TimerWheel } from "./timer-wheel.ts";
 
 export interface SocketAddress {
@@ -32,6 +33,7 @@ export interface EngineDeps {
   /** Runs once after a delay, in ms. */
   readonly after: (delayMs: number, callback: () => void) => void;
   readonly log: Logger;
+  readonly random: Random;
   readonly counters: EngineCounters;
 }
 
@@ -44,6 +46,8 @@ export interface EngineCounters {
   loopsRefused: number;
   /** Filter chains picked without knowing the protocol, because no byte came in time. */
   detectTimeouts: number;
+  /** TLS handshakes of downstreams that failed. */
+  handshakeErrors: number;
   /** Requests or responses that broke HTTP. */
   protocolErrors: number;
   retries: number;
@@ -60,6 +64,7 @@ export function createCounters(): EngineCounters {
     downstreamRefused: 0,
     loopsRefused: 0,
     detectTimeouts: 0,
+    handshakeErrors: 0,
     protocolErrors: 0,
     retries: 0,
     upstreamOpen: 0,
@@ -69,4 +74,21 @@ export function createCounters(): EngineCounters {
 }
 
 /** Envoy's response flags that the engine sets; "-" is none. */
-export type ResponseFlag = "-" | "UH" | "UF" | "UC" | "UO" | "UT" | "NR" | "NC" | "DC" | "SI" | "DPE" | "UPE";
+export type ResponseFlag =
+  | "-"
+  | "UH"
+  | "UF"
+  | "UC"
+  | "UO"
+  | "UT"
+  | "DI"
+  | "FI"
+  | "RL"
+  | "RLSE"
+  | "NR"
+  | "NC"
+  | "DC"
+  | "SI"
+  | "DT"
+  | "DPE"
+  | "UPE";

@@ -1,46 +1,32 @@
 /**
  * One connection to an endpoint: reads the responses and tells the exchange that uses it.
  *
- *   Connecting ─▶ Busy ⇄ Idle (pool.ts) ─▶ Closed        Busy ─▶ Detached (after 101: the socket is spliced)
+ *   Connecting ─▶ Busy ⇄ Idle (pool.ts) ─▶ Closed        Busy ─▶ Tunnel (after 101) ─▶ Closed
  *
  * Invariants: at most one exchange at a time; an idle connection that receives a byte, an end or an error is closed and
  * leaves the pool at once; after a response that broke HTTP the connection is closed.
  */
 import type { Socket } from "node:net";
+import { type DialOwner, type DialTarget, Dialing } from "./dial.ts";
 import { BodyReader } from "./http1/body.ts";
 import { HTTP1Error } from "./http1/errors.ts";
-import { type Framing, responseFraming } from "./http1/framing.ts";
+import { responseFraming } from "./http1/framing.ts";
+import type { Headers } from "./http1/headers.ts";
 import { type ResponseHead, parseResponseHead } from "./http1/response.ts";
 import { HeadScanner } from "./http1/scanner.ts";
+import { formatChunkLine, formatRequestHead, formatTrailers, type OutgoingRequest } from "./http1/write.ts";
+import type { UpstreamOptions } from "./options.ts";
+import type { PendingStream, UpstreamFailure, UpstreamHandler, UpstreamStream } from "./stream.ts";
+import { resetSocket } from "./tcp.ts";
 import { Deadline } from "./timer-wheel.ts";
-import { type EngineDeps, type SocketAddress, dialOptions } from "./types.ts";
-
-export type UpstreamFailure =
-  /** No connection came about: not a byte was sent. */
-  | { readonly kind: "connect"; readonly why: string }
-  /** Closed or reset before the response was complete; `sawBytes` when some of it had come. */
-  | { readonly kind: "reset"; readonly sawBytes: boolean }
-  /** The response broke HTTP. */
-  | { readonly kind: "malformed"; readonly why: string };
-
-/** What an exchange is told. After onBroken, onResponseEnd and onSwitch the connection is no longer the exchange's. */
-export interface UpstreamHandler {
-  onConnected(): void;
-  /** Around the events of one read, so that what they write goes out in one write. */
-  onBatchStart(): void;
-  onBatchEnd(): void;
-  onInterim(head: ResponseHead): void;
-  onHead(head: ResponseHead, framing: Framing): void;
-  onBody(slice: Buffer): void;
-  onResponseEnd(): void;
-  onSwitch(head: ResponseHead, socket: Socket, rest: Buffer): void;
-  onDrain(): void;
-  onBroken(failure: UpstreamFailure): void;
-}
+import type { EngineDeps } from "./types.ts";
 
 /** What a connection needs of its pool. */
 export interface ConnectionOwner {
   readonly deps: EngineDeps;
+  readonly upstream: UpstreamOptions;
+  /** Time before an idle connection is closed, in ms. */
+  readonly idleMs: number;
   /** Takes back a connection whose response is complete. */
   give(connection: UpstreamConnection): void;
   removeIdle(connection: UpstreamConnection): void;
@@ -48,71 +34,65 @@ export interface ConnectionOwner {
   forget(connection: UpstreamConnection): void;
 }
 
-/**
- * Longest idle time, in ms (linkerd2-proxy's). Below the 5 s after which Node.js servers close their idle connections:
- * who closes first decides whether a request can be lost in the gap.
- */
-export const idleMsMax = 3000;
-
 /** Interim responses (1xx) in a row before the upstream is taken for broken. */
 const interimMax = 16;
 
-type State = "connecting" | "idle" | "busy" | "closed" | "detached";
+type State = "connecting" | "idle" | "busy" | "tunnel" | "closed";
 
-export class UpstreamConnection {
+export class UpstreamConnection implements UpstreamStream, PendingStream, DialOwner {
+  readonly deps: EngineDeps;
   readonly #pool: ConnectionOwner;
   readonly #scanner = new HeadScanner(false);
   readonly #body = new BodyReader();
   readonly #deadline: Deadline;
   readonly #emit = (slice: Buffer): void => this.#handler?.onBody(slice);
   #state: State = "connecting";
+  #dialing: Dialing | undefined;
   #socket: Socket | undefined;
   #handler: UpstreamHandler | undefined;
   #method: string;
   #hasHead = false;
   #sawBytes = false;
   #interims = 0;
+  #requests = 0;
   #isReusable = false;
+  #isChunked = false;
   #requestEnded = false;
   #idleSinceMs = 0;
 
   constructor(pool: ConnectionOwner, handler: UpstreamHandler, method: string) {
     this.#pool = pool;
+    this.deps = pool.deps;
     this.#handler = handler;
     this.#method = method;
-    this.#deadline = new Deadline((nowMs) => this.#onDeadline(nowMs));
+    this.#deadline = new Deadline((nowMs) => this.#onIdleDeadline(nowMs));
   }
 
-  /** The socket; only while Busy. */
-  get socket(): Socket {
-    return this.#socket!;
+  connect(target: DialTarget): void {
+    this.#dialing = new Dialing(this, target);
   }
 
-  get isConnected(): boolean {
-    return this.#state === "busy";
+  onDialFailed(why: string): void {
+    this.#close({ kind: "connect", why });
   }
 
-  connect(to: SocketAddress, timeoutMs: number): void {
-    const { deps } = this.#pool;
-    let socket: Socket;
-    try {
-      socket = deps.dial(to.address, to.port, dialOptions);
-    } catch (error) {
-      // Told later, as every other failure is, so that callers meet one order of events.
-      const why = error instanceof Error ? error.message : String(error);
-      queueMicrotask(() => this.#close({ kind: "connect", why }));
-      return;
-    }
+  /** Connecting => Busy. */
+  onDialed(socket: Socket): void {
+    this.attach(socket);
+    this.#handler?.onConnected(this);
+  }
+
+  /** Serves by a socket that is open. */
+  attach(socket: Socket): void {
+    this.#dialing = undefined;
     this.#socket = socket;
-    let why = "the connection was closed";
-    deps.wheel.arm(this.#deadline, deps.nowMs() + timeoutMs);
-    socket.once("connect", () => this.#onConnect());
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     socket.on("drain", () => this.#handler?.onDrain());
     socket.on("end", () => this.#onEnd());
-    // "close" follows and acts; the message is kept for it.
-    socket.on("error", (error) => (why = error.message));
-    socket.on("close", () => this.#onClose(why));
+    // "close" follows and acts.
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#onClose());
+    this.begin(this.#handler!, this.#method);
   }
 
   /** Busy with a new request. */
@@ -123,12 +103,8 @@ export class UpstreamConnection {
     this.#hasHead = false;
     this.#sawBytes = false;
     this.#interims = 0;
+    this.#requests++;
     this.#requestEnded = false;
-  }
-
-  /** The whole request was written: the connection may be used again after the response. */
-  requestEnded(): void {
-    this.#requestEnded = true;
   }
 
   /** True when it went idle after `sinceMs` and is still open. */
@@ -136,23 +112,57 @@ export class UpstreamConnection {
     return this.#state === "idle" && this.#idleSinceMs > sinceMs;
   }
 
+  cork(): void {
+    this.#socket?.cork();
+  }
+
+  uncork(): void {
+    this.#socket?.uncork();
+  }
+
+  sendHead(request: OutgoingRequest): boolean {
+    this.#isChunked = request.head.framing.kind === "chunked";
+    return this.#socket!.write(formatRequestHead(request), "latin1");
+  }
+
+  sendBody(slice: Buffer): boolean {
+    const socket = this.#socket!;
+    if (!this.#isChunked || this.#state === "tunnel") return socket.write(slice);
+    // An empty chunk would be the last.
+    if (slice.length === 0) return true;
+    socket.write(formatChunkLine(slice.length), "latin1");
+    socket.write(slice);
+    return socket.write("\r\n", "latin1");
+  }
+
+  end(trailers: Headers | undefined): void {
+    const socket = this.#socket!;
+    if (this.#state === "tunnel") {
+      socket.end();
+      return;
+    }
+    const isWanted = trailers !== undefined && this.#pool.upstream.sendsTrailers;
+    if (this.#isChunked) socket.write(isWanted ? formatTrailers(trailers) : "0\r\n\r\n", "latin1");
+    this.#requestEnded = true;
+  }
+
+  pause(): void {
+    this.#socket?.pause();
+  }
+
+  resume(): void {
+    this.#socket?.resume();
+  }
+
   /** Closes without telling the handler. */
-  destroy(): void {
+  cancel(): void {
     this.#handler = undefined;
     this.#close(undefined);
   }
 
-  #onConnect(): void {
-    if (this.#state !== "connecting") return;
-    this.#pool.deps.wheel.cancel(this.#deadline);
-    const handler = this.#handler!;
-    this.begin(handler, this.#method);
-    handler.onConnected();
-  }
-
   #onData(chunk: Buffer): void {
     // Bytes that no request asked for: whose answer they are cannot be known.
-    if (this.#state !== "busy") return this.destroy();
+    if (this.#state !== "busy" && this.#state !== "tunnel") return this.cancel();
     const handler = this.#handler!;
     this.#sawBytes = true;
     handler.onBatchStart();
@@ -171,6 +181,7 @@ export class UpstreamConnection {
    * Invariant: each callback may have taken the connection away; nothing is touched after without a look at the state.
    */
   #read(chunk: Buffer, handler: UpstreamHandler): void {
+    if (this.#state === "tunnel") return handler.onBody(chunk);
     let at = 0;
     while (at < chunk.length && this.#handler === handler) {
       if (this.#hasHead) {
@@ -182,7 +193,7 @@ export class UpstreamConnection {
       if (end < 0) return;
       const head = parseResponseHead(this.#scanner.take(chunk, at, end));
       at = end;
-      if (head.status === 101) return this.#detach(head, chunk.subarray(at));
+      if (head.status === 101 || this.#isConnected(head)) return this.#openTunnel(head, chunk.subarray(at));
       if (head.status < 200) this.#onInterim(head, handler);
       else this.#onHead(head, handler, at < chunk.length);
     }
@@ -197,9 +208,10 @@ export class UpstreamConnection {
   #onHead(head: ResponseHead, handler: UpstreamHandler, hasMore: boolean): void {
     const framing = responseFraming(head.hop, head.status, this.#method);
     this.#hasHead = true;
-    this.#isReusable = head.minor === 1 && !head.hop.wantsClose && framing.kind !== "untilClose";
+    this.#isReusable =
+      head.protocol === "HTTP/1.1" && !head.hop.wantsClose && framing.kind !== "untilClose" && !this.#isWornOut();
     this.#body.start(framing);
-    handler.onHead(head, framing);
+    handler.onHead(head, framing, framing.kind === "chunked");
     if (this.#handler === handler && this.#body.isDone) this.#finish(hasMore);
   }
 
@@ -211,54 +223,64 @@ export class UpstreamConnection {
       const { deps } = this.#pool;
       this.#state = "idle";
       this.#idleSinceMs = deps.nowMs();
-      deps.wheel.arm(this.#deadline, this.#idleSinceMs + idleMsMax);
+      deps.wheel.arm(this.#deadline, this.#idleSinceMs + this.#pool.idleMs);
       this.#pool.give(this);
       if (this.#socket?.isPaused() === true) this.#socket.resume();
     } else this.#close(undefined);
-    handler?.onResponseEnd();
+    handler?.onResponseEnd(this.#body.trailers);
   }
 
-  #detach(head: ResponseHead, rest: Buffer): void {
-    if (head.hop.upgrade === undefined)
+  /** A 2xx to CONNECT has no body: what follows is the tunnel (RFC 9110 §9.3.6). */
+  #isConnected(head: ResponseHead): boolean {
+    return this.#method === "CONNECT" && head.status >= 200 && head.status < 300;
+  }
+
+  #isWornOut(): boolean {
+    const { requestsMax } = this.#pool.upstream;
+    return requestsMax > 0 && this.#requests >= requestsMax;
+  }
+
+  /** Busy => Tunnel. */
+  #openTunnel(head: ResponseHead, rest: Buffer): void {
+    if (head.status === 101 && head.hop.upgrade === undefined)
       throw new HTTP1Error("UNEXPECTED", 502, "Cannot read response: 101 without Upgrade");
-    const handler = this.#handler!;
-    const socket = this.#socket!;
-    this.#handler = undefined;
-    this.#state = "detached";
-    socket.removeAllListeners("data").removeAllListeners("end").removeAllListeners("drain");
-    handler.onSwitch(head, socket, rest);
+    this.#state = "tunnel";
+    this.#handler?.onTunnel(head);
+    if (rest.length > 0) this.#handler?.onBody(rest);
   }
 
   #onEnd(): void {
-    if (this.#state === "detached") return;
+    if (this.#state === "tunnel") return this.#handler?.onResponseEnd(undefined);
     if (this.#state === "busy" && this.#hasHead && this.#body.finishAtClose()) return this.#finish(false);
     this.#close({ kind: "reset", sawBytes: this.#sawBytes });
   }
 
-  #onClose(why: string): void {
-    this.#pool.deps.wheel.cancel(this.#deadline);
+  #onClose(): void {
+    this.deps.wheel.cancel(this.#deadline);
     this.#pool.forget(this);
-    if (this.#state === "connecting") this.#close({ kind: "connect", why });
-    else if (this.#state !== "detached") this.#close({ kind: "reset", sawBytes: this.#sawBytes });
+    this.#close({ kind: "reset", sawBytes: this.#sawBytes });
   }
 
-  #onDeadline(nowMs: number): void {
-    if (this.#state === "connecting") return this.#close({ kind: "connect", why: "the connect timeout passed" });
+  #onIdleDeadline(nowMs: number): void {
     if (this.#state !== "idle") return;
     // Used and given back since: the later time counts.
-    const dueMs = this.#idleSinceMs + idleMsMax;
-    if (nowMs < dueMs) this.#pool.deps.wheel.arm(this.#deadline, dueMs);
-    else this.destroy();
+    const dueMs = this.#idleSinceMs + this.#pool.idleMs;
+    if (nowMs < dueMs) this.deps.wheel.arm(this.#deadline, dueMs);
+    else this.cancel();
   }
 
-  /** (Connecting | Idle | Busy) => Closed. Once; the handler, if there is one still, is told why. */
+  /** Any => Closed. Once; the handler, if there is one still, is told why. */
   #close(failure: UpstreamFailure | undefined): void {
     const handler = this.#handler;
+    const state = this.#state;
     this.#handler = undefined;
-    if (this.#state === "closed") return;
-    if (this.#state === "idle") this.#pool.removeIdle(this);
+    if (state === "closed") return;
+    if (state === "idle") this.#pool.removeIdle(this);
     this.#state = "closed";
-    if (this.#socket === undefined) this.#pool.forget(this);
+    if (this.#socket === undefined) {
+      this.#dialing?.cancel();
+      this.#pool.forget(this);
+    } else if (state === "tunnel") resetSocket(this.#socket);
     else this.#socket.destroy();
     if (failure !== undefined) handler?.onBroken(failure);
   }

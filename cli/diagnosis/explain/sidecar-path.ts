@@ -71,6 +71,14 @@ function followRoute(dump: ConfigDump, route: CompiledRoute, describe: DescribeE
     const why = target.body === "" ? "the route answers itself" : target.body.slice(0, 200);
     return { route: matched, shares: [], outcome: { kind: "answered", status: target.status, flag: "-", why } };
   }
+  if (target.kind === "redirect") {
+    const { status } = target.redirect;
+    return { route: matched, shares: [], outcome: { kind: "answered", status, flag: "-", why: "the route redirects" } };
+  }
+  if (target.kind === "clusterHeader") {
+    const why = `the request's header ${target.key} names the cluster`;
+    return { route: matched, shares: [], outcome: { kind: "fails", why } };
+  }
   const weights = target.kind === "cluster" ? [{ name: target.name, weight: 1 }] : weightsOf(dump, name, target.names);
   const total = weights.reduce((sum, { weight }) => sum + weight, 0);
   const shares = weights.map((entry) => shareOf(dump, entry.name, entry.weight / total, describe));

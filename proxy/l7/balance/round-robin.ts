@@ -1,17 +1,40 @@
 /**
- * Round-robin over the endpoints that may serve, one step a request.
+ * Round-robin: each endpoint in its turn, by weight.
  *
- *   cluster.ts (serving endpoints) + tried in this request ─▶ pick() ─▶ endpoint
- *
- * Invariants: with nothing tried, n picks over n endpoints pick each once; a tried endpoint is picked again only when
- * there is no other. An update of the endpoints keeps the position, so that a change does not send a burst to the first
- * one.
+ * Invariants: where weights are equal, n picks over n endpoints pick each once, and an update keeps the position, so
+ * that a change does not send a burst to the first one; where they differ, shares are exact (edf.ts).
  */
-export class RoundRobin<Endpoint> {
-  #position = 0;
+import type { Clock } from "#lib/clock.ts";
+import type { Balanced, Balancer } from "./balancer.ts";
+import { EarliestDeadline } from "./edf.ts";
+import { type SlowStart, weightAt } from "./slow-start.ts";
 
-  /** The next of `endpoints` that is not in `tried`, else the next one, else undefined. */
-  pick(endpoints: readonly Endpoint[], tried: readonly Endpoint[]): Endpoint | undefined {
+export class RoundRobin<Endpoint extends Balanced> implements Balancer<Endpoint> {
+  readonly #slowStart: SlowStart | undefined;
+  readonly #clock: Pick<Clock, "monotonicMs">;
+  #endpoints: readonly Endpoint[] = [];
+  #position = 0;
+  /** Undefined while all weigh the same, now and later. */
+  #weighted: EarliestDeadline<Endpoint> | undefined;
+  readonly #weightOf = (endpoint: Endpoint): number =>
+    this.#slowStart === undefined ? endpoint.weight : weightAt(endpoint, this.#slowStart, this.#clock.monotonicMs());
+
+  constructor(slowStart: SlowStart | undefined, clock: Pick<Clock, "monotonicMs">) {
+    this.#slowStart = slowStart;
+    this.#clock = clock;
+  }
+
+  update(endpoints: readonly Endpoint[]): void {
+    this.#endpoints = endpoints;
+    const weight = endpoints[0]?.weight;
+    const areEqual = this.#slowStart === undefined && endpoints.every((endpoint) => endpoint.weight === weight);
+    if (areEqual) this.#weighted = undefined;
+    else (this.#weighted ??= new EarliestDeadline()).update(endpoints, this.#weightOf);
+  }
+
+  pick(tried: readonly Endpoint[]): Endpoint | undefined {
+    if (this.#weighted !== undefined) return this.#weighted.pick(tried, this.#weightOf);
+    const endpoints = this.#endpoints;
     const count = endpoints.length;
     if (count === 0) return undefined;
     for (let step = 0; step < count; step++) {

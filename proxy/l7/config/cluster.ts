@@ -6,35 +6,81 @@
  * Source: envoy.config.cluster.v3.Cluster, envoy.config.endpoint.v3.ClusterLoadAssignment.
  */
 import { isIP } from "node:net";
-import type { ClusterSpec, ServiceName } from "../cluster.ts";
+import type { ClusterSpec, DNSSpec, ServiceName } from "../cluster.ts";
 import type { EndpointSpec } from "../endpoint.ts";
+import { readUpstreamTLS } from "../tls/config.ts";
+import { type HashKeys, metadataTexts, readBalancing } from "./balancing.ts";
 import { ConfigError, Reader } from "./reader.ts";
+import { readHealthChecks, readOutlier, readThresholds } from "./resilience.ts";
+import { readUpstream } from "./upstream.ts";
 
 const connectTimeoutMsDefault = 5000;
 
 export function compileCluster(resource: unknown): ClusterSpec {
   const reader = new Reader(resource, "Cluster");
   const name = reader.wantText("name");
-  const type = reader.oneOf("type", ["EDS", "STATIC", "ORIGINAL_DST"]) ?? "STATIC";
-  const policy = reader.oneOf("lb_policy", ["ROUND_ROBIN", "CLUSTER_PROVIDED"]) ?? "ROUND_ROBIN";
-  if ((policy === "CLUSTER_PROVIDED") !== (type === "ORIGINAL_DST"))
-    throw reader.bad("lb_policy", `${policy} does not go with type ${type}`);
+  const types = ["EDS", "STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST"] as const;
+  const type = reader.oneOf("type", types) ?? "STATIC";
+  const dns = type === "STRICT_DNS" || type === "LOGICAL_DNS" ? readDNS(reader, type) : undefined;
+  const { hashKeys, ...balancing } = readBalancing(reader, type === "ORIGINAL_DST");
   const connectTimeoutMs = reader.durationMs("connect_timeout") ?? connectTimeoutMsDefault;
   if (connectTimeoutMs === 0) throw reader.bad("connect_timeout", "it is zero, wanted more");
   const serviceName = type === "EDS" ? readEDSName(reader, name) : name;
   const assignment = reader.object("load_assignment");
-  if (assignment !== undefined && type !== "STATIC")
+  if (assignment !== undefined && type !== "STATIC" && dns === undefined)
     throw reader.bad("load_assignment", `it does not go with type ${type}`);
-  const endpoints = assignment === undefined ? [] : readAssignment(assignment);
+  const { endpoints, overprovisioning } =
+    assignment === undefined
+      ? { endpoints: [], overprovisioning: undefined }
+      : readAssignment(assignment, { takesNames: dns !== undefined, hashKeys });
+  if (type === "LOGICAL_DNS" && endpoints.length !== 1)
+    throw reader.bad("load_assignment", "LOGICAL_DNS wants exactly one endpoint");
   const service = readService(reader.object("metadata"));
+  const socket = reader.object("transport_socket");
+  const tls = socket === undefined ? undefined : readUpstreamTLS(socket);
+  const upstream = readUpstream(reader, tls !== undefined);
+  const resilience = {
+    thresholds: readThresholds(reader),
+    outlier: readOutlier(reader),
+    healthChecks: readHealthChecks(reader, name),
+  };
   // Statistics have their own names here.
   reader.ignore("alt_stat_name").done();
-  return { name, type, serviceName, connectTimeoutMs, service, endpoints };
+  return {
+    name,
+    type,
+    serviceName,
+    connectTimeoutMs,
+    service,
+    endpoints,
+    upstream,
+    tls,
+    dns,
+    ...balancing,
+    ...(overprovisioning === undefined ? {} : { overprovisioning }),
+    ...resilience,
+  };
+}
+
+const dnsRefreshMsDefault = 5000;
+
+/** How often and for what the names of a DNS cluster are resolved. */
+function readDNS(reader: Reader, type: "STRICT_DNS" | "LOGICAL_DNS"): DNSSpec {
+  const families = ["AUTO", "V4_ONLY", "V6_ONLY", "V4_PREFERRED", "ALL"] as const;
+  const refreshMs = reader.durationMs("dns_refresh_rate") ?? dnsRefreshMsDefault;
+  if (refreshMs <= 0) throw reader.bad("dns_refresh_rate", "it is zero, wanted more");
+  const failure = reader.object("dns_failure_refresh_rate");
+  const failureMs = failure?.durationMs("base_interval") ?? refreshMs;
+  failure?.ignore("max_interval").done();
+  // The system's resolver tells no times to live: names are asked for again at the refresh rate, which is no later.
+  reader.ignore("respect_dns_ttl");
+  return { type, family: reader.oneOf("dns_lookup_family", families) ?? "AUTO", refreshMs, failureMs };
 }
 
 /** The endpoints of a ClusterLoadAssignment, in order. */
 export function compileEndpoints(resource: unknown): readonly EndpointSpec[] {
-  return readAssignment(new Reader(resource, "ClusterLoadAssignment"));
+  const options = { takesNames: false, hashKeys: { byHostname: false } };
+  return readAssignment(new Reader(resource, "ClusterLoadAssignment"), options).endpoints;
 }
 
 function readEDSName(reader: Reader, name: string): string {
@@ -47,48 +93,77 @@ function readEDSName(reader: Reader, name: string): string {
   return serviceName === undefined || serviceName === "" ? name : serviceName;
 }
 
-function readAssignment(reader: Reader): readonly EndpointSpec[] {
+interface AssignmentOptions {
+  /** Addresses may be host names, which are resolved later. */
+  readonly takesNames: boolean;
+  readonly hashKeys: HashKeys;
+}
+
+interface Assignment {
+  readonly endpoints: readonly EndpointSpec[];
+  /** Percent; undefined: the default. */
+  readonly overprovisioning: number | undefined;
+}
+
+function readAssignment(reader: Reader, options: AssignmentOptions): Assignment {
   reader.wantText("cluster_name");
   const seen = new Set<string>();
   const endpoints: EndpointSpec[] = [];
   for (const locality of reader.list("endpoints")) {
     const priority = locality.integer("priority", 0) ?? 0;
-    // Locality weights take effect with locality_weighted_lb_config alone, as in Envoy.
-    locality.ignore("locality", "load_balancing_weight");
+    const localityWeight = locality.integer("load_balancing_weight", 1) ?? 0;
+    const place = readLocality(locality.object("locality"));
     for (const entry of locality.list("lb_endpoints")) {
-      const endpoint = readEndpoint(entry, priority);
+      const endpoint = readEndpoint(entry, options);
       const key = `${endpoint.address} ${endpoint.port}`;
       if (seen.has(key)) throw entry.bad("endpoint", `${key} is there twice`);
       seen.add(key);
-      endpoints.push(endpoint);
+      endpoints.push({ ...endpoint, priority, locality: place, localityWeight });
     }
     locality.done();
   }
+  const policy = reader.object("policy");
+  const overprovisioning = policy?.integer("overprovisioning_factor", 1);
+  policy?.done();
   reader.done();
-  return endpoints;
+  return { endpoints, overprovisioning };
 }
 
-function readEndpoint(entry: Reader, priority: number): EndpointSpec {
+/** "region/zone/sub_zone"; empty for none. */
+function readLocality(reader: Reader | undefined): string {
+  if (reader === undefined) return "";
+  const parts = ["region", "zone", "sub_zone"].map((name) => reader.text(name) ?? "");
+  reader.done();
+  return parts.join("/").replace(/\/+$/, "");
+}
+
+function readEndpoint(entry: Reader, { takesNames, hashKeys }: AssignmentOptions): Omit<EndpointSpec, "priority"> {
   const endpoint = entry.wantObject("endpoint");
   const socket = endpoint.wantObject("address").wantObject("socket_address");
   const address = socket.wantText("address");
-  if (isIP(address) === 0) throw socket.bad("address", `${JSON.stringify(address)} is not an IP address`);
+  if (isIP(address) === 0 && !takesNames)
+    throw socket.bad("address", `${JSON.stringify(address)} is not an IP address`);
   const port = socket.integer("port_value", 1) ?? 0;
   if (port < 1 || port > 65_535) throw socket.bad("port_value", "it is not a port");
   socket.ignore("protocol").done();
-  endpoint.ignore("hostname").done();
+  const hostname = endpoint.text("hostname") || address;
+  endpoint.done();
   const health = entry.oneOf("health_status", ["UNKNOWN", "HEALTHY", "UNHEALTHY", "DRAINING", "TIMEOUT", "DEGRADED"]);
-  if ((entry.integer("load_balancing_weight", 0) ?? 1) > 1)
-    throw entry.unsupported("load_balancing_weight", "endpoints of different weight are not supported, wanted 1");
-  const workload = readWorkload(entry.object("metadata"));
+  const weight = entry.integer("load_balancing_weight", 1) ?? 1;
+  const metadata = entry.object("metadata")?.object("filter_metadata");
+  const workload = metadata?.object("istio")?.text("workload") ?? "";
+  const lb = metadata?.raw("envoy.lb");
   entry.done();
-  const isServing = health === undefined || health === "UNKNOWN" || health === "HEALTHY";
-  return { address, port, workload, isServing, priority };
-}
-
-/** Istio's `istio.workload`. Metadata of others is for others. */
-function readWorkload(metadata: Reader | undefined): string {
-  return metadata?.object("filter_metadata")?.object("istio")?.text("workload") ?? "";
+  return {
+    address,
+    port,
+    workload,
+    isServing: health === undefined || health === "UNKNOWN" || health === "HEALTHY",
+    hostname,
+    ...(hashKeys.byHostname ? { hashKey: hostname } : {}),
+    weight,
+    ...(lb === undefined ? {} : { metadata: metadataTexts(lb) }),
+  };
 }
 
 function readService(metadata: Reader | undefined): ServiceName | undefined {

@@ -8,33 +8,33 @@
 import { typeUrls } from "#api/xds/envoy.ts";
 import type { Direction } from "../context.ts";
 import type { DetectedProtocol } from "../detect.ts";
-import type { RouteTable } from "../route/table.ts";
+import { type ChainMatch, anyConnection, readChainMatch } from "./chain-match.ts";
 import { readSocketAddress } from "./cluster.ts";
+import { type CompiledHTTP, compileHTTP } from "./http.ts";
 import { Reader } from "./reader.ts";
-import { compileRoutes } from "./route.ts";
+import { readDownstreamTLS } from "../tls/config.ts";
+import type { DownstreamTLSSpec } from "../tls/types.ts";
+import { type CompiledTCP, compileTCP } from "./tcp.ts";
 
-/** Envoy's default for stream_idle_timeout, in ms. */
-const streamIdleMsDefault = 300_000;
 /** Envoy's default for listener_filters_timeout, in ms. */
 const detectMsDefault = 15_000;
 
-export type CompiledFilter =
-  | {
-      readonly kind: "http";
-      /** The RDS name; undefined with inline routes. */
-      readonly routeName: string | undefined;
-      readonly inline: RouteTable | undefined;
-      /** 0 is none. */
-      readonly streamIdleMs: number;
-    }
-  | { readonly kind: "tcp"; readonly cluster: string };
+export type CompiledFilter = CompiledHTTP | CompiledTCP;
 
 export interface CompiledChain {
   readonly name: string;
+  readonly match: ChainMatch;
   readonly port: number | undefined;
   /** Empty: any. */
   readonly protocols: readonly string[];
   readonly filter: CompiledFilter;
+  /** Undefined: plaintext. */
+  readonly tls?: DownstreamTLSSpec | undefined;
+}
+
+/** A chain that asks nothing of a connection but, maybe, what it speaks. */
+export function plainChain(name: string, filter: CompiledFilter, protocols: readonly string[] = []): CompiledChain {
+  return { name, match: { ...anyConnection, protocols }, port: undefined, protocols, filter };
 }
 
 export interface CompiledListener {
@@ -90,7 +90,7 @@ export function routeNamesOf(listener: CompiledListener): readonly string[] {
 /** The names of the clusters that a listener names itself. */
 export function clusterNamesOf(listener: CompiledListener): readonly string[] {
   return chainsOf(listener).flatMap(({ filter }) =>
-    filter.kind === "tcp" ? [filter.cluster] : [...(filter.inline?.clusterNames ?? [])],
+    filter.kind === "tcp" ? filter.clusterNames : [...(filter.inline?.clusterNames ?? [])],
   );
 }
 
@@ -134,15 +134,13 @@ function readListenerFilters(reader: Reader): ReadonlySet<string> {
 
 function readChain(reader: Reader): CompiledChain {
   const name = reader.text("name") ?? "";
-  const match = reader.object("filter_chain_match");
-  const port = match?.integer("destination_port", 0);
-  const protocols = match?.texts("application_protocols") ?? [];
-  match?.oneOf("transport_protocol", ["raw_buffer"]);
-  match?.done();
+  const match = readChainMatch(reader.object("filter_chain_match"));
   const [filter, second] = reader.list("filters");
   if (filter === undefined || second !== undefined) throw reader.bad("filters", "wanted exactly one network filter");
-  reader.done();
-  return { name, port: port === 0 ? undefined : port, protocols, filter: readFilter(filter) };
+  const socket = reader.object("transport_socket");
+  const tls = socket === undefined ? undefined : readDownstreamTLS(socket);
+  reader.ignore("metadata").done();
+  return { name, match, port: match.port, protocols: match.protocols, filter: readFilter(filter), tls };
 }
 
 function readFilter(reader: Reader): CompiledFilter {
@@ -151,33 +149,5 @@ function readFilter(reader: Reader): CompiledFilter {
   reader.done();
   const type = config.oneOf("@type", [typeUrls.httpConnectionManager, typeUrls.tcpProxy]);
   if (type === undefined) throw config.bad("@type", "it is not there");
-  config.ignore("stat_prefix");
-  if (type === typeUrls.tcpProxy) {
-    const cluster = config.wantText("cluster");
-    config.done();
-    return { kind: "tcp", cluster };
-  }
-  return readHTTPConnectionManager(config);
-}
-
-function readHTTPConnectionManager(config: Reader): CompiledFilter {
-  for (const filter of config.list("http_filters")) {
-    const router = filter.ignore("name").wantObject("typed_config");
-    router.oneOf("@type", [typeUrls.router]);
-    router.done();
-    filter.done();
-  }
-  config.oneOf("codec_type", ["AUTO", "HTTP1"]);
-  const streamIdleMs = config.durationMs("stream_idle_timeout") ?? streamIdleMsDefault;
-  const rds = config.object("rds");
-  const inlineConfig = config.object("route_config");
-  const inline =
-    inlineConfig === undefined ? undefined : compileRoutes(config.raw("route_config"), config.at("route_config"));
-  const routeName = rds?.wantText("route_config_name");
-  rds?.ignore("config_source").done();
-  // The proxy makes x-request-id itself, and has no "Server" header of its own to write.
-  config.ignore("generate_request_id", "server_name", "server_header_transformation").done();
-  if ((rds === undefined) === (inline === undefined))
-    throw config.bad("rds", "wanted exactly one of rds and route_config");
-  return { kind: "http", routeName, inline, streamIdleMs };
+  return type === typeUrls.tcpProxy ? compileTCP(config) : compileHTTP(config);
 }

@@ -39,6 +39,11 @@ export class Reader {
     return !isDefault(this.#fields[name]);
   }
 
+  /** True when the field is there, be it with its default: members of a oneof are told apart so. */
+  isSet(name: string): boolean {
+    return this.#fields[name] !== undefined && this.#fields[name] !== null;
+  }
+
   /** The value as it came, for a message that has a reader of its own. */
   raw(name: string): unknown {
     return this.#take(name);
@@ -87,6 +92,15 @@ export class Reader {
     return seconds * 1000;
   }
 
+  /** A number that need not be whole. */
+  number(name: string, min: number): number | undefined {
+    const value = this.#take(name);
+    if (value === undefined || value === null) return undefined;
+    const bare = isObject(value) ? (value["value"] ?? 0) : value;
+    if (typeof bare !== "number" || !(bare >= min)) throw this.bad(name, `it is not a number of at least ${min}`);
+    return bare;
+  }
+
   object(name: string): Reader | undefined {
     const value = this.#take(name);
     return value === undefined || value === null ? undefined : new Reader(value, this.at(name));
@@ -107,6 +121,22 @@ export class Reader {
       if (typeof item !== "string") throw this.bad(name, "it is not a list of strings");
       return item;
     });
+  }
+
+  integers(name: string, min: number, max: number): readonly number[] {
+    return this.#array(name).map((item) => {
+      if (typeof item !== "number" || !Number.isSafeInteger(item) || item < min || item > max)
+        throw this.bad(name, `it is not a list of integers from ${min} to ${max}`);
+      return item;
+    });
+  }
+
+  /** The entries of a map of messages, each with its own path. */
+  entries(name: string): readonly (readonly [key: string, value: Reader])[] {
+    const value = this.#take(name);
+    if (value === undefined || value === null) return [];
+    if (!isObject(value)) throw this.bad(name, "it is not an object");
+    return Object.entries(value).map(([key, item]) => [key, new Reader(item, `${this.at(name)}["${key}"]`)] as const);
   }
 
   /** One of `allowed`, or undefined when the field is not there. */

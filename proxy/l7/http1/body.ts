@@ -3,14 +3,13 @@
  *
  *   start(framing) → consume(fragment)* → isDone; untilClose bodies end with finishAtClose()
  *
- * Chunked bodies are unwrapped; chunk extensions and trailers are checked and dropped (as Envoy does by default), so
- * that nothing rides past the router unseen. Invariant: no byte behind the body is consumed. Source: RFC 9112 §6.2
- * (length), §7.1 (chunked).
+ * Chunked bodies are unwrapped; chunk extensions are checked and dropped, trailers are checked and kept in `trailers`.
+ * Invariant: no byte behind the body is consumed. Source: RFC 9112 §6.2 (length), §7.1 (chunked).
  */
 import { CR, LF, SEMICOLON, controlBytes, hexValue } from "./bytes.ts";
 import { HTTP1Error } from "./errors.ts";
 import type { Framing } from "./framing.ts";
-import { parseHeaders } from "./headers.ts";
+import { type Headers, parseHeaders } from "./headers.ts";
 import { HeadScanner } from "./scanner.ts";
 
 /** Most bytes of chunk extensions in one body; they are of no use to anyone, and each costs a scan. */
@@ -31,17 +30,20 @@ type State =
   | "trailers"; // behind the last chunk's line
 
 export class BodyReader {
+  /** Of the body that is done; undefined when there were none. */
+  trailers: Headers | undefined;
   #state: State = "done";
   #remaining = 0;
   #digits = 0;
   #extensionBytes = 0;
-  #trailers: HeadScanner | undefined;
+  #scanner: HeadScanner | undefined;
 
   get isDone(): boolean {
     return this.#state === "done";
   }
 
   start(framing: Framing): void {
+    this.trailers = undefined;
     switch (framing.kind) {
       case "none":
         this.#state = "done";
@@ -142,13 +144,15 @@ export class BodyReader {
   }
 
   #consumeTrailers(chunk: Buffer, offset: number): number {
-    this.#trailers ??= new HeadScanner(false);
-    const end = this.#trailers.push(chunk, offset);
+    this.#scanner ??= new HeadScanner(false);
+    const end = this.#scanner.push(chunk, offset);
     if (end < 0) return chunk.length;
-    const { keys } = parseHeaders(this.#trailers.take(chunk, offset, end), 0);
+    const trailers = parseHeaders(this.#scanner.take(chunk, offset, end), 0);
     for (const key of ["content-length", "transfer-encoding", "host"])
-      if (keys.includes(key)) throw new HTTP1Error("BAD_TRAILER", 400, `Cannot parse trailers: ${key} is not allowed`);
-    this.#trailers = undefined;
+      if (trailers.keys.includes(key))
+        throw new HTTP1Error("BAD_TRAILER", 400, `Cannot parse trailers: ${key} is not allowed`);
+    if (trailers.keys.length > 0) this.trailers = trailers;
+    this.#scanner = undefined;
     this.#state = "done";
     return end;
   }

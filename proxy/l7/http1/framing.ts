@@ -17,6 +17,9 @@ export type Framing =
   /** Responses only: the body ends with the connection. */
   | { readonly kind: "untilClose" };
 
+/** What a message came in, in the words of access logs. */
+export type Protocol = "HTTP/1.0" | "HTTP/1.1" | "HTTP/2";
+
 export const noBody: Framing = { kind: "none" };
 export const chunkedBody: Framing = { kind: "chunked" };
 export const untilCloseBody: Framing = { kind: "untilClose" };
@@ -38,10 +41,11 @@ export interface Hop {
 const nothingListed: readonly string[] = [];
 /** What most messages say in Connection: nothing. */
 const nothingSaid = { wantsClose: false, wantsKeepAlive: false, listed: nothingListed, upgrade: undefined } as const;
-const plainHop: Hop = { ...nothingSaid, contentLength: undefined, isChunked: false };
+/** Nothing that is for one hop. */
+export const plainHop: Hop = { ...nothingSaid, contentLength: undefined, isChunked: false };
 
-/** Reads the hop's fields. `minor` is the HTTP/1 minor version. Throws HTTP1Error when the length is ambiguous. */
-export function hopOf(headers: Headers, minor: number): Hop {
+/** Reads the hop's fields. Throws HTTP1Error when the length is ambiguous. */
+export function hopOf(headers: Headers, protocol: Protocol): Hop {
   let length: string | undefined;
   let coding: string | undefined;
   let connection: string | undefined;
@@ -74,7 +78,7 @@ export function hopOf(headers: Headers, minor: number): Hop {
       400,
       "Cannot frame body: Content-Length and Transfer-Encoding are both there (request smuggling)",
     );
-  if (coding !== undefined) checkCoding(coding, minor);
+  if (coding !== undefined) checkCoding(coding, protocol);
   const contentLength = length === undefined ? undefined : parseContentLength(length);
   return { ...parseConnection(connection, upgrade), contentLength, isChunked: coding !== undefined };
 }
@@ -104,8 +108,8 @@ function parseContentLength(text: string): number {
   return Number(text);
 }
 
-function checkCoding(coding: string, minor: number): void {
-  if (minor === 0) throw codingError("HTTP/1.0 does not have it");
+function checkCoding(coding: string, protocol: Protocol): void {
+  if (protocol === "HTTP/1.0") throw codingError("HTTP/1.0 does not have it");
   const lower = coding.toLowerCase();
   if (lower === "chunked") return;
   // Known codings beside chunked are valid HTTP that is not implemented here (RFC 9112 §6.1: 501); the rest is noise.

@@ -11,8 +11,8 @@
 import { HTAB, SP, isAll, tokenBytes } from "./bytes.ts";
 import { HTTP1Error } from "./errors.ts";
 
-/** Most header lines in one head: Envoy's default. */
-export const headersMax = 100;
+/** Most header lines in one head, where none is said: Envoy's default. */
+const headersMaxDefault = 100;
 const nameCacheMax = 1024;
 
 export interface Headers {
@@ -27,7 +27,7 @@ export interface Headers {
 const keyOfName = new Map<string, string>();
 
 /** Headers of `text` from offset `from` (behind the start line) to the empty line that ends it. */
-export function parseHeaders(text: string, from: number): Headers {
+export function parseHeaders(text: string, from: number, countMax: number = headersMaxDefault): Headers {
   const names: string[] = [];
   const keys: string[] = [];
   const values: string[] = [];
@@ -37,8 +37,8 @@ export function parseHeaders(text: string, from: number): Headers {
     const lineEnd = text.indexOf("\r\n", at);
     const colon = text.indexOf(":", at);
     if (colon < 0 || colon > lineEnd) throw badLine(text, at);
-    if (names.length === headersMax)
-      throw new HTTP1Error("TOO_MANY_HEADERS", 431, `Cannot parse headers: there are more than ${headersMax}`);
+    if (names.length === countMax)
+      throw new HTTP1Error("TOO_MANY_HEADERS", 431, `Cannot parse headers: there are more than ${countMax}`);
     const name = text.slice(at, colon);
     keys.push(keyOfName.get(name) ?? keyOf(name));
     names.push(name);

@@ -10,8 +10,8 @@ import * as fc from "fast-check";
 import { BodyReader } from "./body.ts";
 import { HTTP1Error, type HTTP1ErrorCode } from "./errors.ts";
 import { type RequestHead, parseRequestHead } from "./request.ts";
-import { HeadScanner, headBytesMax } from "./scanner.ts";
-import { formatChunkLine, formatRequestHead } from "./write.ts";
+import { HeadScanner } from "./scanner.ts";
+import { type OutgoingRequest, formatChunkLine, formatRequestHead } from "./write.ts";
 
 interface Read {
   readonly head: RequestHead;
@@ -126,8 +126,8 @@ const refused: readonly (readonly [string, string, HTTP1ErrorCode, number])[] = 
   ["the HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "BAD_VERSION", 505],
   ["a lower-case version", "GET / http/1.1\r\nHost: a\r\n\r\n", "BAD_START_LINE", 400],
   ["a space behind the version", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", "BAD_START_LINE", 400],
-  ["a head over 60 KiB", get(`Host: a\r\nX: ${"y".repeat(headBytesMax)}\r\n`), "HEAD_TOO_LARGE", 431],
-  ["a target over 60 KiB", `GET /${"y".repeat(headBytesMax)} HTTP/1.1\r\n`, "TARGET_TOO_LONG", 414],
+  ["a head over 60 KiB", get(`Host: a\r\nX: ${"y".repeat(60 * 1024)}\r\n`), "HEAD_TOO_LARGE", 431],
+  ["a target over 60 KiB", `GET /${"y".repeat(60 * 1024)} HTTP/1.1\r\n`, "TARGET_TOO_LONG", 414],
   ["101 headers", get(`Host: a\r\n${"X: y\r\n".repeat(100)}`), "TOO_MANY_HEADERS", 431],
   [
     "2100 headers, then a framing header",
@@ -164,14 +164,14 @@ for (const [name, text, code, status] of refused)
   });
 
 const accepted: readonly (readonly [string, string, Partial<RequestHead>, string])[] = [
-  ["a plain GET", get("Host: a\r\n"), { method: "GET", path: "/", host: "a", minor: 1 }, ""],
+  ["a plain GET", get("Host: a\r\n"), { method: "GET", path: "/", host: "a", protocol: "HTTP/1.1" }, ""],
   ["an empty line before the request line", `\r\n${get("Host: a\r\n")}`, { path: "/" }, ""],
   ["a query", "GET /a?b=c?d HTTP/1.1\r\nHost: A.b:80\r\n\r\n", { path: "/a", query: "b=c?d", host: "a.b:80" }, ""],
   ["an absolute target", "GET http://A/x?y HTTP/1.1\r\nHost: a\r\n\r\n", { target: "/x?y", path: "/x" }, ""],
   ["an absolute target without a path", "GET http://a?y HTTP/1.1\r\nHost: a\r\n\r\n", { target: "/?y" }, ""],
   ["OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", { target: "*" }, ""],
   ["an IPv6 Host", get("Host: [::1]:80\r\n"), { host: "[::1]:80" }, ""],
-  ["HTTP/1.0 without Host", "GET / HTTP/1.0\r\n\r\n", { minor: 0, host: "" }, ""],
+  ["HTTP/1.0 without Host", "GET / HTTP/1.0\r\n\r\n", { protocol: "HTTP/1.0", host: "" }, ""],
   ["GET with a body", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", {}, "abc"],
   ["high bytes in a value", get("Host: a\r\nX: \xe9\r\n"), {}, ""],
   ["a body of known length", post("Content-Length: 3\r\n", "abc"), {}, "abc"],
@@ -208,7 +208,7 @@ test("formatRequestHead() drops what is for one hop, and never Host or credentia
   const result = read(text);
   assert.ok(typeof result === "object" && !(result instanceof HTTP1Error));
   assert.equal(
-    formatRequestHead(result.head, undefined, ""),
+    formatRequestHead(outgoing(result.head)),
     "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: b\r\nX-Kept: 2\r\nContent-Length: 0\r\n\r\n",
   );
 });
@@ -216,9 +216,9 @@ test("formatRequestHead() drops what is for one hop, and never Host or credentia
 test("formatRequestHead() puts added headers in place of the ones they replace", () => {
   const result = read(get("Host: a\r\nX-Request-Id: 1\r\nX: y\r\n"));
   assert.ok(typeof result === "object" && !(result instanceof HTTP1Error));
-  const added = { replaces: new Set(["x-request-id"]), lines: () => "x-request-id: 2\r\n" };
+  const added = { replaces: new Set(["x-request-id"]), lines: (_head: RequestHead) => "x-request-id: 2\r\n" };
   assert.equal(
-    formatRequestHead(result.head, added, ""),
+    formatRequestHead({ head: result.head, added, addedLines: added.lines(result.head), authority: "" }),
     "GET / HTTP/1.1\r\nHost: a\r\nX: y\r\nx-request-id: 2\r\n\r\n",
   );
 });
@@ -299,7 +299,7 @@ test("what is forwarded is one request to node:http, with the same target and bo
         const socket = connect(port, "127.0.0.1");
         const over = new Promise<void>((resolve) => socket.once("close", () => resolve()));
         socket.on("error", () => socket.destroy());
-        socket.resume().end(formatRequestHead(head, undefined, "a") + framed, "latin1");
+        socket.resume().end(formatRequestHead({ ...outgoing(head), authority: "a" }) + framed, "latin1");
         await over;
         assert.deepEqual(seen, [{ target: head.target, body }]);
       }),
@@ -311,3 +311,7 @@ test("what is forwarded is one request to node:http, with the same target and bo
   }
   assert.ok(forwarded > 50, `only ${forwarded} were forwarded`);
 });
+
+function outgoing(head: RequestHead): OutgoingRequest {
+  return { head, added: undefined, addedLines: "", authority: "" };
+}

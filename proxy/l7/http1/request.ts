@@ -8,7 +8,7 @@
  */
 import { authorityBytes, isAll, targetBytes } from "./bytes.ts";
 import { HTTP1Error } from "./errors.ts";
-import { type Framing, type Hop, hopOf, requestFraming } from "./framing.ts";
+import { type Framing, type Hop, type Protocol, hopOf, requestFraming } from "./framing.ts";
 import { type Headers, parseHeaders } from "./headers.ts";
 
 export interface RequestHead {
@@ -21,8 +21,7 @@ export interface RequestHead {
   readonly query: string;
   /** The value of Host, lower case, with its port if it has one. Empty in HTTP/1.0 without Host. */
   readonly host: string;
-  /** 0 or 1. */
-  readonly minor: number;
+  readonly protocol: Protocol;
   readonly headers: Headers;
   readonly hop: Hop;
   readonly framing: Framing;
@@ -36,8 +35,8 @@ const methods: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** Parses a whole head, its empty line included. Throws HTTP1Error. */
-export function parseRequestHead(text: string): RequestHead {
+/** Parses a whole head, its empty line included, with at most `headersMax` headers (default 100). Throws HTTP1Error. */
+export function parseRequestHead(text: string, headersMax?: number): RequestHead {
   const lineEnd = text.indexOf("\r\n");
   const firstSpace = text.indexOf(" ");
   if (firstSpace <= 0 || firstSpace > lineEnd) throw startLineError("wanted method, target and version");
@@ -46,13 +45,13 @@ export function parseRequestHead(text: string): RequestHead {
   checkMethod(method);
   if (lastSpace === firstSpace)
     throw new HTTP1Error("BAD_VERSION", 505, "Cannot parse request line: no version (HTTP/0.9 is not supported)");
-  const minor = parseVersion(text.slice(lastSpace + 1, lineEnd));
+  const protocol = parseVersion(text.slice(lastSpace + 1, lineEnd));
   const received = text.slice(firstSpace + 1, lastSpace);
-  if (!isAll(received, targetBytes)) throw targetError("it has a byte that is not allowed");
-  const headers = parseHeaders(text, lineEnd + 2);
-  const host = hostOf(headers, minor);
+  checkTarget(received);
+  const headers = parseHeaders(text, lineEnd + 2, headersMax);
+  const host = hostOf(headers, protocol);
   const target = received.charCodeAt(0) === 47 ? received : originForm(received, method, host);
-  const hop = hopOf(headers, minor);
+  const hop = hopOf(headers, protocol);
   const mark = target.indexOf("?");
   return {
     method,
@@ -60,14 +59,15 @@ export function parseRequestHead(text: string): RequestHead {
     path: mark < 0 ? target : target.slice(0, mark),
     query: mark < 0 ? "" : target.slice(mark + 1),
     host,
-    minor,
+    protocol,
     headers,
     hop,
     framing: requestFraming(hop),
   };
 }
 
-function checkMethod(method: string): void {
+/** Throws unless `method` is one that every HTTP/1 parser on the way reads too. */
+export function checkMethod(method: string): void {
   if (methods.has(method)) return;
   if (method === "CONNECT")
     throw new HTTP1Error("CONNECT_UNSUPPORTED", 501, "Cannot serve CONNECT: tunnels by request are not supported");
@@ -76,9 +76,8 @@ function checkMethod(method: string): void {
   throw new HTTP1Error("BAD_METHOD", 400, "Cannot parse request line: the method is not a registered one");
 }
 
-function parseVersion(version: string): number {
-  if (version === "HTTP/1.1") return 1;
-  if (version === "HTTP/1.0") return 0;
+function parseVersion(version: string): Protocol {
+  if (version === "HTTP/1.1" || version === "HTTP/1.0") return version;
   const isHTTP = version.length === 8 && version.startsWith("HTTP/") && version.charCodeAt(6) === 46;
   if (!isHTTP) throw startLineError("the version is not HTTP/x.y");
   if (version.charCodeAt(5) !== 49)
@@ -86,15 +85,19 @@ function parseVersion(version: string): number {
   throw startLineError("the minor version is unknown");
 }
 
-function hostOf(headers: Headers, minor: number): string {
+function hostOf(headers: Headers, protocol: Protocol): string {
   const at = headers.keys.indexOf("host");
   if (at < 0) {
-    if (minor === 0) return "";
+    if (protocol === "HTTP/1.0") return "";
     throw new HTTP1Error("MISSING_HOST", 400, "Cannot parse head: HTTP/1.1 without Host");
   }
   if (headers.keys.indexOf("host", at + 1) >= 0)
     throw new HTTP1Error("DUPLICATE_HOST", 400, "Cannot parse head: Host is there twice");
-  const host = headers.values[at]!;
+  return parseAuthority(headers.values[at]!);
+}
+
+/** `host` or `host:port` in lower case. */
+export function parseAuthority(host: string): string {
   if (!isAll(host, authorityBytes) || !hasGoodPort(host))
     throw new HTTP1Error("BAD_HOST", 400, "Cannot parse Host: it is not host or host:port");
   return host.toLowerCase();
@@ -132,6 +135,11 @@ function originForm(received: string, method: string, host: string): string {
     throw new HTTP1Error("HOST_MISMATCH", 400, "Cannot parse head: the target's authority is not Host's");
   const rest = received.slice(end);
   return rest.startsWith("/") ? rest : `/${rest}`;
+}
+
+/** Throws unless every byte is one that a request target may have. */
+export function checkTarget(target: string): void {
+  if (!isAll(target, targetBytes)) throw targetError("it has a byte that is not allowed");
 }
 
 function startLineError(why: string): HTTP1Error {

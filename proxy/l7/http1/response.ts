@@ -7,14 +7,13 @@
  * Source: RFC 9112 §4. An absent reason phrase is accepted with or without the space before it.
  */
 import { HTTP1Error } from "./errors.ts";
-import { type Hop, hopOf } from "./framing.ts";
+import { type Hop, type Protocol, hopOf } from "./framing.ts";
 import { type Headers, parseHeaders } from "./headers.ts";
 
 export interface ResponseHead {
   /** 100 to 999. */
   readonly status: number;
-  /** 0 or 1. */
-  readonly minor: number;
+  readonly protocol: Protocol;
   readonly reason: string;
   readonly headers: Headers;
   readonly hop: Hop;
@@ -25,12 +24,13 @@ export function parseResponseHead(text: string): ResponseHead {
   const lineEnd = text.indexOf("\r\n");
   const isHTTP1 = text.startsWith("HTTP/1.1 ") || text.startsWith("HTTP/1.0 ");
   if (!isHTTP1) throw statusLineError("it does not start with HTTP/1.1 or HTTP/1.0");
-  const minor = text.charCodeAt(7) - 48;
+  const protocol = text.charCodeAt(7) === 49 ? "HTTP/1.1" : "HTTP/1.0";
   const status = digit(text, 9) * 100 + digit(text, 10) * 10 + digit(text, 11);
   if (status < 100) throw statusLineError("the status is below 100");
   if (lineEnd > 12 && text.charCodeAt(12) !== 32) throw statusLineError("the status has more than three digits");
   const headers = parseHeaders(text, lineEnd + 2);
-  return { status, minor, reason: text.slice(13, Math.max(13, lineEnd)), headers, hop: hopOf(headers, minor) };
+  const reason = text.slice(13, Math.max(13, lineEnd));
+  return { status, protocol, reason, headers, hop: hopOf(headers, protocol) };
 }
 
 function digit(text: string, at: number): number {

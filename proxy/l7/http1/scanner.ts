@@ -4,17 +4,18 @@
  *   socket bytes ─▶ push() ─▶ end offset ─▶ take() ─▶ text ─▶ request.ts, response.ts
  *
  * Invariants: each byte is looked at once, however small the fragments; the text that comes out has CRLF line ends only
- * and no control byte but HTAB; at most `headBytesMax` bytes are held.
+ * and no control byte but HTAB; at most `bytesMax` bytes are held.
  * Source: RFC 9112 §2.2; a bare LF is allowed by the RFC and refused here, because parsers disagree about it.
  */
 import { CR, LF, controlBytes } from "./bytes.ts";
 import { HTTP1Error } from "./errors.ts";
 
-/** Longest head, in bytes: Envoy's default of 60 KiB. */
-export const headBytesMax: number = 60 * 1024;
+/** Longest head, in bytes, where none is said: Envoy's default of 60 KiB. */
+const headBytesMaxDefault: number = 60 * 1024;
 
 export class HeadScanner {
   readonly #skipsBlankLine: boolean;
+  readonly #bytesMax: number;
   #parts: Buffer[] = [];
   #heldBytes = 0;
   #lineBytes = 0;
@@ -27,8 +28,9 @@ export class HeadScanner {
    * With `skipsBlankLine` one empty line before the head is ignored (RFC 9112 §2.2: old user agents send one after a
    * POST).
    */
-  constructor(skipsBlankLine: boolean) {
+  constructor(skipsBlankLine: boolean, bytesMax: number = headBytesMaxDefault) {
     this.#skipsBlankLine = skipsBlankLine;
+    this.#bytesMax = bytesMax;
   }
 
   /** True when part of a head was seen. */
@@ -68,11 +70,11 @@ export class HeadScanner {
     let text: string;
     if (this.#heldBytes === 0) text = chunk.toString("latin1", offset, end);
     else text = Buffer.concat([...this.#parts, chunk.subarray(offset, end)]).toString("latin1");
-    const tooLarge = text.length > headBytesMax;
+    const tooLarge = text.length > this.#bytesMax;
     const startLineBytes = this.#startLineBytes;
     const from = this.#skipped ? 2 : 0;
     this.reset();
-    if (tooLarge) throw tooLargeError(startLineBytes);
+    if (tooLarge) throw tooLargeError(startLineBytes, this.#bytesMax);
     return from === 0 ? text : text.slice(from);
   }
 
@@ -100,7 +102,7 @@ export class HeadScanner {
 
   #keep(chunk: Buffer, offset: number): void {
     this.#heldBytes += chunk.length - offset;
-    if (this.#heldBytes > headBytesMax) throw tooLargeError(this.#startLineBytes);
+    if (this.#heldBytes > this.#bytesMax) throw tooLargeError(this.#startLineBytes, this.#bytesMax);
     this.#parts.push(offset === 0 ? chunk : chunk.subarray(offset));
     // A downstream that sends one byte a packet must not cost an object for each byte.
     if (this.#parts.length > 64) this.#parts = [Buffer.concat(this.#parts)];
@@ -113,8 +115,8 @@ function controlByteError(byte: number): HTTP1Error {
 }
 
 /** `startLineBytes` is 0 while the start line has no end. */
-function tooLargeError(startLineBytes: number): HTTP1Error {
-  if (startLineBytes === 0 || startLineBytes > headBytesMax)
-    return new HTTP1Error("TARGET_TOO_LONG", 414, `Cannot parse head: start line is over ${headBytesMax} bytes`);
-  return new HTTP1Error("HEAD_TOO_LARGE", 431, `Cannot parse head: it is over ${headBytesMax} bytes`);
+function tooLargeError(startLineBytes: number, bytesMax: number): HTTP1Error {
+  if (startLineBytes === 0 || startLineBytes > bytesMax)
+    return new HTTP1Error("TARGET_TOO_LONG", 414, `Cannot parse head: start line is over ${bytesMax} bytes`);
+  return new HTTP1Error("HEAD_TOO_LARGE", 431, `Cannot parse head: it is over ${bytesMax} bytes`);
 }

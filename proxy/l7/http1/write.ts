@@ -7,11 +7,12 @@
  * Source: RFC 9110 §7.6.1 (headers for one hop), RFC 9112 §6.
  */
 import type { Framing } from "./framing.ts";
+import type { Headers } from "./headers.ts";
 import type { RequestHead } from "./request.ts";
 import type { ResponseHead } from "./response.ts";
 
 /** Headers that are for one hop only, whether Connection lists them or not. Each is written anew where it is needed. */
-const hopHeaders: ReadonlySet<string> = new Set([
+export const hopHeaders: ReadonlySet<string> = new Set([
   "connection",
   "keep-alive",
   "proxy-connection",
@@ -25,7 +26,7 @@ const hopHeaders: ReadonlySet<string> = new Set([
 ]);
 
 /** Never dropped because Connection lists them: a downstream could otherwise strip what the upstream decides on. */
-const keptWhenListed: ReadonlySet<string> = new Set([
+export const keptWhenListed: ReadonlySet<string> = new Set([
   "host",
   "authorization",
   "cookie",
@@ -42,12 +43,18 @@ export interface RequestHeaderSource {
   lines(head: RequestHead): string;
 }
 
-/** The head for the upstream. `authority` stands in where HTTP/1.0 came without Host. */
-export function formatRequestHead(
-  head: RequestHead,
-  added: RequestHeaderSource | undefined,
-  authority: string,
-): string {
+/** A request as it goes out. */
+export interface OutgoingRequest {
+  readonly head: RequestHead;
+  /** Headers that the proxy sets; `addedLines` are its lines for this request. */
+  readonly added: RequestHeaderSource | undefined;
+  readonly addedLines: string;
+  /** Stands in where HTTP/1.0 came without Host. */
+  readonly authority: string;
+}
+
+/** The head for the upstream. */
+export function formatRequestHead({ head, added, addedLines, authority }: OutgoingRequest): string {
   const { names, keys, values } = head.headers;
   const { listed } = head.hop;
   let text = `${head.method} ${head.target} HTTP/1.1\r\n`;
@@ -58,7 +65,7 @@ export function formatRequestHead(
     if (listed.length > 0 && listed.includes(key) && !keptWhenListed.has(key)) continue;
     text += `${names[at]!}: ${values[at]!}\r\n`;
   }
-  if (added !== undefined) text += added.lines(head);
+  text += addedLines;
   text += framingLine(head.framing);
   const upgrade = upgradeOf(head);
   if (upgrade !== undefined) text += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`;
@@ -71,7 +78,7 @@ export function formatRequestHead(
  */
 export function upgradeOf(head: RequestHead): string | undefined {
   const { upgrade } = head.hop;
-  if (upgrade === undefined || head.minor === 0) return undefined;
+  if (upgrade === undefined || head.protocol === "HTTP/1.0") return undefined;
   return upgrade.toLowerCase().includes("h2c") ? undefined : upgrade;
 }
 
@@ -108,6 +115,48 @@ export function formatInterimHead(head: ResponseHead): string {
   let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
   for (let at = 0; at < keys.length; at++) if (!hopHeaders.has(keys[at]!)) text += `${names[at]!}: ${values[at]!}\r\n`;
   if (head.status === 101) text += `Connection: Upgrade\r\nUpgrade: ${head.hop.upgrade ?? ""}\r\n`;
+  return `${text}\r\n`;
+}
+
+/**
+ * What must not come behind a body, because it acts on the message before it: framing, routing, authentication and
+ * content.
+ * Source: RFC 9110 §6.5.1.
+ */
+const notInTrailers: ReadonlySet<string> = new Set([
+  ...hopHeaders,
+  "host",
+  "authorization",
+  "proxy-authorization",
+  "www-authenticate",
+  "set-cookie",
+  "cookie",
+  "expect",
+  "range",
+  "cache-control",
+  "max-forwards",
+  "content-encoding",
+  "content-type",
+  "content-range",
+  "age",
+  "expires",
+  "date",
+  "location",
+  "retry-after",
+  "vary",
+  "warning",
+]);
+
+/** May `key` (lower case) be in a trailer section that is passed on? */
+export function isTrailer(key: string): boolean {
+  return !notInTrailers.has(key) && !key.startsWith("x-forwarded-") && !key.startsWith(":");
+}
+
+/** The end of a chunked body. */
+export function formatTrailers(trailers: Headers): string {
+  const { names, keys, values } = trailers;
+  let text = "0\r\n";
+  for (let at = 0; at < keys.length; at++) if (isTrailer(keys[at]!)) text += `${names[at]!}: ${values[at]!}\r\n`;
   return `${text}\r\n`;
 }
 

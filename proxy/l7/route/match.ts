@@ -1,79 +1,69 @@
 /**
- * Matchers of a route: Envoy's RouteMatch, compiled once → predicates on a request head. Pure.
+ * Matchers of a route as predicates on a request head. Pure.
  *
- *   config/route.ts ─▶ compileMatch() ─▶ (RequestHead) => boolean ─▶ route/table.ts
+ *   config/match.ts (Envoy's RouteMatch) ─▶ these ─▶ (head, info) => boolean ─▶ table.ts
  *
- * Regular expressions are those of RE2 (no back-references, no look-around), so that V8's linear-time engine can take
- * over when back-tracking runs away: a path from outside must not hang the process. Source:
- * envoy.config.route.v3.RouteMatch, envoy.type.matcher.v3.StringMatcher.
+ * Source: envoy.config.route.v3.RouteMatch, HeaderMatcher, QueryParameterMatcher; envoy.type.matcher.v3.StringMatcher.
  */
-import { setFlagsFromString } from "node:v8";
-import type { HeaderMatcher, RouteMatch, StringMatch } from "#api/xds/envoy.ts";
-import { messageOf } from "#lib/errors.ts";
-import { joinedHeaderValue } from "../http1/headers.ts";
+import { type Headers, joinedHeaderValue } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
+import type { Fraction, PathKey, Predicate, RouteInfo, TextPredicate } from "./types.ts";
 
-export type Predicate = (head: RequestHead) => boolean;
-type TextPredicate = (text: string) => boolean;
+/** What is known of a connection that is plain text and of which nothing was asked. */
+export const plainInfo: RouteInfo = { isTLS: false, peerCertificate: "none", random: () => 0 };
 
-setFlagsFromString("--enable-experimental-regexp-engine-on-excessive-backtracks");
-
-/** The predicate of a whole route match. `fail` makes the error for a part that does not compile. */
-export function compileMatch(match: RouteMatch, fail: (path: string, why: string) => Error): Predicate {
-  const predicates: Predicate[] = [];
-  const path = compilePath(match, fail);
-  if (path !== undefined) predicates.push(path);
-  for (const [at, matcher] of (match.headers ?? []).entries())
-    predicates.push(compileHeader(matcher, (why) => fail(`headers[${at}]`, why)));
-  for (const [at, matcher] of (match.query_parameters ?? []).entries()) {
-    const test =
-      matcher.string_match && compileText(matcher.string_match, (why) => fail(`query_parameters[${at}]`, why));
-    const isPresentWanted = matcher.present_match ?? true;
-    predicates.push((head) => {
-      const value = queryValue(head.query, matcher.name);
-      if (test !== undefined) return value !== undefined && test(value);
-      return (value !== undefined) === isPresentWanted;
-    });
-  }
-  const [first, second] = predicates;
+/** All of them; undefined ones take everything. */
+export function allOf(predicates: readonly (Predicate | undefined)[]): Predicate {
+  const some = predicates.filter((predicate) => predicate !== undefined);
+  const [first, second] = some;
   if (first === undefined) return () => true;
-  return second === undefined ? first : (head) => predicates.every((predicate) => predicate(head));
+  return second === undefined ? first : (head, info) => some.every((predicate) => predicate(head, info));
 }
 
-/** Undefined when the match takes every path. */
-function compilePath(match: RouteMatch, fail: (path: string, why: string) => Error): Predicate | undefined {
-  const { prefix, path, path_separated_prefix: separated, safe_regex: safeRegex } = match;
-  if (prefix !== undefined) return prefix === "/" ? undefined : (head) => head.path.startsWith(prefix);
-  if (path !== undefined) return (head) => head.path === path;
-  if (separated !== undefined) {
-    const below = `${separated}/`;
-    return (head) => head.path === separated || head.path.startsWith(below);
+/** Undefined when the key takes every path, or says nothing of it. */
+export function pathPredicate(key: PathKey): Predicate | undefined {
+  switch (key.kind) {
+    case "exact": {
+      const { path } = key;
+      return (head) => head.path === path;
+    }
+    case "prefix": {
+      const { prefix } = key;
+      if (prefix === "" || prefix === "/") return undefined;
+      if (!key.isSeparated) return (head) => head.path.startsWith(prefix);
+      return (head) =>
+        head.path.startsWith(prefix) &&
+        (head.path.length === prefix.length || head.path.charCodeAt(prefix.length) === 47);
+    }
+    case "other":
+      return undefined;
   }
-  if (safeRegex === undefined)
-    throw fail("", "no path matcher, wanted prefix, path, path_separated_prefix or safe_regex");
-  const regex = compileRegex(safeRegex.regex, (why) => fail("safe_regex", why));
-  return (head) => regex.test(head.path);
 }
 
-function compileHeader(matcher: HeaderMatcher, fail: (why: string) => Error): Predicate {
-  const key = matcher.name.toLowerCase();
-  const isInverted = matcher.invert_match ?? false;
-  const read = headerReader(key, fail);
-  const text = matcher.string_match;
-  if (text === undefined) {
-    const isPresentWanted = (matcher.present_match ?? true) !== isInverted;
-    return (head) => (read(head) !== undefined) === isPresentWanted;
-  }
-  const test = compileText(text, fail);
-  // An absent header does not match, inverted or not: Envoy's treat_missing_header_as_empty is false by default,
-  // and an inverted match on an absent header is true there.
-  return (head) => {
-    const value = read(head);
-    return (value !== undefined && test(value)) !== isInverted;
-  };
+/** What is asked of one value: undefined is absent. */
+export type ValuePredicate = (value: string | undefined) => boolean;
+
+/** What a header matcher asks of a name's values. */
+export interface HeaderTest {
+  /** Of one value that is there. */
+  readonly matches: TextPredicate;
+  /** The answer when a value matches; the opposite when none does. */
+  readonly wanted: boolean;
+  /** The answer when there is no value. */
+  readonly whenMissing: boolean;
 }
 
-function headerReader(key: string, fail: (why: string) => Error): (head: RequestHead) => string | undefined {
+/** A matcher on a request's header; undefined for a pseudo header that is not known. */
+export function headerPredicate(key: string, { matches, wanted, whenMissing }: HeaderTest): Predicate | undefined {
+  const read = pseudoReader(key);
+  if (read !== undefined) return (head) => matches(read(head)) === wanted;
+  if (key.startsWith(":")) return undefined;
+  const test = headersPredicate(key, { matches, wanted, whenMissing });
+  return (head) => test(head.headers);
+}
+
+/** The value of a pseudo header; undefined for other names. */
+function pseudoReader(key: string): ((head: RequestHead) => string) | undefined {
   switch (key) {
     case ":method":
       return (head) => head.method;
@@ -82,36 +72,54 @@ function headerReader(key: string, fail: (why: string) => Error): (head: Request
     case ":authority":
     case "host":
       return (head) => head.host;
+    case ":scheme":
+      // The scheme is what the downstream, or a proxy before it, says it spoke.
+      return (head) => joinedHeaderValue(head.headers, "x-forwarded-proto") ?? "http";
     default:
-      if (key.startsWith(":")) throw fail(`pseudo header "${key}" is not supported`);
-      return (head) => joinedHeaderValue(head.headers, key);
+      return undefined;
   }
 }
 
-/** The predicate of a string matcher. */
-function compileText(match: StringMatch, fail: (why: string) => Error): TextPredicate {
-  const { exact, prefix, suffix, safe_regex: safeRegex } = match;
-  if (exact !== undefined) return (text) => text === exact;
-  if (prefix !== undefined) return (text) => text.startsWith(prefix);
-  if (suffix !== undefined) return (text) => text.endsWith(suffix);
-  if (safeRegex === undefined) throw fail("no string matcher, wanted exact, prefix, suffix or safe_regex");
-  const regex = compileRegex(safeRegex.regex, fail);
-  return (text) => regex.test(text);
+/** A matcher on headers alone, without pseudo headers. Values are looked at one by one, as Envoy does. */
+export function headersPredicate(key: string, test: HeaderTest): (headers: Headers) => boolean {
+  const { matches, wanted, whenMissing } = test;
+  return ({ keys, values }) => {
+    let at = keys.indexOf(key);
+    if (at < 0) return whenMissing;
+    for (; at >= 0; at = keys.indexOf(key, at + 1)) if (matches(values[at]!)) return wanted;
+    return !wanted;
+  };
 }
 
-/** A regular expression that must match the whole text, as Envoy has it. */
-function compileRegex(source: string, fail: (why: string) => Error): RegExp {
-  if (/\\[1-9k]|\(\?(?!:)/.test(source))
-    throw fail(`regex ${JSON.stringify(source)} has a group or reference that RE2 lacks, wanted RE2 syntax`);
-  try {
-    return new RegExp(`^(?:${source})$`);
-  } catch (error) {
-    throw fail(`regex ${JSON.stringify(source)} does not compile: ${messageOf(error)}`);
-  }
+/** An integer in [start, end). */
+export function rangePredicate(start: number, end: number): TextPredicate {
+  return (text) => {
+    if (!/^-?[0-9]{1,15}$/.test(text)) return false;
+    const number = Number(text);
+    return number >= start && number < end;
+  };
+}
+
+/** A query parameter: present (or absent), or its value as a text. */
+export function queryPredicate(name: string, test: ValuePredicate): Predicate {
+  return (head) => test(queryValue(head.query, name));
+}
+
+/** gRPC by its content type. */
+export function isGRPC(head: RequestHead): boolean {
+  const type = joinedHeaderValue(head.headers, "content-type");
+  if (type === undefined || !type.startsWith("application/grpc")) return false;
+  const next = type[16];
+  return next === undefined || next === "+" || next === ";";
+}
+
+/** Whether something applies to this request, by chance. */
+export function isHit({ numerator, denominator }: Fraction, random: number): boolean {
+  return random * denominator < numerator;
 }
 
 /** The first value of query parameter `name`, not decoded, as in Envoy; "" when it has none. */
-function queryValue(query: string, name: string): string | undefined {
+export function queryValue(query: string, name: string): string | undefined {
   if (query === "") return undefined;
   for (const part of query.split("&")) {
     const equals = part.indexOf("=");

@@ -4,46 +4,30 @@
  *   config/route.ts ─▶ RouteTable ─▶ exchange.ts: find(head) ─▶ Route ─▶ pickCluster(route)
  *
  * Virtual hosts are found in Envoy's order: exact domain, longest "*.suffix", longest "prefix.*", "*"; one map lookup
- * for an exact domain, one for each distinct wildcard length otherwise. Invariant: immutable, but for the weights'
- * credits.
+ * for an exact domain, one for each distinct wildcard length otherwise. Routes of a host with many are found by an
+ * index (route-index.ts). Invariant: immutable, but for the weights' credits.
  */
 import type { RequestHead } from "../http1/request.ts";
-import type { Predicate } from "./match.ts";
-import type { SmoothWeighted } from "./weight.ts";
+import { RouteIndex } from "./route-index.ts";
+import { plainInfo } from "./match.ts";
+import { tlsRedirect } from "./tls-redirect.ts";
+import type { CompiledRoute, RouteInfo, RouteTarget } from "./types.ts";
 
-export interface RetryRule {
-  /** Retry when no connection came about: nothing was sent. */
-  readonly onConnectFailure: boolean;
-  /** Retry safe methods when the connection broke before the first byte of the response. */
-  readonly onReset: boolean;
-  /** Tries after the first, >= 0. */
-  readonly retriesMax: number;
-}
-
-export type RouteTarget =
-  | { readonly kind: "cluster"; readonly name: string }
-  | { readonly kind: "weighted"; readonly names: readonly string[]; readonly weights: SmoothWeighted }
-  | { readonly kind: "direct"; readonly status: number; readonly body: string };
-
-export interface CompiledRoute {
-  readonly name: string;
-  readonly matches: Predicate;
-  readonly target: RouteTarget;
-  /** Whole request with retries, in ms; 0 is none. */
-  readonly timeoutMs: number;
-  readonly retry: RetryRule | undefined;
-  /** The status when its cluster does not exist. Undefined: 503, and the route is held back until the cluster comes. */
-  readonly unknownCluster: number | undefined;
-}
+export type { CompiledRoute } from "./types.ts";
 
 export interface CompiledVirtualHost {
   readonly name: string;
   readonly domains: readonly string[];
   readonly routes: readonly CompiledRoute[];
+  /** Plain-text requests are redirected to https: all, or those that come from outside. */
+  readonly requireTLS: "NONE" | "EXTERNAL_ONLY" | "ALL";
 }
 
 /** Wildcards of one kind: longest first, one map for each length. */
 type Wildcards = readonly { readonly length: number; readonly hosts: ReadonlyMap<string, CompiledVirtualHost> }[];
+
+/** Routes of one host up to this many are looked at one after the other. */
+const scannedMax = 8;
 
 export class RouteTable {
   readonly name: string;
@@ -56,6 +40,8 @@ export class RouteTable {
   readonly #suffixes: Wildcards;
   readonly #prefixes: Wildcards;
   readonly #any: CompiledVirtualHost | undefined;
+  /** Of hosts with many routes. */
+  readonly #indexes = new Map<CompiledVirtualHost, RouteIndex>();
 
   /** Domains must be unique over all hosts; config/route.ts checks it. */
   constructor(name: string, hosts: readonly CompiledVirtualHost[], ignoresPort = false) {
@@ -75,6 +61,7 @@ export class RouteTable {
     this.#suffixes = byLength(suffixes);
     this.#prefixes = byLength(prefixes);
     this.#any = hosts.find((host) => host.domains.includes("*"));
+    for (const host of hosts) if (host.routes.length > scannedMax) this.#indexes.set(host, new RouteIndex(host.routes));
     const routes = hosts.flatMap((host) => host.routes);
     const namesOf = (some: readonly CompiledRoute[]): Set<string> =>
       new Set(some.flatMap((route) => clusterNamesOf(route.target)));
@@ -83,10 +70,16 @@ export class RouteTable {
   }
 
   /** The first route that matches, or undefined: no virtual host or no route for it. */
-  find(head: RequestHead): CompiledRoute | undefined {
-    const routes = this.hostFor(this.#ignoresPort ? withoutPort(head.host) : head.host)?.routes;
-    if (routes === undefined) return undefined;
-    for (const route of routes) if (route.matches(head)) return route;
+  find(head: RequestHead, info: RouteInfo = plainInfo): CompiledRoute | undefined {
+    const host = this.hostFor(this.#ignoresPort ? withoutPort(head.host) : head.host);
+    if (host === undefined) return undefined;
+    if (host.requireTLS !== "NONE") {
+      const redirect = tlsRedirect(head, host);
+      if (redirect !== undefined) return redirect;
+    }
+    const index = this.#indexes.get(host);
+    if (index !== undefined) return index.find(head, info);
+    for (const route of host.routes) if (route.matches(head, info)) return route;
     return undefined;
   }
 
@@ -107,12 +100,6 @@ export class RouteTable {
     }
     return this.#any;
   }
-}
-
-/** The cluster for the next request on a route, or undefined for a direct response. */
-export function pickCluster(target: RouteTarget): string | undefined {
-  if (target.kind === "cluster") return target.name;
-  return target.kind === "weighted" ? target.names[target.weights.pick()] : undefined;
 }
 
 function clusterNamesOf(target: RouteTarget): readonly string[] {

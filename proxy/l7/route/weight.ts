@@ -19,6 +19,16 @@ export class SmoothWeighted {
     this.#total = weights.reduce((sum, weight) => sum + weight, 0);
   }
 
+  /** The index of the entry that a random number falls to, by shares of the total. */
+  at(random: number): number {
+    let left = random % this.#total;
+    for (let at = 0; at < this.#weights.length; at++) {
+      left -= this.#weights[at]!;
+      if (left < 0) return at;
+    }
+    return this.#weights.length - 1;
+  }
+
   /** The index of the next entry. Each entry earns its weight; the richest is picked and pays the total. */
   pick(): number {
     let best = -1;

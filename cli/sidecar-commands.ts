@@ -1,0 +1,24 @@
+/**
+ * The command `sidecar` and its flags, which are Envoy's. The sidecar itself is loaded when it is used.
+ */
+import { type Command, Option } from "commander";
+
+/** Adds `wherry sidecar`. */
+export function sidecarCommands(program: Command): void {
+  program
+    .command("sidecar")
+    .description("the sidecar alone, with an Envoy v3 bootstrap, in place of Envoy")
+    .option("-c, --config-path <file>", "Envoy bootstrap, YAML or JSON")
+    .option("--config-yaml <text>", "Envoy bootstrap as text; merged over --config-path")
+    .option("-l, --log-level <level>", "trace, debug, info, warning, error, critical or off", "info")
+    .option("--concurrency <threads>", "threads that serve: 1")
+    .option("--drain-time-s <seconds>", "time for what is in flight when it ends", "600")
+    .option("--service-cluster <name>", "node.cluster for the control plane")
+    .option("--service-node <id>", "node.id for the control plane")
+    .addOption(
+      new Option("--mode <mode>", "serve, or only read the configuration")
+        .choices(["serve", "validate"])
+        .default("serve"),
+    )
+    .action(async (options) => (await import("./sidecar.ts")).sidecar(options));
+}

@@ -1,0 +1,36 @@
+/**
+ * Envoy's response flags, short → long, as %RESPONSE_FLAGS_LONG% prints them.
+ * Source: Envoy, access log command operators, RESPONSE_FLAGS_LONG.
+ */
+export const flagNames: ReadonlyMap<string, string> = new Map([
+  ["LH", "FailedLocalHealthCheck"],
+  ["UH", "NoHealthyUpstream"],
+  ["UT", "UpstreamRequestTimeout"],
+  ["LR", "LocalReset"],
+  ["UR", "UpstreamRemoteReset"],
+  ["UF", "UpstreamConnectionFailure"],
+  ["UC", "UpstreamConnectionTermination"],
+  ["UO", "UpstreamOverflow"],
+  ["NR", "NoRouteFound"],
+  ["DI", "DelayInjected"],
+  ["FI", "FaultInjected"],
+  ["RL", "RateLimited"],
+  ["UAEX", "UnauthorizedExternalService"],
+  ["RLSE", "RateLimitServiceError"],
+  ["IH", "InvalidEnvoyRequestHeaders"],
+  ["SI", "StreamIdleTimeout"],
+  ["DPE", "DownstreamProtocolError"],
+  ["UPE", "UpstreamProtocolError"],
+  ["UMSDR", "UpstreamMaxStreamDurationReached"],
+  ["URX", "UpstreamRetryLimitExceeded"],
+  ["NC", "NoClusterFound"],
+  ["OM", "OverloadManagerTerminated"],
+  ["DF", "DnsResolutionFailed"],
+  ["DC", "DownstreamConnectionTermination"],
+  ["DT", "DurationTimeout"],
+  ["DO", "DropOverload"],
+  ["DR", "DownstreamRemoteReset"],
+  ["UDO", "UnconditionalDropOverload"],
+  ["RFCF", "ResponseFromCacheFilter"],
+  ["NFCF", "NoFilterConfigFound"],
+]);

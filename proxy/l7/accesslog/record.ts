@@ -1,0 +1,31 @@
+/**
+ * A record as plain fields: an exchange has getters, which a spread would leave behind. Pure.
+ */
+import type { FormatRecord } from "./types.ts";
+
+export function copyRecord(record: FormatRecord): FormatRecord {
+  return {
+    connection: record.connection,
+    head: record.head,
+    sentHead: record.sentHead,
+    response: record.response,
+    cluster: record.cluster,
+    endpoint: record.endpoint,
+    upstreamLocalAddress: record.upstreamLocalAddress,
+    protocol: record.protocol,
+    routeName: record.routeName,
+    virtualHostName: record.virtualHostName,
+    status: record.status,
+    flag: record.flag,
+    details: record.details,
+    requestBytes: record.requestBytes,
+    responseBytes: record.responseBytes,
+    durationMs: record.durationMs,
+    startMs: record.startMs,
+    requestMs: record.requestMs,
+    responseMs: record.responseMs,
+    attempts: record.attempts,
+    upstreamFailure: record.upstreamFailure,
+    trailers: record.trailers,
+  };
+}

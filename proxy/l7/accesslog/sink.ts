@@ -1,0 +1,133 @@
+/**
+ * Writes access logs: lines are gathered and written once in a while, never waited for.
+ *
+ *   Observer.onExchange ─▶ AccessLogs.observer(specs) ─▶ one buffer a file ─▶ append
+ *
+ * Bounded: a buffer that is full drops new lines and counts them; a file that cannot be written is told once and tried
+ * again with each flush. reopen() lets go of the files, so that they can be rotated (SIGUSR1, as in Envoy).
+ */
+import { createWriteStream, type WriteStream } from "node:fs";
+import type { Clock, Timer } from "#lib/clock.ts";
+import { messageOf } from "#lib/errors.ts";
+import type { Logger } from "#lib/log.ts";
+import { type AccessLogSpec, type LogTarget, formatLine } from "./log.ts";
+import { copyRecord } from "./record.ts";
+import type { FormatRecord } from "./types.ts";
+
+/** Most bytes that wait for one file. */
+export const bufferBytesMax: number = 1024 * 1024;
+/** Bytes that are written at once, before the interval is over. */
+const flushBytes = 64 * 1024;
+
+export interface AccessLogsOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly random: () => number;
+  /** Longest time a line waits, in ms, default 1000. */
+  readonly flushMs?: number;
+}
+
+interface Waiting {
+  readonly target: LogTarget;
+  lines: string[];
+  bytes: number;
+  timer: Timer | undefined;
+  stream: NodeJS.WritableStream | undefined;
+}
+
+export class AccessLogs {
+  /** Lines dropped because their file took no more. */
+  dropped: number = 0;
+  readonly #options: AccessLogsOptions;
+  readonly #files = new Map<string, Waiting>();
+
+  constructor(options: AccessLogsOptions) {
+    this.#options = options;
+  }
+
+  /** Writes the record to each log whose filter takes it; `startMs` is its wall-clock start, in ms since 1970. */
+  write(specs: readonly AccessLogSpec[], undated: FormatRecord, startMs: number): void {
+    const record: FormatRecord = { ...copyRecord(undated), startMs };
+    for (const { filter, format, target } of specs)
+      if (filter === undefined || filter(record, this.#options.random))
+        this.#append(target, formatLine(format, record));
+  }
+
+  /** Writes what waits. */
+  flush(): void {
+    for (const file of this.#files.values()) this.#flushOne(file);
+  }
+
+  /** Lets go of the files; the next line makes them anew. */
+  reopen(): void {
+    this.flush();
+    for (const file of this.#files.values()) {
+      if (file.target.kind === "file") file.stream?.end();
+      file.stream = undefined;
+    }
+  }
+
+  /** Resolves when everything is written. */
+  async close(): Promise<void> {
+    this.flush();
+    const files = [...this.#files.values()].filter(({ target }) => target.kind === "file");
+    this.#files.clear();
+    await Promise.all(files.map(({ stream }) => new Promise<void>((resolve) => closeStream(stream, resolve))));
+  }
+
+  #append(target: LogTarget, line: string): void {
+    const file = this.#fileOf(target);
+    const bytes = Buffer.byteLength(line);
+    if (file.bytes + bytes > bufferBytesMax || isFull(file.stream)) {
+      this.dropped++;
+      return;
+    }
+    file.lines.push(line);
+    file.bytes += bytes;
+    if (file.bytes >= flushBytes) return this.#flushOne(file);
+    file.timer ??= this.#options.clock.after(this.#options.flushMs ?? 1000, () => this.#flushOne(file));
+  }
+
+  #fileOf(target: LogTarget): Waiting {
+    const key = target.kind === "file" ? target.path : target.kind;
+    let file = this.#files.get(key);
+    if (file === undefined) {
+      file = { target, lines: [], bytes: 0, timer: undefined, stream: undefined };
+      this.#files.set(key, file);
+    }
+    return file;
+  }
+
+  #flushOne(file: Waiting): void {
+    file.timer?.cancel();
+    file.timer = undefined;
+    if (file.lines.length === 0) return;
+    const text = file.lines.join("");
+    file.lines = [];
+    file.bytes = 0;
+    file.stream ??= this.#open(file);
+    file.stream.write(text);
+  }
+
+  #open(file: Waiting): NodeJS.WritableStream {
+    const { target } = file;
+    if (target.kind !== "file") return target.kind === "stdout" ? process.stdout : process.stderr;
+    const stream = createWriteStream(target.path, { flags: "a" });
+    stream.on("error", (error) => {
+      this.#options.log.error(`Cannot write access log ${target.path}: ${messageOf(error)}`);
+      file.stream = undefined;
+    });
+    return stream;
+  }
+}
+
+/** What waits in the stream itself counts, too: a disk that does not take it must not fill the memory. */
+function isFull(stream: NodeJS.WritableStream | undefined): boolean {
+  return stream !== undefined && "writableLength" in stream && Number(stream.writableLength) > bufferBytesMax;
+}
+
+function closeStream(stream: NodeJS.WritableStream | undefined, done: () => void): void {
+  if (stream === undefined) return done();
+  (stream as WriteStream).once("error", done);
+  stream.end(done);
+}

@@ -1,0 +1,61 @@
+/**
+ * What is answered when a request fails: status, flag and sentence by what happened. Pure.
+ *
+ *   exchange.ts ─▶ answerToFailure(), answerToTimeout() ─▶ the local reply
+ *
+ * Source: Envoy's response flags and statuses; 502 where the upstream broke its protocol.
+ */
+import type { UpstreamFailure } from "./stream.ts";
+import type { ResponseFlag } from "./types.ts";
+
+export interface FailureAnswer {
+  readonly status: number;
+  readonly flag: ResponseFlag;
+  readonly sentence: string;
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+}
+
+/** Told to those who might retry: it would be refused again. */
+export const overflowed = (why: string): FailureAnswer => ({
+  status: 503,
+  flag: "UO",
+  sentence: `Cannot send request: ${why}`,
+  headers: [["x-envoy-overloaded", "true"]],
+});
+
+export const noEndpoint = (cluster: string): FailureAnswer => ({
+  status: 503,
+  flag: "UH",
+  sentence: `Cannot send request: cluster ${cluster} has no endpoint that serves`,
+});
+
+/** When no further try is made. */
+export function answerToFailure(failure: UpstreamFailure, cluster: string): FailureAnswer {
+  switch (failure.kind) {
+    case "malformed":
+      return { status: 502, flag: "UPE", sentence: failure.why };
+    case "connect":
+      return { status: 503, flag: "UF", sentence: `Cannot connect to an endpoint of ${cluster}: ${failure.why}` };
+    case "refused":
+    case "reset":
+      return {
+        status: 503,
+        flag: "UC",
+        sentence: `Cannot read response of ${cluster}: the upstream closed before its end`,
+      };
+  }
+}
+
+/** "stream": the longest time of a stream; "idle" before and behind the end of the request. */
+export function answerToTimeout(kind: "route" | "stream" | "idle", hasRequest: boolean): FailureAnswer {
+  const cannot = "Cannot finish request:";
+  switch (kind) {
+    case "route":
+      return { status: 504, flag: "UT", sentence: `${cannot} the route's timeout passed` };
+    case "stream":
+      return { status: 504, flag: "DT", sentence: `${cannot} the longest time of a stream passed` };
+    case "idle":
+      if (hasRequest) return { status: 504, flag: "SI", sentence: `${cannot} the upstream was silent for too long` };
+      return { status: 408, flag: "SI", sentence: `${cannot} the downstream was silent for too long` };
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * HTTP filters: what a chain does to requests and responses beside routing them.
+ *
+ *   config (names) ─▶ HttpFilterFactory, one a chain ─▶ create() a request ─▶ HttpFilter ─▶ filters/run.ts calls it
+ *
+ * Requests pass the filters in order, responses in reverse order. A filter that is not asked about an event has no
+ * method for it, and a chain without filters costs nothing. "stop" holds the message back until `resume()`; a reply
+ * ends it. Invariant: what a filter throws fails its own request with 500 and is logged; it never ends the process.
+ * Source: Envoy's StreamFilter, without its buffering variants: held bytes are bounded and kept in order for it.
+ */
+import type { ConnectionInfo } from "./context.ts";
+import type { Headers } from "./http1/headers.ts";
+import type { RequestHead } from "./http1/request.ts";
+import type { ResponseHead } from "./http1/response.ts";
+import type { Logger } from "#lib/log.ts";
+import type { ResponseFlag } from "./types.ts";
+
+/** Go on with the next filter, or hold the message here until `resume()`. */
+export type Verdict = "continue" | "stop";
+
+/** What is done with body bytes: passed on, held with all behind them, or replaced. */
+export type DataVerdict = Verdict | Buffer;
+
+/** An answer instead of the upstream's. */
+export interface FilterReply {
+  readonly status: number;
+  readonly body?: string;
+  /** Default "-". */
+  readonly flag?: ResponseFlag;
+  /** Added to the answer; names as they are to be written. */
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+  /** The gRPC status for a gRPC request; default by Envoy's mapping of `status`. */
+  readonly grpcStatus?: number;
+}
+
+/** Headers that a filter may change; names are compared without case. */
+export interface HeaderEditor {
+  get(name: string): string | undefined;
+  /** Replaces all of the name. */
+  set(name: string, value: string): void;
+  append(name: string, value: string): void;
+  remove(name: string): void;
+  entries(): Iterable<readonly [name: string, value: string]>;
+}
+
+/** What a filter sees of the request in hand, and can do to it. */
+export interface FilterContext {
+  readonly connection: ConnectionInfo;
+  /** As it is now, changes of filters included. */
+  readonly request: RequestHead;
+  /** Undefined before onResponseHeaders. */
+  readonly response: ResponseHead | undefined;
+  readonly requestHeaders: HeaderEditor;
+  /** Throws before onResponseHeaders. */
+  readonly responseHeaders: HeaderEditor;
+  readonly log: Logger;
+  /**
+   * What the request's route says to the filter of this name (typed_per_filter_config): its configuration, "disabled",
+   * or undefined.
+   */
+  routeConfigOf(name: string): unknown;
+  /** Monotonic time, in ms. */
+  nowMs(): number;
+  /** Runs once after a delay, in ms, unless the request is done by then. */
+  after(delayMs: number, callback: () => void): void;
+  /** Changes the request's method, path with query, or authority; only in onRequestHeaders. */
+  setTarget(target: { readonly method?: string; readonly path?: string; readonly host?: string }): void;
+  setStatus(status: number): void;
+  /** Goes on behind a "stop", in the direction that was stopped. */
+  resume(): void;
+  /** Answers the request here. In a response: only before its head went out. */
+  reply(reply: FilterReply): void;
+}
+
+export interface HttpFilter {
+  onRequestHeaders?(context: FilterContext, isWhole: boolean): Verdict;
+  onRequestData?(context: FilterContext, data: Buffer): DataVerdict;
+  /** The body is over: bytes that were kept back may follow. */
+  onRequestEnd?(context: FilterContext): Buffer | undefined;
+  onRequestTrailers?(context: FilterContext, trailers: Headers): Verdict;
+  onResponseHeaders?(context: FilterContext, isWhole: boolean): Verdict;
+  onResponseData?(context: FilterContext, data: Buffer): DataVerdict;
+  /** The body is over: bytes that were kept back may follow. */
+  onResponseEnd?(context: FilterContext): Buffer | undefined;
+  onResponseTrailers?(context: FilterContext, trailers: Headers): Verdict;
+  /** The request is done, however it ended. */
+  onEnd?(context: FilterContext): void;
+}
+
+/** One filter of a chain, configured. */
+export interface HttpFilterFactory {
+  /** The filter's name in the configuration; `typed_per_filter_config` refers to it. */
+  readonly name: string;
+  /** For one request; undefined when the filter has nothing to do with it. */
+  create(): HttpFilter | undefined;
+}

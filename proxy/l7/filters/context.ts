@@ -1,0 +1,152 @@
+/**
+ * What the filters of one request see and may do: the FilterContext of filter.ts, made for that request.
+ *
+ *   pass.ts ─▶ RequestContext ─▶ filters
+ *
+ * Heads are copied with the first change, so a filter that only looks costs none (route/head-editor.ts).
+ */
+import type { Logger } from "#lib/log.ts";
+import type { ConnectionInfo, HTTPContext } from "../context.ts";
+import type { FilterContext, FilterReply, HeaderEditor } from "../filter.ts";
+import type { RequestHead } from "../http1/request.ts";
+import type { ResponseHead } from "../http1/response.ts";
+import { isAll, tokenBytes } from "../http1/bytes.ts";
+import { disabledFilter } from "../config/per-filter.ts";
+import { routeInfoOf } from "../route/plan.ts";
+import { HeadEditor, HeadersEditor } from "../route/head-editor.ts";
+
+/** What a filter may ask of its request's way. */
+export interface ContextActions {
+  resume(): void;
+  reply(reply: FilterReply): void;
+  /** A callback of a filter threw. */
+  fail(error: unknown): void;
+}
+
+export class RequestContext implements FilterContext {
+  readonly connection: ConnectionInfo;
+  readonly requestHeaders: HeaderEditor;
+  readonly log: Logger;
+  readonly #http: HTTPContext;
+  readonly #actions: ContextActions;
+  readonly #request: HeadEditor;
+  #method: string;
+  #response:
+    | { readonly head: ResponseHead; readonly editor: HeadersEditor; readonly headers: HeaderEditor }
+    | undefined;
+  #status: number | undefined;
+  #isOver = false;
+
+  constructor(http: HTTPContext, connection: ConnectionInfo, received: RequestHead, actions: ContextActions) {
+    this.#http = http;
+    this.connection = connection;
+    this.log = http.deps.log;
+    this.#method = received.method;
+    this.#actions = actions;
+    this.#request = new HeadEditor(received);
+    this.requestHeaders = editorOf(this.#request);
+  }
+
+  get request(): RequestHead {
+    const head = this.#request.finish();
+    return this.#method === head.method ? head : { ...head, method: this.#method };
+  }
+
+  get response(): ResponseHead | undefined {
+    if (this.#response === undefined) return undefined;
+    const { head, editor } = this.#response;
+    const status = this.#status ?? head.status;
+    if (!editor.isChanged && status === head.status) return head;
+    return { ...head, status, headers: editor.headers };
+  }
+
+  get responseHeaders(): HeaderEditor {
+    if (this.#response === undefined) throw new Error("Cannot change response headers: there is no response yet");
+    return this.#response.headers;
+  }
+
+  routeConfigOf(name: string): unknown {
+    const info = routeInfoOf({ connection: this.connection, random: this.#http.random });
+    const config = this.#http.routes()?.find(this.request, info)?.perFilter.get(name);
+    return config === disabledFilter ? "disabled" : config;
+  }
+
+  nowMs(): number {
+    return this.#http.deps.nowMs();
+  }
+
+  after(delayMs: number, callback: () => void): void {
+    this.#http.deps.after(delayMs, () => {
+      if (this.#isOver) return;
+      try {
+        callback();
+      } catch (error) {
+        this.#actions.fail(error);
+      }
+    });
+  }
+
+  setTarget({
+    method,
+    path,
+    host,
+  }: {
+    readonly method?: string;
+    readonly path?: string;
+    readonly host?: string;
+  }): void {
+    if (method !== undefined) this.#method = method;
+    if (path !== undefined) this.#request.setTarget(path);
+    if (host !== undefined) this.#request.setHost(host);
+  }
+
+  setStatus(status: number): void {
+    this.#status = status;
+  }
+
+  resume(): void {
+    if (!this.#isOver) this.#actions.resume();
+  }
+
+  reply(reply: FilterReply): void {
+    if (!this.#isOver) this.#actions.reply(reply);
+  }
+
+  /** The response's head came. */
+  begin(head: ResponseHead): void {
+    const editor = new HeadersEditor(head.headers);
+    this.#response = { head, editor, headers: editorOf(editor) };
+  }
+
+  end(): void {
+    this.#isOver = true;
+  }
+}
+
+/** Checked on the way in, so that a filter cannot write a head that reads as two. */
+function editorOf(editor: HeadersEditor): HeaderEditor {
+  return {
+    get: (name) => editor.get(name.toLowerCase()),
+    set: (name, value) => editor.set(checkedName(name), checkedValue(value)),
+    append: (name, value) => editor.append(checkedName(name), checkedValue(value)),
+    remove: (name) => editor.remove(name.toLowerCase()),
+    *entries() {
+      const { names, values } = editor.headers;
+      for (let at = 0; at < names.length; at++) yield [names[at]!, values[at]!] as const;
+    },
+  };
+}
+
+function checkedName(name: string): string {
+  if (!isAll(name, tokenBytes)) throw new TypeError(`Cannot set header: ${JSON.stringify(name)} is not a token`);
+  return name;
+}
+
+function checkedValue(value: string): string {
+  for (let at = 0; at < value.length; at++) {
+    const code = value.charCodeAt(at);
+    if ((code < 0x20 && code !== 9) || code === 0x7f || code > 0xff)
+      throw new TypeError("Cannot set header: the value has a character that is not allowed");
+  }
+  return value;
+}

@@ -1,0 +1,187 @@
+/** Filters end to end on loopback: order, stops, replies, bodies, failures, modules and their reload; the examples. */
+import assert from "node:assert/strict";
+import { resolve } from "node:path";
+import { test } from "node:test";
+import { silentLogger } from "#lib/log.ts";
+import { httpDefault } from "../config/http.ts";
+import { plainChain } from "../config/listener.ts";
+import { Reader } from "../config/reader.ts";
+import type { FilterContext, HttpFilter } from "../filter.ts";
+import { type Rig, eventually, raw, routesTo, startAnswering, startRig, staticCluster } from "../fixture.ts";
+import { type FilterModule, FilterModules, moduleType, readModule } from "./modules.ts";
+
+const ok = (body: string, type = "text/plain"): string =>
+  `HTTP/1.1 200 OK\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+const getClose = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+const postClose = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello";
+
+/** A rig whose chain has the named modules, each made by `load`. */
+async function rigWith(
+  port: number,
+  modules: FilterModules,
+  names: readonly [module: string, config: unknown][],
+): Promise<Rig> {
+  const filters = names.map(([module, config]) => ({ name: module, type: moduleType, config: { module, config } }));
+  const chain = plainChain("http", { ...httpDefault, routeName: "routes", inline: undefined, filters });
+  const clusters = [staticCluster("up", [port])];
+  return startRig({ listener: { defaultChain: chain }, routes: routesTo("up"), clusters, filterModules: modules });
+}
+
+function modulesOf(made: Readonly<Record<string, FilterModule>>): FilterModules {
+  const load = async (url: string): Promise<unknown> => ({ default: made[new URL(url).pathname.split("/").at(-1)!] });
+  return new FilterModules({ folder: "/filters", log: silentLogger, load });
+}
+
+const always = (filter: HttpFilter): FilterModule => ({ configure: () => () => filter });
+
+test("Filters see requests in order and responses in reverse, and change both", async () => {
+  await using upstream = await startAnswering(ok("body"));
+  const seen: string[] = [];
+  const tracing = (name: string): FilterModule =>
+    always({
+      onRequestHeaders(context) {
+        seen.push(`${name} request`);
+        context.requestHeaders.append("X-Seen", name);
+        return "continue";
+      },
+      onResponseHeaders(context) {
+        seen.push(`${name} response ${context.response!.status}`);
+        context.responseHeaders.append("X-Seen", name);
+        if (name === "a.ts") context.setStatus(203);
+        return "continue";
+      },
+      onEnd: () => void seen.push(`${name} end`),
+    });
+  const modules = modulesOf({ "a.ts": tracing("a.ts"), "b.ts": tracing("b.ts") });
+  await using rig = await rigWith(upstream.port, modules, [
+    ["a.ts", {}],
+    ["b.ts", {}],
+  ]);
+  const answer = await raw(rig.port, getClose);
+  assert.match(answer, /^HTTP\/1\.1 203 .*X-Seen: b\.ts\r\nX-Seen: a\.ts\r\n.*body\r\n0\r\n\r\n$/s);
+  assert.match(upstream.received[0]!, /X-Seen: a\.ts\r\nX-Seen: b\.ts\r\n/);
+  const ends = ["a.ts end", "b.ts end"];
+  assert.deepEqual(seen, ["a.ts request", "b.ts request", "b.ts response 200", "a.ts response 200", ...ends]);
+});
+
+test("Filters hold a message back, body and all, until they resume it", async () => {
+  await using upstream = await startAnswering(() => ok("body"));
+  const held: FilterContext[] = [];
+  const hold: HttpFilter = {
+    onRequestHeaders(context) {
+      held.push(context);
+      return "stop";
+    },
+    onResponseData(context) {
+      held.push(context);
+      return "stop";
+    },
+  };
+  await using rig = await rigWith(upstream.port, modulesOf({ "hold.ts": always(hold) }), [["hold.ts", {}]]);
+  const answer = raw(rig.port, postClose);
+  await eventually(() => held.length === 1, "held request");
+  assert.equal(upstream.received.length, 0);
+  held[0]!.resume();
+  await eventually(() => held.length === 2, "held response");
+  held[1]!.resume();
+  assert.match(await answer, /4\r\nbody\r\n0\r\n\r\n$/);
+  assert.match(upstream.received[0]!, /chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n$/);
+});
+
+test("Filters answer instead of the upstream, before it and after", async () => {
+  await using upstream = await startAnswering(ok("secret"));
+  const early: HttpFilter = {
+    onRequestHeaders(context) {
+      if (context.request.path !== "/early") return "continue";
+      context.reply({ status: 403, body: "no\n", headers: [["X-Why", "policy"]] });
+      return "stop";
+    },
+    onResponseHeaders(context) {
+      context.reply({ status: 502, body: "late\n" });
+      return "stop";
+    },
+  };
+  await using rig = await rigWith(upstream.port, modulesOf({ "early.ts": always(early) }), [["early.ts", {}]]);
+  const answer = await raw(rig.port, getClose.replace("/ ", "/early "));
+  assert.match(answer, /^HTTP\/1\.1 403 Forbidden\r\nContent-Length: 3\r\n.*X-Why: policy\r\n.*\r\n\r\nno\n$/s);
+  assert.equal(upstream.received.length, 0);
+  assert.match(await raw(rig.port, getClose), /^HTTP\/1\.1 502 .*late\n$/s);
+  assert.deepEqual(
+    rig.records.map(({ status }) => status),
+    [403, 502],
+  );
+});
+
+test("Filters that throw fail their own request alone", async () => {
+  await using upstream = await startAnswering(ok("body"));
+  let count = 0;
+  const broken: HttpFilter = {
+    onRequestHeaders(context) {
+      if (count++ === 0) throw new Error("bug");
+      if (count === 2) context.requestHeaders.set("X", "a\r\nHost: evil");
+      return "continue";
+    },
+  };
+  await using rig = await rigWith(upstream.port, modulesOf({ "broken.ts": always(broken) }), [["broken.ts", {}]]);
+  for (const status of [500, 500, 200])
+    assert.match(await raw(rig.port, getClose), new RegExp(`^HTTP/1\\.1 ${status} `));
+  assert.equal(upstream.received.length, 1);
+});
+
+test("FilterModules waits for a module, refuses what is none, and reloads without losing the one before", async () => {
+  await using upstream = await startAnswering(ok("body"));
+  const answers = (status: number): FilterModule =>
+    always({
+      onRequestHeaders(context) {
+        context.reply({ status });
+        return "stop";
+      },
+    });
+  const gate = Promise.withResolvers<void>();
+  let next: unknown = { default: answers(418) };
+  const load = async (): Promise<unknown> => {
+    await gate.promise;
+    return next;
+  };
+  const modules = new FilterModules({ folder: "/filters", log: silentLogger, load });
+  await using rig = await rigWith(upstream.port, modules, [["x.ts", {}]]);
+  const first = raw(rig.port, getClose);
+  await eventually(() => rig.listeners.connectionCount === 1, "connection");
+  gate.resolve();
+  assert.match(await first, /^HTTP\/1\.1 418 /);
+  next = { default: {} };
+  await modules.reload("x.ts");
+  assert.match(modules.errorOf("x.ts")!.message, /no configure/);
+  assert.match(await raw(rig.port, getClose), /^HTTP\/1\.1 418 /);
+  next = { default: answers(429) };
+  await modules.reload("x.ts");
+  assert.match(await raw(rig.port, getClose), /^HTTP\/1\.1 429 /);
+  await using refusing = await rigWith(upstream.port, modulesOf({}), [["missing.ts", {}]]);
+  assert.match(await raw(refusing.port, getClose), /^HTTP\/1\.1 500 /);
+});
+
+test("readModule() refuses files outside the filter folder", () => {
+  for (const module of ["../x.ts", "/etc/../x.ts", "x.sh", "a/../../x.ts", "http:x.ts"])
+    assert.throws(() => readModule(new Reader({ module }, "filter")), /filter\.module/);
+  assert.deepEqual(readModule(new Reader({ module: "a/x.ts", config: { b: 1 } }, "f")), {
+    module: "a/x.ts",
+    config: { b: 1 },
+  });
+});
+
+test("The example filters add headers, check keys and redact card numbers", async () => {
+  const folder = resolve(import.meta.dirname, "../../../examples/filters");
+  const modules = new FilterModules({ folder, log: silentLogger });
+  await using upstream = await startAnswering(ok("pay 4111111111111111 or 12345", "application/json"));
+  await using rig = await rigWith(upstream.port, modules, [
+    ["api-key.ts", { keys: { s3cret: "alice" } }],
+    ["add-header.ts", { request: { "x-team": "shop" }, response: { "x-served-by": "wherry" } }],
+    ["redact.ts", {}],
+  ]);
+  assert.match(await raw(rig.port, getClose), /^HTTP\/1\.1 401 /);
+  const answer = await raw(rig.port, getClose.replace("Host: a", "Host: a\r\nX-Api-Key: s3cret"));
+  assert.match(answer, /x-served-by: wherry\r\n/);
+  assert.match(answer.replace(/\r\n[\da-f]+\r\n/g, ""), /pay \[card\] or 12345/);
+  assert.match(upstream.received[0]!, /x-user: alice\r\nx-team: shop\r\n/);
+  assert.doesNotMatch(upstream.received[0]!, /s3cret/);
+});

@@ -1,0 +1,232 @@
+/**
+ * Filters that are modules of their own: loaded by name from the configuration, and again when their file changes.
+ *
+ *   typed_config { "@type": wherry.filters.v1.Module, module, config } ─▶ moduleFilter() ─▶ HttpFilterFactory
+ *                                     FilterModules: import(file) ─▶ FilterModule ─▶ configure(config)
+ *
+ * A request that comes before its module is there waits for it; one whose module does not load is answered 500: a
+ * filter may guard what is behind it, so leaving it out is no choice. A reload that fails keeps what was there.
+ * Requests under way keep the filter they began with. Modules run with the process's own rights: see README, Sandbox.
+ */
+import { pathToFileURL } from "node:url";
+import { resolve } from "node:path";
+import { CodedError, messageOf } from "#lib/errors.ts";
+import type { Logger } from "#lib/log.ts";
+import type { Reader } from "../config/reader.ts";
+import type { FilterContext, HttpFilter, HttpFilterFactory, Verdict } from "../filter.ts";
+
+export const moduleType = "type.googleapis.com/wherry.filters.v1.Module";
+
+/** What a filter module exports as its default. */
+export interface FilterModule {
+  /** Checks `config` (the JSON of the configuration) and throws when it is wrong; what comes back makes the filters. */
+  configure(config: unknown): () => HttpFilter | undefined;
+}
+
+export interface ModuleConfig {
+  /** A file, relative to the folder of FilterModules. */
+  readonly module: string;
+  readonly config: unknown;
+}
+
+/** The fields of wherry.filters.v1.Module. */
+export function readModule(reader: Reader): ModuleConfig {
+  const module = reader.wantText("module");
+  if (!/^[\w./-]+\.(ts|js|mjs)$/.test(module) || module.split("/").includes(".."))
+    throw reader.bad("module", `${JSON.stringify(module)} is not a file below the filter folder`);
+  const config = reader.raw("config") ?? {};
+  reader.done();
+  return { module, config };
+}
+
+export type FilterErrorCode =
+  | "NOT_LOADED" // a module that cannot be imported
+  | "NOT_A_FILTER"; // a module without configure()
+
+export class FilterError extends CodedError<FilterErrorCode> {}
+
+export interface FilterModulesOptions {
+  /** Where modules are. */
+  readonly folder: string;
+  readonly log: Logger;
+  /** Imports a URL; given so that tests need no files. */
+  readonly load?: (url: string) => Promise<unknown>;
+  /** Calls back when a file has changed; returns what ends it. Undefined: no hot reload. */
+  readonly watch?: (file: string, onChange: () => void) => () => void;
+}
+
+interface Loaded {
+  current: FilterModule | undefined;
+  error: Error | undefined;
+  readonly ready: Promise<void>;
+  readonly listeners: Set<() => void>;
+  readonly unwatch: (() => void) | undefined;
+}
+
+export class FilterModules {
+  readonly #options: FilterModulesOptions;
+  readonly #loaded = new Map<string, Loaded>();
+  #version = 0;
+
+  constructor(options: FilterModulesOptions) {
+    this.#options = options;
+  }
+
+  /** The module, or undefined while it is not there; `onChange` is called each time that it is loaded. */
+  get(name: string, onChange: () => void): FilterModule | undefined {
+    const loaded = this.#loaded.get(name) ?? this.#begin(name);
+    loaded.listeners.add(onChange);
+    return loaded.current;
+  }
+
+  /** Why the module is not there. */
+  errorOf(name: string): Error | undefined {
+    return this.#loaded.get(name)?.error;
+  }
+
+  /** Resolves once the first attempt to load it is over. */
+  async ready(name: string): Promise<void> {
+    await (this.#loaded.get(name) ?? this.#begin(name)).ready;
+  }
+
+  /** Loads it again; what was there stays when that fails. */
+  async reload(name: string): Promise<void> {
+    const loaded = this.#loaded.get(name);
+    if (loaded !== undefined) await this.#load(name, loaded);
+  }
+
+  close(): void {
+    for (const { unwatch } of this.#loaded.values()) unwatch?.();
+    this.#loaded.clear();
+  }
+
+  #begin(name: string): Loaded {
+    const { promise, resolve: done } = Promise.withResolvers<void>();
+    const file = resolve(this.#options.folder, name);
+    const unwatch = this.#options.watch?.(file, () => void this.reload(name));
+    const loaded: Loaded = { current: undefined, error: undefined, ready: promise, listeners: new Set(), unwatch };
+    this.#loaded.set(name, loaded);
+    void this.#load(name, loaded).then(done);
+    return loaded;
+  }
+
+  async #load(name: string, loaded: Loaded): Promise<void> {
+    const url = pathToFileURL(resolve(this.#options.folder, name));
+    // Modules are kept by their URL: another query is another module.
+    if (this.#version++ > 0) url.search = `v=${this.#version}`;
+    try {
+      const load = this.#options.load ?? (async (href: string): Promise<unknown> => import(href));
+      loaded.current = filterModuleOf(name, await load(url.href));
+      loaded.error = undefined;
+      this.#options.log.info("Loaded filter module", { module: name });
+    } catch (error) {
+      loaded.error = error instanceof Error ? error : new Error(String(error));
+      this.#options.log.error("Cannot load filter module", { module: name, error: messageOf(error) });
+    }
+    for (const listener of loaded.listeners) listener();
+  }
+}
+
+function filterModuleOf(name: string, namespace: unknown): FilterModule {
+  const candidate = (namespace as { default?: Partial<FilterModule> } | undefined)?.default;
+  if (typeof candidate?.configure !== "function")
+    throw new FilterError("NOT_A_FILTER", `Cannot use module ${name}: its default export has no configure()`);
+  return candidate as FilterModule;
+}
+
+/** The factory of one module with one configuration. */
+export function moduleFilter(
+  name: string,
+  { module, config }: ModuleConfig,
+  modules: FilterModules | undefined,
+): HttpFilterFactory {
+  let make: (() => HttpFilter | undefined) | undefined;
+  const waiting = new Set<() => void>();
+  const update = (): void => {
+    const current = modules?.get(module, update);
+    try {
+      if (current !== undefined) make = current.configure(config);
+    } catch (error) {
+      // The configuration of before, if there is one, goes on.
+      failure = messageOf(error);
+    }
+    for (const resume of waiting) resume();
+    waiting.clear();
+  };
+  let failure: string | undefined;
+  update();
+  return {
+    name,
+    create: () => {
+      if (make !== undefined) return make();
+      return new WaitingFilter({
+        make: () => make,
+        whyNot: () =>
+          modules === undefined ? "modules are not loaded here" : (failure ?? modules.errorOf(module)?.message),
+        waiting,
+      });
+    },
+  };
+}
+
+interface WaitingOptions {
+  make(): (() => HttpFilter | undefined) | undefined;
+  whyNot(): string | undefined;
+  readonly waiting: Set<() => void>;
+}
+
+/** Stands in until the module is there: holds the request's head, then is what the module makes. */
+class WaitingFilter implements HttpFilter {
+  readonly #options: WaitingOptions;
+  #filter: HttpFilter | undefined;
+
+  constructor(options: WaitingOptions) {
+    this.#options = options;
+  }
+
+  onRequestHeaders(context: FilterContext, isWhole: boolean): Verdict {
+    const options = this.#options;
+    const made = options.make();
+    if (made !== undefined) {
+      this.#filter = made();
+      return this.#filter?.onRequestHeaders?.(context, isWhole) ?? "continue";
+    }
+    const why = options.whyNot();
+    if (why !== undefined) {
+      context.log.error("Cannot run filter", { why });
+      context.reply({ status: 500, body: "Cannot finish request: a filter is not there\n" });
+      return "stop";
+    }
+    // By the context, so that what the filter throws stays its request's.
+    options.waiting.add(() => {
+      context.after(0, () => {
+        if (this.onRequestHeaders(context, isWhole) === "continue") context.resume();
+      });
+    });
+    return "stop";
+  }
+
+  onRequestData(context: FilterContext, data: Buffer): ReturnType<NonNullable<HttpFilter["onRequestData"]>> {
+    return this.#filter?.onRequestData?.(context, data) ?? "continue";
+  }
+
+  onResponseHeaders(context: FilterContext, isWhole: boolean): Verdict {
+    return this.#filter?.onResponseHeaders?.(context, isWhole) ?? "continue";
+  }
+
+  onResponseData(context: FilterContext, data: Buffer): ReturnType<NonNullable<HttpFilter["onResponseData"]>> {
+    return this.#filter?.onResponseData?.(context, data) ?? "continue";
+  }
+
+  onRequestEnd(context: FilterContext): Buffer | undefined {
+    return this.#filter?.onRequestEnd?.(context);
+  }
+
+  onResponseEnd(context: FilterContext): Buffer | undefined {
+    return this.#filter?.onResponseEnd?.(context);
+  }
+
+  onEnd(context: FilterContext): void {
+    this.#filter?.onEnd?.(context);
+  }
+}

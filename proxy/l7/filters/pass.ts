@@ -1,0 +1,259 @@
+/**
+ * The filters of one request, and where in their chain each direction is.
+ *
+ *   FilteredExchange ─▶ requestHead(), requestData()… ─▶ filters in order ─▶ PassOwner.beginExchange()…
+ *   FilteredExchange ─▶ responseHead(), responseData()… ─▶ filters in reverse ─▶ PassOwner.passResponseHead()…
+ *
+ * Each direction is a queue of parts (head, data, end) and a filter at which its first part is stopped, or none. Parts
+ * keep their order: behind a stop everything waits. Invariants: a filter sees a part once; what it throws goes to
+ * PassOwner.fail(); after end() no filter is called but for its onEnd().
+ */
+import type { HTTPContext } from "../context.ts";
+import type { DataVerdict, FilterReply, HttpFilter } from "../filter.ts";
+import type { Headers } from "../http1/headers.ts";
+import type { RequestHead } from "../http1/request.ts";
+import type { ResponseHead } from "../http1/response.ts";
+import { RequestContext } from "./context.ts";
+
+/** What the pass hands on, and to whom. */
+export interface PassOwner {
+  readonly context: HTTPContext;
+  readonly received: RequestHead;
+  readonly info: HTTPContextInfo;
+  beginExchange(head: RequestHead): void;
+  passRequestData(data: Buffer): void;
+  passRequestEnd(trailers: Headers | undefined): void;
+  unblockRequest(): void;
+  passResponseHead(head: ResponseHead): void;
+  passResponseData(data: Buffer): boolean;
+  passResponseEnd(trailers: Headers | undefined): void;
+  replyInstead(reply: FilterReply): void;
+  fail(name: string, error: unknown): void;
+}
+
+type HTTPContextInfo = RequestContext["connection"];
+
+export type Part =
+  | { readonly kind: "head"; readonly isWhole: boolean }
+  | { readonly kind: "data"; readonly data: Buffer }
+  | { readonly kind: "end"; readonly trailers: Headers | undefined };
+
+/** One direction: parts that wait, and the position of the first one. */
+interface Direction {
+  readonly queue: Part[];
+  heldBytes: number;
+  /** The filter that sees the first part next. */
+  at: number;
+  /** The filter that is asked about the end next: those before it were. */
+  endAt: number;
+  isStopped: boolean;
+  isRunning: boolean;
+}
+
+interface Placed {
+  readonly name: string;
+  readonly filter: HttpFilter;
+}
+
+export class FilterPass {
+  readonly #owner: PassOwner;
+  readonly #placed: readonly Placed[];
+  readonly #context: RequestContext;
+  readonly #request: Direction = { queue: [], heldBytes: 0, at: 0, endAt: 0, isStopped: false, isRunning: false };
+  readonly #response: Direction = { queue: [], heldBytes: 0, at: 0, endAt: 0, isStopped: false, isRunning: false };
+  #isOver = false;
+  #isBypassed = false;
+  #isWritable = true;
+  hasSentResponse = false;
+
+  constructor(owner: PassOwner) {
+    this.#owner = owner;
+    const placed: Placed[] = [];
+    for (const factory of owner.context.filters) {
+      const filter = factory.create();
+      if (filter !== undefined) placed.push({ name: factory.name, filter });
+    }
+    this.#placed = placed;
+    this.#context = new RequestContext(owner.context, owner.info, owner.received, {
+      resume: () => this.#resume(),
+      reply: (reply) => this.#reply(reply),
+      fail: (error) => owner.fail("callback", error),
+    });
+  }
+
+  get heldRequestBytes(): number {
+    return this.#request.heldBytes;
+  }
+
+  /** No body of the request waits. */
+  get isRequestEmpty(): boolean {
+    return !this.#request.queue.some((part) => part.kind !== "head");
+  }
+
+  /** The body may come out longer or shorter than it came. */
+  get changesRequestData(): boolean {
+    return this.#placed.some(({ filter }) => "onRequestData" in filter || "onRequestEnd" in filter);
+  }
+
+  get changesResponseData(): boolean {
+    return this.#placed.some(({ filter }) => "onResponseData" in filter || "onResponseEnd" in filter);
+  }
+
+  requestHead(isWhole: boolean): void {
+    this.#push(this.#request, { kind: "head", isWhole });
+  }
+
+  /** The bytes that are held with it. */
+  requestData(data: Buffer): number {
+    if (this.#isBypassed) this.#owner.passRequestData(data);
+    else this.#push(this.#request, { kind: "data", data });
+    return this.#request.heldBytes;
+  }
+
+  requestEnd(trailers: Headers | undefined): void {
+    if (this.#isBypassed) this.#owner.passRequestEnd(trailers);
+    else this.#push(this.#request, { kind: "end", trailers });
+  }
+
+  responseHead(head: ResponseHead, isWhole: boolean): void {
+    this.#context.begin(head);
+    this.#push(this.#response, { kind: "head", isWhole });
+  }
+
+  /** False when the downstream takes no more for now, or a filter holds it. */
+  responseData(data: Buffer): boolean {
+    if (this.#isBypassed) return this.#owner.passResponseData(data);
+    this.#isWritable = true;
+    this.#push(this.#response, { kind: "data", data });
+    return this.#isWritable;
+  }
+
+  responseEnd(trailers: Headers | undefined): void {
+    if (this.#isBypassed) this.#owner.passResponseEnd(trailers);
+    else this.#push(this.#response, { kind: "end", trailers });
+  }
+
+  /** A tunnel's bytes are nobody's to look at. */
+  bypass(): void {
+    this.#isBypassed = true;
+  }
+
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#context.end();
+    for (const { name, filter } of this.#placed) this.#guard(name, () => filter.onEnd?.(this.#context));
+  }
+
+  #push(direction: Direction, part: Part): void {
+    direction.queue.push(part);
+    if (part.kind === "data") direction.heldBytes += part.data.length;
+    this.#run(direction);
+  }
+
+  #resume(): void {
+    // The response's turn when both wait: a request's filter cannot stop any more once its response is on the way.
+    const direction = this.#response.isStopped ? this.#response : this.#request;
+    if (!direction.isStopped) return;
+    direction.isStopped = false;
+    direction.at++;
+    this.#run(direction);
+    if (direction === this.#request && direction.heldBytes === 0) this.#owner.unblockRequest();
+  }
+
+  #reply(reply: FilterReply): void {
+    if (this.#isOver || this.hasSentResponse) return;
+    this.#owner.replyInstead(reply);
+  }
+
+  /** Takes parts on until one is stopped or none is left. Calls of filters may call back; the loop goes on by itself. */
+  #run(direction: Direction): void {
+    if (direction.isRunning) return;
+    direction.isRunning = true;
+    while (!this.#isOver && !direction.isStopped && direction.queue.length > 0) this.#step(direction);
+    direction.isRunning = false;
+  }
+
+  #step(direction: Direction): void {
+    const part = direction.queue[0]!;
+    if (direction.at >= this.#placed.length) {
+      direction.queue.shift();
+      direction.at = direction.queue[0]?.kind === "end" ? direction.endAt : 0;
+      if (part.kind === "data") direction.heldBytes -= part.data.length;
+      if (direction === this.#request) this.#passRequest(part);
+      else this.#passResponse(part);
+      return;
+    }
+    const isRequest = direction === this.#request;
+    const placed = this.#placed[isRequest ? direction.at : this.#placed.length - 1 - direction.at]!;
+    const verdict = this.#guard(placed.name, () =>
+      isRequest ? this.#askRequest(placed.filter, part) : this.#askResponse(placed.filter, part),
+    );
+    if (this.#isOver || verdict === undefined || verdict === "again") return;
+    if (verdict === "stop") {
+      direction.isStopped = true;
+      if (!isRequest) this.#isWritable = false;
+      return;
+    }
+    if (verdict !== "continue" && part.kind === "data") {
+      direction.heldBytes += verdict.length - part.data.length;
+      direction.queue[0] = { kind: "data", data: verdict };
+    }
+    direction.at++;
+  }
+
+  #askRequest(filter: HttpFilter, part: Part): DataVerdict | "again" {
+    const context = this.#context;
+    if (part.kind === "head") return filter.onRequestHeaders?.(context, part.isWhole) ?? "continue";
+    if (part.kind === "data") return filter.onRequestData?.(context, part.data) ?? "continue";
+    if (this.#flush(this.#request, filter.onRequestEnd?.(context))) return "again";
+    return part.trailers === undefined
+      ? "continue"
+      : (filter.onRequestTrailers?.(context, part.trailers) ?? "continue");
+  }
+
+  #askResponse(filter: HttpFilter, part: Part): DataVerdict | "again" {
+    const context = this.#context;
+    if (part.kind === "head") return filter.onResponseHeaders?.(context, part.isWhole) ?? "continue";
+    if (part.kind === "data") return filter.onResponseData?.(context, part.data) ?? "continue";
+    if (this.#flush(this.#response, filter.onResponseEnd?.(context))) return "again";
+    return part.trailers === undefined
+      ? "continue"
+      : (filter.onResponseTrailers?.(context, part.trailers) ?? "continue");
+  }
+
+  /** What a filter gives at the end goes before the end, from the next filter on; the filter has then been asked. */
+  #flush(direction: Direction, data: Buffer | undefined): boolean {
+    if (data === undefined || data.length === 0) return false;
+    direction.queue.unshift({ kind: "data", data });
+    direction.heldBytes += data.length;
+    direction.endAt = direction.at + 1;
+    direction.at++;
+    return true;
+  }
+
+  #passRequest(part: Part): void {
+    if (part.kind === "head") this.#owner.beginExchange(this.#context.request);
+    else if (part.kind === "data") this.#owner.passRequestData(part.data);
+    else this.#owner.passRequestEnd(part.trailers);
+  }
+
+  #passResponse(part: Part): void {
+    if (part.kind === "head") {
+      this.hasSentResponse = true;
+      this.#owner.passResponseHead(this.#context.response!);
+    } else if (part.kind === "data") this.#isWritable = this.#owner.passResponseData(part.data);
+    else this.#owner.passResponseEnd(part.trailers);
+  }
+
+  /** What `call` gives; undefined when it threw. */
+  #guard<Result>(name: string, call: () => Result): Result | undefined {
+    try {
+      return call();
+    } catch (error) {
+      if (this.#isOver) this.#owner.context.deps.log.error("Filter failed", { filter: name, error: String(error) });
+      else this.#owner.fail(name, error);
+      return undefined;
+    }
+  }
+}

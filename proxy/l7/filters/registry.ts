@@ -1,0 +1,42 @@
+/**
+ * From a chain's configured filters to what makes one for each request.
+ *
+ *   config/http-filters.ts (ConfiguredFilter) ─▶ filtersOf() ─▶ HttpFilterFactory[] ─▶ run.ts
+ *
+ * Filters that are steps of routing (CORS and the like) have no builder: route/plan.ts does them.
+ */
+import type { FaultConfig, LocalRateLimitConfig } from "../config/fault.ts";
+import type { HeaderMutationConfig } from "../config/header-mutation.ts";
+import { type ConfiguredFilter, type HealthCheckConfig, filterTypes } from "../config/http-filters.ts";
+import type { HttpFilterFactory } from "../filter.ts";
+import type { EngineDeps } from "../types.ts";
+import { headerMutationFilter, healthCheckFilter } from "./envoy.ts";
+import { faultFilter } from "./fault.ts";
+import { localRateLimitFilter } from "./local-rate-limit.ts";
+import { type FilterModules, type ModuleConfig, moduleFilter, moduleType } from "./modules.ts";
+
+/** What a builder may use. */
+export interface FilterDeps {
+  readonly deps: EngineDeps;
+  /** Undefined: modules are not loaded here, and requests that want one are refused. */
+  readonly modules: FilterModules | undefined;
+}
+
+/** Makes the factory of one configured filter; `config` is what its reader made. */
+export type FilterBuilder = (name: string, config: unknown, with_: FilterDeps) => HttpFilterFactory;
+
+/** By type URL. */
+export const filterBuilders: ReadonlyMap<string, FilterBuilder> = new Map<string, FilterBuilder>([
+  [filterTypes.headerMutation, (name, config) => headerMutationFilter(name, config as HeaderMutationConfig)],
+  [filterTypes.healthCheck, (name, config) => healthCheckFilter(name, config as HealthCheckConfig)],
+  [filterTypes.fault, (name, config, { deps }) => faultFilter(name, config as FaultConfig, deps)],
+  [
+    filterTypes.localRateLimit,
+    (name, config, { deps }) => localRateLimitFilter(name, config as LocalRateLimitConfig, deps),
+  ],
+  [moduleType, (name, config, { modules }) => moduleFilter(name, config as ModuleConfig, modules)],
+]);
+
+export function filtersOf(configured: readonly ConfiguredFilter[], deps: FilterDeps): readonly HttpFilterFactory[] {
+  return configured.flatMap(({ name, type, config }) => filterBuilders.get(type)?.(name, config, deps) ?? []);
+}

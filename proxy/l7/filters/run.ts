@@ -1,0 +1,262 @@
+/**
+ * One request's way through the filters of its chain; without filters, straight to the exchange.
+ *
+ *   downstream ─▶ startExchange() ─▶ Exchange                                      (no filters)
+ *   downstream ─▶ startExchange() ─▶ FilteredExchange ⇄ Exchange ⇄ upstream        (filters)
+ *
+ * Towards the downstream it is the exchange, towards the exchange it is the downstream. The exchange begins once every
+ * filter has let the head pass. What is held behind a "stop" is bounded: the downstream is told to wait once
+ * `heldBytesMax` are there, and an upstream is by its own back-pressure.
+ */
+import type { ConnectionInfo, HTTPContext } from "../context.ts";
+import { Exchange } from "../exchange.ts";
+import type { FilterReply } from "../filter.ts";
+import type { Headers } from "../http1/headers.ts";
+import type { RequestHead } from "../http1/request.ts";
+import type { ResponseHead } from "../http1/response.ts";
+import { chunkedBody } from "../http1/framing.ts";
+import type { LocalReply } from "../reply.ts";
+import type { DownstreamHandler, DownstreamStream, ResponseOptions } from "../stream.ts";
+import { FilterPass, type PassOwner } from "./pass.ts";
+
+/** Bytes of a body held behind a "stop" before the sender is told to wait. */
+const heldBytesMax: number = 64 * 1024;
+
+/** What serves the request `head`; start() begins. */
+export function startExchange(
+  downstream: DownstreamStream,
+  context: HTTPContext,
+  head: RequestHead,
+  startMs: number,
+): DownstreamHandler {
+  if (context.filters.length === 0) return new Exchange(downstream, context, head, startMs);
+  return new FilteredExchange(downstream, context, head, startMs);
+}
+
+class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner {
+  readonly context: HTTPContext;
+  readonly received: RequestHead;
+  readonly info: ConnectionInfo;
+  readonly #downstream: DownstreamStream;
+  readonly #pass: FilterPass;
+  readonly #startMs: number;
+  #exchange: Exchange | undefined;
+  #options: ResponseOptions | undefined;
+  #isRequestWhole = false;
+  #isOver = false;
+
+  constructor(downstream: DownstreamStream, context: HTTPContext, head: RequestHead, startMs: number) {
+    this.#downstream = downstream;
+    this.context = context;
+    this.received = head;
+    this.info = downstream.info;
+    this.#startMs = startMs;
+    this.#pass = new FilterPass(this);
+  }
+
+  // From the downstream.
+
+  start(isWhole: boolean): void {
+    this.#isRequestWhole = isWhole;
+    this.#pass.requestHead(isWhole);
+  }
+
+  onRequestBody(slice: Buffer): void {
+    if (this.#isOver) return;
+    if (this.#pass.requestData(slice) > heldBytesMax) this.#downstream.setBlocked(true);
+  }
+
+  onRequestEnd(trailers: Headers | undefined): void {
+    this.#isRequestWhole = true;
+    if (!this.#isOver) this.#pass.requestEnd(trailers);
+  }
+
+  onDownstreamDrain(): void {
+    this.#exchange?.onDownstreamDrain();
+  }
+
+  flush(): void {
+    this.#exchange?.flush();
+  }
+
+  onDownstreamGone(): void {
+    if (this.#isOver) return;
+    const exchange = this.#exchange;
+    this.#end();
+    if (exchange === undefined) this.#record(0, { status: 0, flag: "DC" });
+    else exchange.onDownstreamGone();
+  }
+
+  onDownstreamError(status: number, sentence: string): void {
+    if (this.#exchange !== undefined) return this.#exchange.onDownstreamError(status, sentence);
+    if (!this.#isOver) this.#replyAlone({ status, flag: "DPE", sentence });
+  }
+
+  onTimeout(kind: "route" | "idle"): void {
+    if (this.#exchange !== undefined) return this.#exchange.onTimeout(kind);
+    if (!this.#isOver)
+      this.#replyAlone({ status: 504, flag: "SI", sentence: "Cannot finish request: a filter took too long" });
+  }
+
+  // From the filters.
+
+  beginExchange(head: RequestHead): void {
+    const isFixed = head.framing.kind !== "length" || !this.#pass.changesRequestData;
+    const sent = isFixed ? head : { ...head, framing: chunkedBody, hop: { ...head.hop, contentLength: undefined } };
+    const exchange = new Exchange(this, this.context, sent, this.#startMs);
+    this.#exchange = exchange;
+    exchange.start(this.#isRequestWhole && this.#pass.isRequestEmpty);
+  }
+
+  passRequestData(data: Buffer): void {
+    this.#exchange?.onRequestBody(data);
+  }
+
+  passRequestEnd(trailers: Headers | undefined): void {
+    this.#exchange?.onRequestEnd(trailers);
+  }
+
+  /** Nothing is held any more: the downstream may go on. */
+  unblockRequest(): void {
+    this.#downstream.setBlocked(false);
+  }
+
+  passResponseHead(head: ResponseHead): void {
+    const options = this.#options!;
+    // A filter that may change the body makes its length unknown.
+    if (options.framing.kind !== "length" || !this.#pass.changesResponseData)
+      return this.#downstream.sendHead(head, options);
+    const sent = { ...head, hop: { ...head.hop, contentLength: undefined } };
+    this.#downstream.sendHead(sent, { ...options, framing: chunkedBody });
+  }
+
+  passResponseData(data: Buffer): boolean {
+    // Nothing may be behind the head of an answer to HEAD and the like, whatever a filter gives.
+    return this.#options?.framing.kind === "none" ? true : this.#downstream.sendBody(data);
+  }
+
+  passResponseEnd(trailers: Headers | undefined): void {
+    this.#end();
+    this.#downstream.end(trailers);
+  }
+
+  replyInstead(reply: FilterReply): void {
+    const local: LocalReply = {
+      status: reply.status,
+      flag: reply.flag ?? "-",
+      sentence: reply.body ?? "",
+      body: reply.body ?? "",
+      ...(reply.headers === undefined ? {} : { headers: reply.headers }),
+      ...(reply.grpcStatus === undefined ? {} : { grpcStatus: reply.grpcStatus }),
+    };
+    const exchange = this.#exchange;
+    if (exchange === undefined) return this.#replyAlone(local);
+    this.#end();
+    // Its record says what was answered; what it still sends goes nowhere.
+    exchange.onAnswered(local.status, local.flag);
+    this.#downstream.reply(local, this.#isRequestWhole);
+  }
+
+  fail(name: string, error: unknown): void {
+    this.context.deps.log.error("Filter failed", { filter: name, error: String(error) });
+    if (this.#options !== undefined && this.#pass.hasSentResponse) {
+      this.#end();
+      this.#exchange?.onDownstreamGone();
+      return this.#downstream.reset();
+    }
+    this.replyInstead({ status: 500, body: "Cannot finish request: a filter failed\n" });
+  }
+
+  // From the exchange.
+
+  cork(): void {
+    this.#downstream.cork();
+  }
+
+  uncork(): void {
+    this.#downstream.uncork();
+  }
+
+  sendInterim(head: ResponseHead): void {
+    if (!this.#isOver) this.#downstream.sendInterim(head);
+  }
+
+  sendHead(head: ResponseHead, options: ResponseOptions): void {
+    if (this.#isOver) return;
+    this.#options = options;
+    const { framing } = options;
+    this.#pass.responseHead(head, framing.kind === "none" || (framing.kind === "length" && framing.bytes === 0));
+  }
+
+  sendBody(slice: Buffer): boolean {
+    return this.#isOver ? true : this.#pass.responseData(slice);
+  }
+
+  end(trailers: Headers | undefined): void {
+    if (!this.#isOver) this.#pass.responseEnd(trailers);
+  }
+
+  reply(reply: LocalReply, isRequestWhole: boolean): void {
+    if (this.#isOver) return;
+    this.#end();
+    this.#downstream.reply(reply, isRequestWhole);
+  }
+
+  openTunnel(head: ResponseHead): void {
+    this.#pass.bypass();
+    this.#downstream.openTunnel(head);
+  }
+
+  reset(): void {
+    this.#end();
+    this.#downstream.reset();
+  }
+
+  handBack(): void {
+    this.#end();
+    this.#downstream.handBack();
+  }
+
+  setBlocked(isBlocked: boolean): void {
+    this.#downstream.setBlocked(isBlocked || this.#pass.heldRequestBytes > heldBytesMax);
+  }
+
+  touch(): void {
+    this.#downstream.touch();
+  }
+
+  setDeadline(dueMs: number): void {
+    this.#downstream.setDeadline(dueMs);
+  }
+
+  setIdle(idleMs: number): void {
+    this.#downstream.setIdle(idleMs);
+  }
+
+  #end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#pass.end();
+  }
+
+  #replyAlone(reply: LocalReply): void {
+    this.#end();
+    this.#record(Buffer.byteLength(reply.body ?? reply.sentence), reply);
+    this.#downstream.reply(reply, this.#isRequestWhole);
+  }
+
+  /** For a request that no exchange has begun. */
+  #record(responseBytes: number, { status, flag }: Pick<LocalReply, "status" | "flag">): void {
+    this.context.observer.onExchange({
+      connection: this.info,
+      head: this.received,
+      cluster: undefined,
+      endpoint: undefined,
+      status,
+      flag,
+      requestBytes: 0,
+      responseBytes,
+      durationMs: this.context.deps.nowMs() - this.#startMs,
+    });
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * One HTTP/2 connection to an endpoint: a client session of node:http2's core.
+ *
+ *   pool.ts ─▶ open(handler) ─▶ HTTP2UpstreamStream …      Open ─▶ Closing (GOAWAY, age, close()) ─▶ Closed
+ *
+ * Invariant: `hasRoom` is true only while another stream may be opened: below the peer's limit, and not closing.
+ */
+import http2 from "node:http2";
+import type { ClientHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
+import type { HTTP2Options } from "../options.ts";
+import type { UpstreamHandler } from "../stream.ts";
+import { Deadline } from "../timer-wheel.ts";
+import type { EngineDeps } from "../types.ts";
+import { HTTP2UpstreamStream, type SessionOwner } from "./upstream.ts";
+
+export interface SessionOptions {
+  readonly deps: EngineDeps;
+  readonly http2: HTTP2Options;
+  /** Time without a stream before the connection is closed, in ms; 0 is none. */
+  readonly idleMs: number;
+  /** Streams before it is closed; 0 is any number. */
+  readonly requestsMax: number;
+  readonly onClose: () => void;
+}
+
+export class HTTP2Session implements SessionOwner {
+  readonly session: ClientHttp2Session;
+  readonly scheme: "http" | "https";
+  readonly deps: EngineDeps;
+  readonly #options: SessionOptions;
+  readonly #idle: Deadline;
+  #allowsConnect: boolean | undefined;
+  #streams = 0;
+  #opened = 0;
+  /** The peer's, or ours where it has none. */
+  #streamsMax: number;
+  #state: "open" | "closing" | "closed" = "open";
+
+  constructor(socket: Socket, options: SessionOptions) {
+    this.#options = options;
+    this.deps = options.deps;
+    this.#streamsMax = options.http2.concurrentStreamsMax;
+    this.#idle = new Deadline(() => this.close());
+    this.scheme = "encrypted" in socket ? "https" : "http";
+    const sessionOptions = {
+      createConnection: () => socket,
+      settings: { enablePush: false, initialWindowSize: options.http2.streamWindowBytes },
+      peerMaxConcurrentStreams: options.http2.concurrentStreamsMax,
+      maxHeaderListPairs: 128,
+      maxSettings: 32,
+      maxSessionMemory: 64,
+      // What a downstream says twice is passed on twice, as in HTTP/1.
+      strictSingleValueFields: false,
+    };
+    const session = http2.connect(`${this.scheme}://upstream.invalid`, sessionOptions);
+    this.session = session;
+    session.setLocalWindowSize(options.http2.connectionWindowBytes);
+    session.on("remoteSettings", ({ maxConcurrentStreams, enableConnectProtocol }) => {
+      this.#allowsConnect = enableConnectProtocol === true;
+      this.#streamsMax = Math.min(maxConcurrentStreams ?? Infinity, options.http2.concurrentStreamsMax);
+    });
+    session.on("goaway", () => this.#retire());
+    // Each of its streams is told by itself.
+    session.on("error", () => this.#retire());
+    session.on("close", () => this.#onClose(socket));
+    socket.on("end", () => session.destroy());
+    this.#armIdle();
+  }
+
+  get hasRoom(): boolean {
+    return this.#state === "open" && this.#streams < this.#streamsMax && !this.session.closed;
+  }
+
+  /** RFC 8441: the peer takes tunnels. Undefined before its settings came. */
+  get allowsConnect(): boolean | undefined {
+    return this.#allowsConnect;
+  }
+
+  open(handler: UpstreamHandler): HTTP2UpstreamStream {
+    if (this.#streams++ === 0) this.deps.wheel.cancel(this.#idle);
+    const { requestsMax } = this.#options;
+    if (requestsMax > 0 && ++this.#opened >= requestsMax) this.#retire();
+    return new HTTP2UpstreamStream(this, handler);
+  }
+
+  onStreamEnd(): void {
+    if (--this.#streams > 0) return;
+    if (this.#state === "closing") this.close();
+    else this.#armIdle();
+  }
+
+  /** Closed behind the streams there are. */
+  close(): void {
+    this.#retire();
+    if (!this.session.closed && !this.session.destroyed && this.#streams === 0) this.session.close();
+  }
+
+  #retire(): void {
+    if (this.#state === "open") this.#state = "closing";
+  }
+
+  #armIdle(): void {
+    const { deps, idleMs } = this.#options;
+    if (idleMs > 0 && this.#state === "open") deps.wheel.arm(this.#idle, deps.nowMs() + idleMs);
+  }
+
+  #onClose(socket: Socket): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.deps.wheel.cancel(this.#idle);
+    socket.destroy();
+    this.#options.onClose();
+  }
+}

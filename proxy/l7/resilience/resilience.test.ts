@@ -1,0 +1,187 @@
+/** What a request sees of retries, limits and ejections, through the whole engine. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { after, describe, it } from "node:test";
+import type { RouteConfiguration } from "#api/xds/envoy.ts";
+import { type Rig, startRig, staticCluster } from "../fixture.ts";
+
+const servers: Server[] = [];
+after(() => servers.forEach((server) => (server.closeAllConnections(), server.close())));
+
+async function serve(listener: RequestListener): Promise<number> {
+  const server = createServer(listener).listen(0, "127.0.0.1");
+  servers.push(server);
+  await once(server, "listening");
+  return (server.address() as AddressInfo).port;
+}
+
+const answering =
+  (status: number, headers: Record<string, string> = {}): RequestListener =>
+  (_request, response) =>
+    void response.writeHead(status, headers).end(String(status));
+
+/** Everything to cluster "c", with `retry` as its policy and `more` in its route. */
+function routesWith(retry: object | undefined, more: object = {}): RouteConfiguration {
+  const route = { cluster: "c", ...(retry === undefined ? {} : { retry_policy: retry }), ...more };
+  return {
+    name: "routes",
+    virtual_hosts: [{ name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route }] }],
+  } as RouteConfiguration;
+}
+
+const rigWith = (ports: readonly number[], routes: RouteConfiguration, more: object = {}): Promise<Rig> =>
+  startRig({ routes, clusters: [{ ...staticCluster("c", ports), ...more }] });
+
+const get = (rig: Rig, init: RequestInit = {}): Promise<Response> => fetch(`http://127.0.0.1:${rig.port}/`, init);
+
+async function statuses(rig: Rig, count: number, init: RequestInit = {}): Promise<number[]> {
+  const found: number[] = [];
+  for (let each = 0; each < count; each++) found.push((await get(rig, init)).status);
+  return found;
+}
+
+describe("retries", () => {
+  for (const [on, status, headers, retried] of [
+    ["5xx", 500, {}, true],
+    ["5xx", 404, {}, false],
+    ["gateway-error", 503, {}, true],
+    ["gateway-error", 500, {}, false],
+    ["retriable-4xx", 409, {}, true],
+    ["retriable-status-codes", 418, {}, true],
+    ["5xx", 503, { "x-envoy-overloaded": "true" }, false],
+    ["5xx", 503, { "x-envoy-ratelimited": "true" }, false],
+    ["envoy-ratelimited", 429, { "x-envoy-ratelimited": "true" }, true],
+    ["unavailable", 200, { "grpc-status": "14" }, true],
+    ["cancelled", 200, { "grpc-status": "14" }, false],
+  ] as const)
+    it(`by ${on} ${retried ? "try again" : "leave"} ${status} ${JSON.stringify(headers)}`, async () => {
+      const bad = await serve(answering(status, headers));
+      const good = await serve(answering(200, { server: "good" }));
+      await using rig = await rigWith(
+        [bad, good],
+        routesWith({ retry_on: on, num_retries: 1, retriable_status_codes: [418] }),
+      );
+      const answers = [await get(rig), await get(rig)].map((answer) => answer.headers.get("server"));
+      assert.equal(answers.filter((server) => server === "good").length, retried ? 2 : 1);
+      assert.equal(rig.counters.retries, retried ? 1 : 0);
+    });
+
+  it("send the body again, as long as it is held", async () => {
+    const bodies: string[] = [];
+    const port = await serve((request, response) => {
+      let body = "";
+      request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+      request.on("end", () => {
+        bodies.push(body);
+        response.writeHead(bodies.length === 1 ? 503 : 200).end();
+      });
+    });
+    await using rig = await rigWith([port], routesWith({ retry_on: "5xx", num_retries: 1 }));
+    assert.deepEqual(await statuses(rig, 1, { method: "POST", body: "paid once" }), [200]);
+    assert.deepEqual(bodies, ["paid once", "paid once"]);
+  });
+
+  it("end with the last answer when all are used", async () => {
+    const port = await serve(answering(503));
+    await using rig = await rigWith([port], routesWith({ retry_on: "5xx", num_retries: 3 }));
+    assert.deepEqual(await statuses(rig, 1), [503]);
+    assert.equal(rig.counters.retries, 3);
+  });
+
+  it("leave a silent endpoint after the time of one try", async () => {
+    let asked = 0;
+    const silent = await serve(() => void asked++);
+    const good = await serve(answering(200));
+    await using rig = await rigWith(
+      [silent, good],
+      routesWith({ retry_on: "5xx", num_retries: 1, per_try_timeout: "0.3s" }, { timeout: "10s" }),
+    );
+    assert.deepEqual(await statuses(rig, 2), [200, 200]);
+    assert.equal(asked, 1);
+  });
+
+  it("answer 504 UT when no try is left", async () => {
+    const silent = await serve(() => undefined);
+    await using rig = await rigWith(
+      [silent],
+      routesWith({ retry_on: "connect-failure", num_retries: 1, per_try_timeout: "0.3s" }, { timeout: "10s" }),
+    );
+    assert.deepEqual(await statuses(rig, 1), [504]);
+    assert.deepEqual(
+      rig.records.map(({ flag, details }) => [flag, details]),
+      [["UT", "upstream_per_try_timeout"]],
+    );
+  });
+
+  it("stay within the cluster's limit", async () => {
+    const port = await serve(answering(503));
+    const breakers = { thresholds: [{ max_retries: 0 }] };
+    await using rig = await rigWith([port], routesWith({ retry_on: "5xx", num_retries: 3 }), {
+      circuit_breakers: breakers,
+    });
+    assert.deepEqual(await statuses(rig, 1), [503]);
+    assert.equal(rig.counters.retries, 0);
+  });
+});
+
+describe("limits", () => {
+  it("refuse a request beyond max_requests with 503 UO, and give back what was taken", async () => {
+    const held: (() => void)[] = [];
+    let arrived: () => void = () => undefined;
+    const port = await serve((_request, response) => {
+      held.push(() => response.end("done"));
+      arrived();
+    });
+    await using rig = await rigWith([port], routesWith(undefined), {
+      circuit_breakers: { thresholds: [{ max_requests: 1 }] },
+    });
+    const isThere = new Promise<void>((resolve) => (arrived = resolve));
+    const first = get(rig);
+    await isThere;
+    const second = await get(rig);
+    assert.deepEqual([second.status, second.headers.get("x-envoy-overloaded")], [503, "true"]);
+    held[0]!();
+    assert.equal((await first).status, 200);
+    const third = get(rig);
+    await new Promise<void>((resolve) => (arrived = resolve));
+    held[1]!();
+    assert.equal((await third).status, 200);
+    assert.deepEqual(rig.records.map(({ flag }) => flag).sort(), ["-", "-", "UO"]);
+  });
+});
+
+describe("outlier detection", () => {
+  it("takes an endpoint out after failures in a row", async () => {
+    let failed = 0;
+    const bad = await serve((_request, response) => {
+      failed++;
+      response.writeHead(500).end();
+    });
+    const good = await serve(answering(200));
+    await using rig = await rigWith([bad, good], routesWith(undefined), {
+      outlier_detection: { consecutive_5xx: 3, interval: "600s", max_ejection_percent: 50 },
+    });
+    const found = await statuses(rig, 20);
+    assert.equal(failed, 3);
+    assert.deepEqual(
+      found.slice(6),
+      Array.from({ length: 14 }, () => 200),
+    );
+  });
+
+  it("leaves in what the maximum part forbids to take out", async () => {
+    let failed = 0;
+    const bad = await serve((_request, response) => {
+      failed++;
+      response.writeHead(500).end();
+    });
+    const good = await serve(answering(200));
+    await using rig = await rigWith([bad, good], routesWith(undefined), {
+      outlier_detection: { consecutive_5xx: 3, interval: "600s" },
+    });
+    await statuses(rig, 20);
+    assert.equal(failed, 10);
+  });
+});

@@ -1,0 +1,85 @@
+/**
+ * The hash of a request, by which a consistent-hash balancer picks. Pure.
+ *
+ *   route's hash policies + head ─▶ hashOf() ─▶ { hash, setCookie } ─▶ Cluster.pick()
+ *
+ * Hashes of several policies are combined by rotating and xor, as in Envoy, so that both pick the same endpoint of the
+ * same ring. Source: Envoy, RouteAction.HashPolicy; the combination is that of HashPolicyImpl::generateHash.
+ */
+import { joinedHeaderValue } from "../http1/headers.ts";
+import type { RequestHead } from "../http1/request.ts";
+import { queryValue } from "./match.ts";
+import { applyRegex } from "./rewrite.ts";
+import type { CookieHash, HashPolicy } from "./types.ts";
+import { xxHash64 } from "./xxhash.ts";
+
+export interface RequestHash {
+  /** Undefined: no policy had a value, the balancer picks by chance. */
+  readonly hash: bigint | undefined;
+  /** A Set-Cookie for the response: the downstream had no cookie to hash. */
+  readonly setCookie: string | undefined;
+}
+
+const noHash: RequestHash = { hash: undefined, setCookie: undefined };
+const mask = (1n << 64n) - 1n;
+
+/** `remoteAddress` without its port; `newCookie` makes the value of a cookie that is not there. */
+export function hashOf(
+  policies: readonly HashPolicy[],
+  head: RequestHead,
+  { remoteAddress, newCookie }: { readonly remoteAddress: string; readonly newCookie: () => string },
+): RequestHash {
+  if (policies.length === 0) return noHash;
+  let hash: bigint | undefined;
+  let setCookie: string | undefined;
+  for (const policy of policies) {
+    let value = valueOf(policy, head, remoteAddress);
+    if (value === undefined && policy.kind === "cookie" && policy.cookie.ttlSeconds !== undefined) {
+      value = newCookie();
+      setCookie = formatCookie(policy.cookie, policy.cookie.ttlSeconds, value);
+    }
+    if (value === undefined) continue;
+    const next = xxHash64(Buffer.from(value, "latin1"));
+    hash = hash === undefined ? next : (((hash << 1n) | (hash >> 63n)) & mask) ^ next;
+    if (policy.terminal) break;
+  }
+  return { hash, setCookie };
+}
+
+function valueOf(policy: HashPolicy, head: RequestHead, remoteAddress: string): string | undefined {
+  switch (policy.kind) {
+    case "header": {
+      const value = joinedHeaderValue(head.headers, policy.key);
+      return value === undefined || policy.rewrite === undefined ? value : applyRegex(value, policy.rewrite);
+    }
+    case "cookie":
+      return cookieValue(head, policy.cookie.name);
+    case "sourceIP":
+      return remoteAddress === "" ? undefined : remoteAddress;
+    case "query":
+      return queryValue(head.query, policy.name);
+  }
+}
+
+/** The value of a cookie, or undefined. */
+export function cookieValue(head: RequestHead, name: string): string | undefined {
+  const cookies = joinedHeaderValue(head.headers, "cookie");
+  if (cookies === undefined) return undefined;
+  for (const part of cookies.split(/[;,]/)) {
+    const equals = part.indexOf("=");
+    if (equals >= 0 && part.slice(0, equals).trim() === name) {
+      const value = part.slice(equals + 1).trim();
+      return value.startsWith('"') && value.endsWith('"') && value.length > 1 ? value.slice(1, -1) : value;
+    }
+  }
+  return undefined;
+}
+
+function formatCookie({ name, path, attributes }: CookieHash, ttlSeconds: number, value: string): string {
+  const parts = [`${name}="${value}"`];
+  if (ttlSeconds > 0) parts.push(`Max-Age=${ttlSeconds}`);
+  if (path !== "") parts.push(`Path=${path}`);
+  for (const [attribute, text] of attributes) parts.push(text === "" ? attribute : `${attribute}=${text}`);
+  parts.push("HttpOnly");
+  return parts.join("; ");
+}

@@ -1,0 +1,326 @@
+/**
+ * What is to be done with a request: answer it here, or send it (as changed) to a cluster. Pure but for weights.
+ *
+ *   RequestHead ─▶ prepareHead() ─▶ RouteTable.find() ─▶ planRequest() ─▶ exchange.ts
+ *   ResponseHead ─▶ planResponse() ─▶ the head as the downstream gets it
+ *
+ * Invariant: heads come out as the very same objects where nothing changes them.
+ * Source: Envoy's router filter, and its CORS filter in front of it.
+ */
+import type { FormatConnection, FormatRecord } from "../accesslog/types.ts";
+import { copyRecord } from "../accesslog/record.ts";
+import { fieldValue } from "../accesslog/field.ts";
+import { headerValue } from "../http1/headers.ts";
+import type { RequestHead } from "../http1/request.ts";
+import type { ResponseHead } from "../http1/response.ts";
+import { type ResponseFlag } from "../types.ts";
+import { type HeaderPairs, decideCors } from "./cors.ts";
+import { HeadEditor, HeadersEditor } from "./head-editor.ts";
+import { isHit } from "./match.ts";
+import { mutate } from "./mutate.ts";
+import { type RequestPolicy, prepareHead } from "./policy.ts";
+import { redirectLocation, rewriteHost, rewriteTarget } from "./rewrite.ts";
+import type { RouteTable } from "./table.ts";
+import { requestTimeouts } from "./timeouts.ts";
+import type {
+  CompiledRoute,
+  CorsPolicy,
+  Mirror,
+  MetadataMatch,
+  PerFilter,
+  RouteChanges,
+  RouteInfo,
+  WeightedEntry,
+} from "./types.ts";
+
+/** The filter of this name looks at `PerFilter` for a CorsPolicy. */
+export const corsFilterName = "envoy.filters.http.cors";
+
+export interface PlanInput {
+  readonly policy: RequestPolicy;
+  readonly connection: FormatConnection & { readonly peerCertificate?: RouteInfo["peerCertificate"] | undefined };
+  readonly table: RouteTable | undefined;
+  /** The name of the chain's CORS filter; undefined: it has none. */
+  readonly corsFilter: string | undefined;
+  /** A number in [0, 1). */
+  readonly random: () => number;
+  /** For header values with operators. */
+  readonly record: FormatRecord;
+}
+
+export interface AnswerPlan {
+  readonly kind: "answer";
+  readonly head: RequestHead;
+  readonly route: CompiledRoute | undefined;
+  readonly status: number;
+  readonly flag: ResponseFlag;
+  readonly details: string;
+  /** As it is to be sent. Answers with a flag give a sentence for x-wherry-error instead. */
+  readonly body: string;
+  readonly headers: HeaderPairs;
+  readonly changes: RouteChanges | undefined;
+  readonly cors: HeaderPairs;
+}
+
+export interface ForwardPlan {
+  readonly kind: "forward";
+  /** What is sent: with every change that does not depend on the endpoint. */
+  readonly head: RequestHead;
+  readonly route: CompiledRoute;
+  readonly cluster: string;
+  readonly changes: RouteChanges | undefined;
+  readonly metadataMatch: MetadataMatch | undefined;
+  readonly perFilter: PerFilter;
+  readonly mirrors: readonly string[];
+  readonly timeoutMs: number;
+  readonly perTryTimeoutMs: number;
+  readonly retriesMax: number;
+  readonly cors: HeaderPairs;
+}
+
+export type Plan = AnswerPlan | ForwardPlan;
+
+const noHeaders: HeaderPairs = [];
+
+export function planRequest(received: RequestHead, input: PlanInput): Plan {
+  const prepared = prepareHead(received, input.policy, input.connection);
+  if (prepared.kind !== "head") return answerPrepared(received, prepared);
+  const { head } = prepared;
+  const route = input.table?.find(head, routeInfoOf(input));
+  if (route === undefined) {
+    const sentence = "Cannot route request: no route matches its host and path";
+    return answer(head, undefined, { status: 404, flag: "NR", details: "route_not_found", body: sentence });
+  }
+  return planRoute(head, route, input);
+}
+
+/** What matchers may look at besides the head. */
+export function routeInfoOf({ connection, random }: Pick<PlanInput, "connection" | "random">): RouteInfo {
+  return { isTLS: connection.isTLS === true, peerCertificate: connection.peerCertificate ?? "none", random };
+}
+
+function planRoute(head: RequestHead, route: CompiledRoute, input: PlanInput): Plan {
+  const cors = corsOf(head, route, input);
+  if (cors.kind === "preflight")
+    return { ...answer(head, route, { status: 200, details: "cors_response" }), headers: cors.headers };
+  const corsHeaders = cors.kind === "actual" ? cors.headers : noHeaders;
+  const { target } = route;
+  switch (target.kind) {
+    case "direct":
+      return {
+        ...answer(head, route, { status: target.status, details: "direct_response", body: target.body }),
+        cors: corsHeaders,
+      };
+    case "redirect": {
+      const location = redirectLocation(head, target.redirect);
+      const made = answer(head, route, { status: target.redirect.status, details: "direct_response" });
+      return { ...made, headers: [["location", location]], cors: corsHeaders };
+    }
+    case "cluster":
+      return forward(head, route, { name: target.name, entry: undefined, input, cors: corsHeaders });
+    case "weighted": {
+      const entry = target.entries[pickEntry(head, target, input)]!;
+      const name = entry.name ?? fieldValue(head, entry.clusterHeader ?? "") ?? "";
+      return forward(head, route, { name, entry, input, cors: corsHeaders });
+    }
+    case "clusterHeader":
+      return forward(head, route, {
+        name: fieldValue(head, target.key) ?? "",
+        entry: undefined,
+        input,
+        cors: corsHeaders,
+      });
+  }
+}
+
+/** The index of the entry whose turn it is, or that the request's header says. */
+function pickEntry(
+  head: RequestHead,
+  { weights, randomHeader }: Extract<CompiledRoute["target"], { kind: "weighted" }>,
+  { random }: PlanInput,
+): number {
+  if (randomHeader === undefined) return weights.pick();
+  const text = headerValue(head.headers, randomHeader);
+  const value = text !== undefined && /^[0-9]{1,15}$/.test(text) ? Number(text) : Math.floor(random() * 2 ** 32);
+  return weights.at(value);
+}
+
+function corsOf(head: RequestHead, route: CompiledRoute, input: PlanInput): ReturnType<typeof decideCors> {
+  if (input.corsFilter === undefined) return { kind: "none" };
+  const policy = route.perFilter.get(input.corsFilter) as CorsPolicy | undefined;
+  return policy === undefined ? { kind: "none" } : decideCors(policy, head, input.random());
+}
+
+interface ForwardInput {
+  readonly name: string;
+  readonly entry: WeightedEntry | undefined;
+  readonly input: PlanInput;
+  readonly cors: HeaderPairs;
+}
+
+function forward(head: RequestHead, route: CompiledRoute, { name, entry, input, cors }: ForwardInput): Plan {
+  const changes = entry === undefined ? route.changes : entry.changes;
+  const refusal = refuseUpgrade(head, route, input.policy);
+  if (refusal !== undefined) return { ...answer(head, route, refusal), cors };
+  const timeouts = requestTimeouts(head, route, input.policy.isInternal !== undefined);
+  return {
+    kind: "forward",
+    head:
+      changes === undefined
+        ? head
+        : changeHead(head, changes, { ...copyRecord(input.record), ...namesOf(route, name) }),
+    route,
+    cluster: name,
+    changes,
+    metadataMatch: entry?.metadataMatch ?? route.metadataMatch,
+    perFilter: entry === undefined || entry.perFilter.size === 0 ? route.perFilter : entry.perFilter,
+    mirrors: route.mirrors.length === 0 ? noNames : mirrorsOf(head, route.mirrors, input.random),
+    ...timeouts,
+    cors,
+  };
+}
+
+const noNames: readonly string[] = [];
+
+function mirrorsOf(head: RequestHead, mirrors: readonly Mirror[], random: () => number): readonly string[] {
+  return mirrors
+    .filter(({ fraction }) => fraction === undefined || isHit(fraction, random()))
+    .map(({ cluster, clusterHeader }) => cluster ?? fieldValue(head, clusterHeader ?? "") ?? "")
+    .filter((name) => name !== "");
+}
+
+function refuseUpgrade(head: RequestHead, route: CompiledRoute, policy: RequestPolicy): AnswerParts | undefined {
+  const wanted = head.hop.upgrade?.toLowerCase();
+  if (wanted === undefined || wanted.includes("h2c")) return undefined;
+  const isAllowed = route.upgrades.get(wanted) ?? policy.upgrades.get(wanted) ?? policy.allowsAnyUpgrade;
+  if (isAllowed) return undefined;
+  const body = "Cannot forward upgrade: neither the route nor its listener allows it";
+  return { status: 403, details: "upgrade_failed", body };
+}
+
+/** What of the route a header's value may name before there is an upstream. */
+function namesOf(route: CompiledRoute, cluster: string): Partial<FormatRecord> {
+  return { routeName: route.name, virtualHostName: route.hostName, cluster: { name: cluster } };
+}
+
+/** Headers from the most specific level on, then path and host: values are made of what was received. */
+function changeHead(head: RequestHead, changes: RouteChanges, known: FormatRecord): RequestHead {
+  const editor = new HeadEditor(head);
+  const record = (): FormatRecord => ({ ...known, head: editor.finish(), sentHead: undefined });
+  mutate(editor, changes.request, record);
+  if (changes.path !== undefined) {
+    const target = rewriteTarget(editor.target, changes.path);
+    editor.set("x-envoy-original-path", editor.target);
+    editor.setTarget(target);
+  }
+  if (changes.host !== undefined) {
+    const host = rewriteHost(head, changes.host);
+    if (host !== undefined && host !== "") {
+      // The rewrite of a weighted entry is not told, as in Envoy.
+      if (changes.host.kind !== "entry") editor.set("x-envoy-original-host", editor.get("host") ?? editor.host);
+      replaceHost(editor, host, changes.appendsForwardedHost);
+    }
+  }
+  return editor.finish();
+}
+
+function replaceHost(editor: HeadEditor, host: string, appendsForwardedHost: boolean): void {
+  const before = editor.get("host") ?? editor.host;
+  if (appendsForwardedHost) {
+    const listed = editor.get("x-forwarded-host");
+    editor.set("X-Forwarded-Host", listed === undefined ? before : `${listed},${before}`);
+  }
+  editor.setHost(host);
+}
+
+export interface Try {
+  /** From 1. */
+  readonly attempt: number;
+  /** The name by which the endpoint was configured, or its address. */
+  readonly endpointHost: string;
+  readonly isTimeoutRetry: boolean;
+}
+
+/** The head of one try: that of the plan, unless the route tells the upstream which try it is, or names it by its own host. */
+export function headOfTry(plan: ForwardPlan, { attempt, endpointHost, isTimeoutRetry }: Try): RequestHead {
+  const { changes } = plan;
+  if (changes === undefined) return plan.head;
+  const isOwnHost = changes.host?.kind === "endpoint";
+  if (!changes.countsAttempts && !isOwnHost && !changes.tellsTimeoutRetry) return plan.head;
+  const editor = new HeadEditor(plan.head);
+  if (isOwnHost) editor.set("x-envoy-original-host", editor.get("host") ?? editor.host);
+  if (isOwnHost) replaceHost(editor, endpointHost, changes.appendsForwardedHost);
+  if (changes.countsAttempts) editor.set("x-envoy-attempt-count", String(attempt));
+  if (changes.tellsTimeoutRetry && attempt > 1) editor.set("x-envoy-is-timeout-retry", String(isTimeoutRetry));
+  return editor.finish();
+}
+
+export interface ResponseInput {
+  readonly policy: RequestPolicy;
+  readonly record: FormatRecord;
+  /** A cookie that the route's hash policy made. */
+  readonly setCookie?: string | undefined;
+}
+
+/** The head of a response, of the upstream or of the proxy itself, as the downstream gets it. */
+export function planResponse(
+  plan: Plan,
+  response: ResponseHead,
+  { policy, record, setCookie }: ResponseInput,
+): ResponseHead {
+  const { changes, cors } = plan;
+  const isPlain = cors.length === 0 && setCookie === undefined && policy.server === undefined && policy.via === "";
+  if (isPlain && (changes === undefined || (changes.response.length === 0 && !changes.tellsAttempts))) return response;
+  const editor = new HeadersEditor(response.headers);
+  for (const [name, value] of cors) editor.set(name, value);
+  if (setCookie !== undefined) editor.append("Set-Cookie", setCookie);
+  if (changes !== undefined) {
+    mutate(editor, changes.response, () => ({
+      ...copyRecord(record),
+      response: { ...response, headers: editor.headers },
+    }));
+    if (changes.tellsAttempts && record.attempts) editor.set("x-envoy-attempt-count", String(record.attempts));
+  }
+  if (policy.server?.mode === "overwrite" || (policy.server !== undefined && !editor.has("server")))
+    editor.set("Server", policy.server.name);
+  if (policy.via !== "") {
+    const before = editor.get("via");
+    editor.set("Via", before === undefined ? policy.via : `${before}, ${policy.via}`);
+  }
+  return editor.isChanged ? { ...response, headers: editor.headers } : response;
+}
+
+interface AnswerParts {
+  readonly status: number;
+  readonly details: string;
+  readonly flag?: ResponseFlag;
+  readonly body?: string;
+}
+
+function answer(head: RequestHead, route: CompiledRoute | undefined, parts: AnswerParts): AnswerPlan {
+  const { status, details, flag = "-", body = "" } = parts;
+  return {
+    kind: "answer",
+    head,
+    route,
+    status,
+    flag,
+    details,
+    body,
+    headers: noHeaders,
+    changes: route?.changes,
+    cors: noHeaders,
+  };
+}
+
+function answerPrepared(
+  head: RequestHead,
+  prepared: Exclude<ReturnType<typeof prepareHead>, { kind: "head" }>,
+): AnswerPlan {
+  if (prepared.kind === "redirect") {
+    const made = answer(head, undefined, { status: 307, details: "path_normalization_failed" });
+    return { ...made, headers: [["location", prepared.target]] };
+  }
+  const { status, details, sentence } = prepared;
+  return answer(head, undefined, { status, details, flag: "DPE", body: sentence });
+}

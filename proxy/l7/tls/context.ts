@@ -1,0 +1,190 @@
+/**
+ * TLS specs → what node:tls takes: certificates are read here, once a spec.
+ *
+ *   DownstreamTLSSpec ─▶ createDownstreamTLS() ─▶ listener.ts        UpstreamTLSSpec ─▶ createUpstreamTLS() ─▶ pool.ts
+ *
+ * Invariant: a peer is served only after refuse() found nothing: the chain of trust is OpenSSL's part, names and hashes
+ * are ours. Without a trusted CA nothing is verified, as in Envoy.
+ */
+import { readFileSync } from "node:fs";
+import { X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
+import {
+  type DetailedPeerCertificate,
+  type PeerCertificate,
+  type SecureContext,
+  type SecureContextOptions,
+  type TLSSocket,
+  createSecureContext,
+} from "node:tls";
+import { CodedError, messageOf } from "#lib/errors.ts";
+import type {
+  CertificateSpec,
+  DataSource,
+  DownstreamTLS,
+  DownstreamTLSSpec,
+  SANMatcher,
+  TLSSpec,
+  UpstreamTLS,
+  UpstreamTLSSpec,
+} from "./types.ts";
+
+export type TLSErrorCode =
+  | "UNREADABLE" // a file that cannot be read
+  | "BAD_CERTIFICATE"; // a certificate or key that OpenSSL does not take
+
+export class TLSError extends CodedError<TLSErrorCode> {}
+
+/** Envoy's default for both ends of a downstream and an upstream connection. */
+const minVersionDefault = "TLSv1.2";
+
+/** Reads the certificates. Throws TLSError. `alpn` stands in where the spec names no protocols. */
+export function createDownstreamTLS(spec: DownstreamTLSSpec, alpn: readonly string[] = []): DownstreamTLS {
+  const [first, ...others] = spec.certificates.map((one) => contextOf(spec, one));
+  const byName = others.map((one, index) => ({ one, spec: spec.certificates[index + 1]! }));
+  const protocols = spec.alpn.length > 0 ? spec.alpn : alpn;
+  const verifies = spec.trustedCA !== undefined;
+  return {
+    spec,
+    options: () => ({
+      isServer: true,
+      secureContext: first!,
+      requestCert: verifies,
+      rejectUnauthorized: false,
+      ALPNProtocols: [...protocols],
+      SNICallback: (name, done) => done(null, byName.find(({ spec }) => namesOf(spec).has(name))?.one ?? first),
+    }),
+    refuse: (socket) => {
+      const hasCertificate = Object.keys(socket.getPeerCertificate()).length > 0;
+      if (!hasCertificate) return spec.requiresClientCertificate ? "the downstream showed no certificate" : undefined;
+      return verifies ? refusePeer(socket, spec) : undefined;
+    },
+  };
+}
+
+/** Reads the certificates. Throws TLSError. `alpn` stands in where the spec names no protocols. */
+export function createUpstreamTLS(spec: UpstreamTLSSpec, alpn: readonly string[] = []): UpstreamTLS {
+  const secureContext = contextOf(spec, spec.certificates[0]);
+  const protocols = spec.alpn.length > 0 ? spec.alpn : alpn;
+  const options = {
+    secureContext,
+    rejectUnauthorized: false,
+    // Names are compared by the spec's matchers alone, as in Envoy.
+    checkServerIdentity: () => undefined,
+    // An address is no server name (RFC 6066 §3).
+    ...(spec.serverName === "" || isIP(spec.serverName) !== 0 ? {} : { servername: spec.serverName }),
+    ...(protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] }),
+  };
+  return {
+    spec,
+    options: () => options,
+    refuse: (socket) => (spec.trustedCA === undefined ? refuseHash(socket, spec) : refusePeer(socket, spec)),
+  };
+}
+
+function contextOf(spec: TLSSpec, certificate: CertificateSpec | undefined): SecureContext {
+  const options: SecureContextOptions = {
+    minVersion: spec.minVersion ?? minVersionDefault,
+    maxVersion: spec.maxVersion ?? "TLSv1.3",
+    ...(spec.ciphers.length === 0 ? {} : { ciphers: spec.ciphers.join(":") }),
+    ...(spec.trustedCA === undefined ? {} : { ca: read(spec.trustedCA) }),
+    ...(certificate === undefined ? {} : { cert: read(certificate.chain), key: read(certificate.key) }),
+    ...(certificate?.passphrase === undefined ? {} : { passphrase: read(certificate.passphrase).trim() }),
+  };
+  try {
+    return createSecureContext(options);
+  } catch (error) {
+    throw new TLSError("BAD_CERTIFICATE", `Cannot use certificate: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function read(source: DataSource): string {
+  if (source.kind === "inline") return source.text;
+  try {
+    return readFileSync(source.path, "utf8");
+  } catch (error) {
+    throw new TLSError("UNREADABLE", `Cannot read ${source.path}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Why the peer is not who it must be, or undefined. */
+function refusePeer(socket: TLSSocket, spec: TLSSpec): string | undefined {
+  const error = verifyErrorOf(socket);
+  if (error !== undefined) return `the peer's certificate is not trusted: ${error}`;
+  if (spec.sans.length > 0) {
+    const names = alternativeNames(socket.getPeerCertificate());
+    if (!spec.sans.some((matcher) => names.some((name) => isMatch(matcher, name))))
+      return "the peer's certificate has none of the names that were wanted";
+  }
+  return refuseHash(socket, spec);
+}
+
+/** OpenSSL's verdict on the chain of trust; undefined: trusted. */
+export function verifyErrorOf(socket: TLSSocket): string | undefined {
+  if (socket.authorized) return undefined;
+  const told: unknown = socket.authorizationError;
+  if (told instanceof Error) return told.message;
+  if (typeof told === "string") return told;
+  // node:tls asks for the verdict only where it made the socket itself, as a server or a client; here it is asked for
+  // the way node:tls does. Whoever cannot be asked is not trusted.
+  const { ssl } = socket as unknown as { ssl?: { verifyError?: () => { code?: string } | null | undefined } };
+  if (typeof ssl?.verifyError !== "function") return "it could not be verified";
+  const error = ssl.verifyError();
+  return error === null || error === undefined ? undefined : (error.code ?? "it could not be verified");
+}
+
+function refuseHash(socket: TLSSocket, spec: TLSSpec): string | undefined {
+  if (spec.certificateHashes.length === 0) return undefined;
+  const hash = socket.getPeerCertificate().fingerprint256?.replaceAll(":", "").toLowerCase() ?? "";
+  return spec.certificateHashes.includes(hash) ? undefined : "the peer's certificate is none of those that were wanted";
+}
+
+interface AlternativeName {
+  readonly type: string;
+  readonly value: string;
+}
+
+const sanPrefixes: Readonly<Record<string, string>> = { "IP Address": "IP", email: "EMAIL", DNS: "DNS", URI: "URI" };
+
+/** "DNS:a, URI:spiffe://b" → names. A value with a comma or a quote comes quoted, as JSON (CVE-2021-44532). */
+function alternativeNames(certificate: PeerCertificate | DetailedPeerCertificate): readonly AlternativeName[] {
+  const text = certificate.subjectaltname ?? "";
+  const names: AlternativeName[] = [];
+  for (let at = 0; at < text.length;) {
+    const colon = text.indexOf(":", at);
+    if (colon < 0) break;
+    const type = sanPrefixes[text.slice(at, colon).trim()] ?? "";
+    const isQuoted = text[colon + 1] === '"';
+    let end = isQuoted ? endOfQuoted(text, colon + 1) : text.indexOf(", ", colon);
+    if (end < 0) end = text.length;
+    const raw = text.slice(colon + 1, end);
+    names.push({ type, value: isQuoted ? (JSON.parse(raw) as string) : raw });
+    at = end + 2;
+  }
+  return names;
+}
+
+function endOfQuoted(text: string, from: number): number {
+  for (let at = from + 1; at < text.length; at++) {
+    if (text[at] === "\\") at++;
+    else if (text[at] === '"') return at + 1;
+  }
+  return text.length;
+}
+
+function isMatch(matcher: SANMatcher, name: AlternativeName): boolean {
+  return (matcher.type === "any" || matcher.type === name.type) && matcher.matches(name.value);
+}
+
+const namesBySpec = new WeakMap<CertificateSpec, ReadonlySet<string>>();
+
+/** The DNS names that a certificate is for. */
+function namesOf(spec: CertificateSpec): ReadonlySet<string> {
+  let names = namesBySpec.get(spec);
+  if (names === undefined) {
+    const text = new X509Certificate(read(spec.chain)).subjectAltName ?? "";
+    names = new Set([...text.matchAll(/DNS:([^,\s"]+)/g)].map((match) => match[1]!.toLowerCase()));
+    namesBySpec.set(spec, names);
+  }
+  return names;
+}

@@ -1,0 +1,214 @@
+/**
+ * Envoy's admin pages for a stand-alone sidecar.
+ *
+ *   node:http ─▶ createAdminPages(view) ─▶ one page ─▶ text or JSON
+ *
+ * Off the hot path, so node:http. Invariant: what changes something wants POST, as in Envoy.
+ * Source: Envoy, operations/admin.
+ */
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
+import type { Cluster } from "#proxy/l7/cluster.ts";
+import type { SocketAddress } from "#proxy/l7/types.ts";
+import { type DumpSource, clustersJSON, clustersText, configDump, listenersJSON, listenersText } from "./dump.ts";
+import { type AllStats, parseStatsQuery, renderStats } from "./stats-page.ts";
+
+export interface AdminPagesView {
+  dump(): DumpSource;
+  clusters(): Iterable<Cluster>;
+  /** Where each listener listens. */
+  addresses(): ReadonlyMap<string, SocketAddress>;
+  stats(): AllStats;
+  resetCounters(): void;
+  state(): "LIVE" | "DRAINING" | "PRE_INITIALIZING";
+  serverInfo(): object;
+  certificates(): readonly object[];
+  /** Healthy or not, as /healthcheck says. */
+  setHealthy(isHealthy: boolean): void;
+  drain(options: { readonly isGraceful: boolean; readonly inboundOnly: boolean }): void;
+  logLevel(): string;
+  /** False: no such level. */
+  setLogLevel(level: string): boolean;
+  quit(): void;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+interface Page {
+  readonly help: string;
+  /** POST where it changes something. */
+  readonly method: "GET" | "POST";
+  readonly answer: (view: AdminPagesView, query: URLSearchParams) => Answer;
+}
+
+const done = (): Answer => text(200, "OK\n");
+
+const pages: Readonly<Record<string, Page>> = {
+  "/certs": {
+    help: "print certs on machine",
+    method: "GET",
+    answer: (view) => json({ certificates: view.certificates() }),
+  },
+  "/clusters": {
+    help: "upstream cluster status",
+    method: "GET",
+    answer: (view, query) => {
+      const { isStatic } = view.dump();
+      if (query.get("format") === "json") return json(clustersJSON(view.clusters(), isStatic));
+      return text(200, clustersText(view.clusters(), isStatic));
+    },
+  },
+  "/config_dump": { help: "dump current configs", method: "GET", answer: dumpPage },
+  "/drain_listeners": {
+    help: "drain listeners (graceful, inboundonly)",
+    method: "POST",
+    answer: (view, query) => {
+      view.drain({ isGraceful: query.has("graceful"), inboundOnly: query.has("inboundonly") });
+      return done();
+    },
+  },
+  "/healthcheck/fail": { help: "cause the server to fail health checks", method: "POST", answer: setHealth(false) },
+  "/healthcheck/ok": { help: "cause the server to pass health checks", method: "POST", answer: setHealth(true) },
+  "/help": { help: "print out list of admin commands", method: "GET", answer: () => text(200, helpText()) },
+  "/listeners": {
+    help: "print listener info",
+    method: "GET",
+    answer: (view, query) => {
+      if (query.get("format") === "json") return json(listenersJSON(view.addresses()));
+      return text(200, listenersText(view.addresses()));
+    },
+  },
+  "/logging": { help: "query or change the logging level (level=)", method: "POST", answer: loggingPage },
+  "/memory": { help: "print current allocation/heap usage", method: "GET", answer: memoryPage },
+  "/quitquitquit": {
+    help: "exit the server",
+    method: "POST",
+    answer: (view) => {
+      view.quit();
+      return done();
+    },
+  },
+  "/ready": {
+    help: "print server state, return 200 if LIVE, otherwise return 503",
+    method: "GET",
+    answer: (view) => text(view.state() === "LIVE" ? 200 : 503, `${view.state()}\n`),
+  },
+  "/reset_counters": {
+    help: "reset all counters to zero",
+    method: "POST",
+    answer: (view) => {
+      view.resetCounters();
+      return done();
+    },
+  },
+  "/runtime": { help: "print runtime values", method: "GET", answer: () => json({ layers: [], entries: {} }) },
+  "/server_info": {
+    help: "print server version/status information",
+    method: "GET",
+    answer: (view) => json(view.serverInfo()),
+  },
+  "/stats": { help: "print server stats (filter, usedonly, format)", method: "GET", answer: statsPage },
+  "/stats/prometheus": {
+    help: "print server stats in prometheus format",
+    method: "GET",
+    answer: (view, query) => {
+      query.set("format", "prometheus");
+      return statsPage(view, query);
+    },
+  },
+};
+
+/** A server that is not listening yet. */
+export function createAdminPages(view: AdminPagesView): Server {
+  const server = createServer((request, response) => respond(view, request, response));
+  server.maxHeadersCount = 100;
+  return server;
+}
+
+function respond(view: AdminPagesView, request: IncomingMessage, response: ServerResponse): void {
+  // A body is of no use to any page; unread it would hold up the next request.
+  request.resume();
+  const [path = "/", query = ""] = (request.url ?? "/").split("?", 2);
+  const { status, type, body } = answer(view, { method: request.method ?? "GET", path, query });
+  const headers = { "content-type": type, "cache-control": "no-cache, max-age=0", "x-content-type-options": "nosniff" };
+  response.writeHead(status, { ...headers, "content-length": Buffer.byteLength(body) }).end(body);
+}
+
+function answer(
+  view: AdminPagesView,
+  { method, path, query }: { readonly method: string; readonly path: string; readonly query: string },
+): Answer {
+  if (path === "/") return { status: 200, type: "text/html; charset=UTF-8", body: helpHTML() };
+  const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
+  if (page === undefined) return text(404, `invalid path. admin commands are:\n${helpText()}`);
+  const isRead = method === "GET" || method === "HEAD";
+  if (page.method === "POST" && method !== "POST") return text(405, `Method ${method} not allowed, POST required.`);
+  if (page.method === "GET" && !isRead && method !== "POST") return text(405, `Method ${method} not allowed.`);
+  return page.answer(view, new URLSearchParams(query));
+}
+
+function setHealth(isHealthy: boolean): Page["answer"] {
+  return (view) => {
+    view.setHealthy(isHealthy);
+    return done();
+  };
+}
+
+function dumpPage(view: AdminPagesView, query: URLSearchParams): Answer {
+  for (const name of ["mask", "resource", "name_regex"])
+    if (query.has(name)) return text(400, `Cannot serve /config_dump: parameter ${name} is not supported\n`);
+  return json(configDump(view.dump(), { includesEndpoints: query.has("include_eds") }));
+}
+
+function loggingPage(view: AdminPagesView, query: URLSearchParams): Answer {
+  const level = query.get("level");
+  if (level !== null && !view.setLogLevel(level))
+    return text(400, `Cannot set log level ${level}: wanted debug, info, warning or error\n`);
+  return text(200, `active loggers:\n  wherry: ${view.logLevel()}\n`);
+}
+
+function memoryPage(): Answer {
+  const { heapUsed, heapTotal, rss, external } = process.memoryUsage();
+  return json({
+    allocated: String(heapUsed + external),
+    heap_size: String(heapTotal),
+    pageheap_unmapped: "0",
+    pageheap_free: String(heapTotal - heapUsed),
+    total_thread_cache: "0",
+    total_physical_bytes: String(rss),
+  });
+}
+
+function statsPage(view: AdminPagesView, parameters: URLSearchParams): Answer {
+  const query = parseStatsQuery(parameters);
+  if (typeof query === "string") return text(400, `${query}\n`);
+  const body = renderStats(view.stats(), query);
+  if (query.format === "json") return { status: 200, type: "application/json", body };
+  const type = query.format === "prometheus" ? "text/plain; version=0.0.4; charset=utf-8" : "text/plain; charset=UTF-8";
+  return { status: 200, type, body };
+}
+
+function helpText(): string {
+  return Object.entries(pages)
+    .map(([path, { help, method }]) => `  ${path}${method === "POST" ? " (POST)" : ""}: ${help}\n`)
+    .join("");
+}
+
+function helpHTML(): string {
+  const rows = Object.entries(pages).map(
+    ([path, { help, method }]) =>
+      `<tr><td>${method === "GET" ? `<a href="${path.slice(1)}">${path}</a>` : path}</td><td>${method}</td><td>${help}</td></tr>`,
+  );
+  return `<!doctype html><title>wherry admin</title><table>\n${rows.join("\n")}\n</table>\n`;
+}
+
+function json(value: unknown): Answer {
+  return { status: 200, type: "application/json", body: `${JSON.stringify(value, undefined, 1)}\n` };
+}
+
+function text(status: number, body: string): Answer {
+  return { status, type: "text/plain; charset=UTF-8", body };
+}

@@ -1,0 +1,172 @@
+/**
+ * Envoy's statistics as plain numbers: counted by requests and connections, named when they are asked for.
+ *
+ *   Observer of each chain ─▶ HTTPStats, ClusterStats ─▶ entries() ─▶ pages.ts: /stats
+ *
+ * A request costs some additions on objects that its chain and cluster hold. Invariant: names are those of Envoy
+ * ("cluster.NAME.upstream_rq_2xx"), and a number that is not kept is not there, rather than zero.
+ * Source: Envoy, "Statistics" of the connection manager, the cluster manager, listeners and the server.
+ */
+import type { Cluster } from "#proxy/l7/cluster.ts";
+import type { ExchangeRecord, Observer, TCPRecord } from "#proxy/l7/context.ts";
+import { Histogram } from "../histogram.ts";
+
+export type StatKind = "counter" | "gauge";
+
+export interface Stat {
+  readonly name: string;
+  readonly kind: StatKind;
+  readonly value: number;
+}
+
+export interface HistogramStat {
+  readonly name: string;
+  readonly histogram: Histogram;
+}
+
+/** Counters by name; a name costs its first count only. */
+class Counters {
+  readonly values: Map<string, number> = new Map();
+
+  add(name: string, by = 1): void {
+    this.values.set(name, (this.values.get(name) ?? 0) + by);
+  }
+}
+
+interface Group {
+  readonly counters: Counters;
+  readonly time: Histogram;
+}
+
+const newGroup = (): Group => ({ counters: new Counters(), time: new Histogram() });
+
+/** Flags of requests that count in a cluster's statistics, beside the response itself. */
+const flagCounters: Readonly<Record<string, string>> = {
+  UT: "upstream_rq_timeout",
+  UF: "upstream_cx_connect_fail",
+  UO: "upstream_cx_overflow",
+  UH: "upstream_cx_none_healthy",
+  UC: "upstream_rq_pending_failure_eject",
+  UPE: "upstream_cx_protocol_error",
+};
+
+/** The same of a listener's connection manager. */
+const managerCounters: Readonly<Record<string, string>> = {
+  NR: "no_route",
+  NC: "no_cluster",
+  DC: "downstream_rq_rx_reset",
+  SI: "downstream_rq_idle_timeout",
+  DT: "downstream_rq_max_duration_reached",
+  DPE: "downstream_cx_protocol_error",
+};
+
+export class EnvoyStats {
+  readonly #http = new Map<string, Group>();
+  readonly #tcp = new Map<string, Group>();
+  readonly #clusters = new Map<string, Group>();
+  readonly #listeners = new Map<string, Group>();
+
+  /** Counts for one HTTP chain; each record goes on to `next`. */
+  observeHTTP(prefix: string, next: Observer): Observer {
+    const group = groupOf(this.#http, prefix);
+    return {
+      onExchange: (record) => {
+        this.#countRequest(group, record);
+        next.onExchange(record);
+      },
+      onTCPOpen: (record) => next.onTCPOpen(record),
+      onTCPClose: (record) => next.onTCPClose(record),
+    };
+  }
+
+  /** Counts for one TCP chain. */
+  observeTCP(prefix: string, next: Observer): Observer {
+    const { counters } = groupOf(this.#tcp, prefix);
+    return {
+      onExchange: (record) => next.onExchange(record),
+      onTCPOpen: (record) => {
+        counters.add("downstream_cx_total");
+        if (record.flag === "NC") counters.add("downstream_cx_no_route");
+        next.onTCPOpen(record);
+      },
+      onTCPClose: (record) => {
+        this.#countTCP(counters, record);
+        next.onTCPClose(record);
+      },
+    };
+  }
+
+  /** A connection was accepted at a listener. */
+  countConnection(listener: string): void {
+    groupOf(this.#listeners, listener).counters.add("downstream_cx_total");
+  }
+
+  /** Sets every counter to zero. */
+  reset(): void {
+    for (const map of [this.#http, this.#tcp, this.#clusters, this.#listeners]) map.clear();
+  }
+
+  /** The counters, in no order. */
+  *counters(): Iterable<Stat> {
+    const groups = [
+      ["http", this.#http],
+      ["tcp", this.#tcp],
+      ["cluster", this.#clusters],
+      ["listener", this.#listeners],
+    ] as const;
+    for (const [kind, map] of groups)
+      for (const [name, { counters }] of map)
+        for (const [stat, value] of counters.values) yield { name: `${kind}.${name}.${stat}`, kind: "counter", value };
+  }
+
+  *histograms(): Iterable<HistogramStat> {
+    for (const [name, { time }] of this.#http) yield { name: `http.${name}.downstream_rq_time`, histogram: time };
+    for (const [name, { time }] of this.#clusters) yield { name: `cluster.${name}.upstream_rq_time`, histogram: time };
+  }
+
+  #countRequest({ counters, time }: Group, record: ExchangeRecord): void {
+    const { status, flag, cluster, durationMs } = record;
+    counters.add("downstream_rq_total");
+    counters.add("rq_total");
+    if (status >= 100) {
+      counters.add(`downstream_rq_${Math.floor(status / 100)}xx`);
+      counters.add("downstream_rq_completed");
+    }
+    const own = managerCounters[flag];
+    if (own !== undefined) counters.add(own);
+    time.observe(durationMs);
+    if (cluster !== undefined) countUpstream(groupOf(this.#clusters, cluster.name), cluster, record);
+  }
+
+  #countTCP(counters: Counters, { cluster, flag, receivedBytes, sentBytes }: TCPRecord): void {
+    counters.add("downstream_cx_rx_bytes_total", receivedBytes);
+    counters.add("downstream_cx_tx_bytes_total", sentBytes);
+    if (cluster === undefined) return;
+    const upstream = groupOf(this.#clusters, cluster.name).counters;
+    upstream.add(flag === "-" ? "upstream_cx_total" : (flagCounters[flag] ?? "upstream_cx_destroy"));
+    upstream.add("upstream_cx_tx_bytes_total", receivedBytes);
+    upstream.add("upstream_cx_rx_bytes_total", sentBytes);
+  }
+}
+
+function countUpstream({ counters, time }: Group, _cluster: Cluster, record: ExchangeRecord): void {
+  const { status, flag, attempts = 0, durationMs } = record;
+  if (attempts > 0) counters.add("upstream_rq_total", attempts);
+  if (attempts > 1) counters.add("upstream_rq_retry", attempts - 1);
+  const counted = flagCounters[flag];
+  if (counted !== undefined) counters.add(counted);
+  if (status < 100) return;
+  counters.add("upstream_rq_completed");
+  counters.add(`upstream_rq_${status}`);
+  counters.add(`upstream_rq_${Math.floor(status / 100)}xx`);
+  time.observe(durationMs);
+}
+
+function groupOf(map: Map<string, Group>, name: string): Group {
+  let group = map.get(name);
+  if (group === undefined) {
+    group = newGroup();
+    map.set(name, group);
+  }
+  return group;
+}

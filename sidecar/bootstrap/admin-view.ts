@@ -1,0 +1,123 @@
+/**
+ * What the admin pages of a stand-alone sidecar are told of it.
+ *
+ *   StandaloneSidecar ─▶ adminView() ─▶ admin/pages.ts
+ */
+import { typeUrls } from "#api/xds/envoy.ts";
+import type { LiveConfig } from "#proxy/l7/listener.ts";
+import type { EngineDeps, SocketAddress } from "#proxy/l7/types.ts";
+import type { DumpSource } from "../admin/dump.ts";
+import type { AdminPagesView } from "../admin/pages.ts";
+import type { EnvoyStats, Stat } from "../admin/stats.ts";
+import type { AllStats } from "../admin/stats-page.ts";
+import type { ConfigState } from "../state.ts";
+import { certificatesOf } from "./certificates.ts";
+import type { BootstrapConfig } from "./config.ts";
+import type { StandaloneDeps } from "./server.ts";
+
+/** The part of the sidecar that the pages look at and change. */
+export interface AdminContext {
+  readonly config: BootstrapConfig;
+  readonly deps: StandaloneDeps;
+  readonly stats: EnvoyStats;
+  readonly state: ConfigState;
+  readonly engine: EngineDeps;
+  readonly startMs: number;
+  readonly live: LiveConfig;
+  readonly addresses: ReadonlyMap<string, SocketAddress>;
+  readonly connectionCount: number;
+  readonly isLive: boolean;
+  readonly isDraining: boolean;
+  isHealthy: boolean;
+  drain(drainMs: number, inboundOnly: boolean): Promise<void>;
+  stopListening(): void;
+}
+
+/** Time for connections in a drain that /drain_listeners starts, in ms: Envoy's --drain-time-s default. */
+const drainMs = 600_000;
+
+export function adminView(sidecar: AdminContext): AdminPagesView {
+  const { deps } = sidecar;
+  return {
+    dump: () => dumpOf(sidecar),
+    clusters: () => sidecar.live.clusters.values(),
+    addresses: () => sidecar.addresses,
+    stats: () => statsOf(sidecar),
+    resetCounters: () => sidecar.stats.reset(),
+    state: () => stateOf(sidecar),
+    serverInfo: () => serverInfo(sidecar),
+    certificates: () => certificatesOf(sidecar.live),
+    setHealthy: (isHealthy) => void (sidecar.isHealthy = isHealthy),
+    drain: ({ isGraceful, inboundOnly }) => {
+      if (!isGraceful) sidecar.stopListening();
+      void sidecar.drain(drainMs, inboundOnly);
+    },
+    logLevel: () => deps.levels.current,
+    setLogLevel: (level) => deps.levels.set(level),
+    quit: () => deps.onQuit(),
+  };
+}
+
+function stateOf(sidecar: AdminContext): "LIVE" | "DRAINING" | "PRE_INITIALIZING" {
+  if (!sidecar.isLive) return "PRE_INITIALIZING";
+  return sidecar.isHealthy && !sidecar.isDraining ? "LIVE" : "DRAINING";
+}
+
+function dumpOf({ config, state, startMs }: AdminContext): DumpSource {
+  const statics = {
+    listener: new Set(config.listeners.map(({ name }) => name)),
+    cluster: new Set(config.clusters.map(({ name }) => name)),
+  };
+  return {
+    bootstrap: config.resource,
+    listeners: state.resources(typeUrls.listener),
+    clusters: state.resources(typeUrls.cluster),
+    routes: state.resources(typeUrls.route),
+    endpoints: state.resources(typeUrls.endpoint),
+    isStatic: (kind, name) => statics[kind].has(name),
+    updated: new Date(startMs).toISOString(),
+  };
+}
+
+function serverInfo(sidecar: AdminContext): object {
+  const { config, deps, startMs } = sidecar;
+  const uptime = `${Math.floor((deps.clock.nowMs() - startMs) / 1000)}s`;
+  return {
+    version: "wherry",
+    state: stateOf(sidecar),
+    uptime_current_epoch: uptime,
+    uptime_all_epochs: uptime,
+    hot_restart_version: "disabled",
+    command_line_options: {
+      log_level: deps.levels.current,
+      service_node: config.node.id,
+      service_cluster: config.node.cluster,
+    },
+    node: { id: config.node.id, cluster: config.node.cluster, metadata: config.node.metadata },
+  };
+}
+
+function statsOf(sidecar: AdminContext): AllStats {
+  const { stats, live, engine, deps, startMs } = sidecar;
+  const { counters } = engine;
+  const gauges: Stat[] = [];
+  const gauge = (name: string, value: number): void => void gauges.push({ name, kind: "gauge", value });
+  const counter = (name: string, value: number): void => void gauges.push({ name, kind: "counter", value });
+  gauge("server.live", sidecar.isLive ? 1 : 0);
+  gauge("server.state", { LIVE: 0, DRAINING: 1, PRE_INITIALIZING: 2 }[stateOf(sidecar)]);
+  gauge("server.uptime", Math.floor((deps.clock.nowMs() - startMs) / 1000));
+  gauge("server.concurrency", 1);
+  gauge("server.total_connections", counters.downstreamOpen);
+  gauge("server.memory_allocated", process.memoryUsage().heapUsed);
+  gauge("listener_manager.total_listeners_active", live.listeners.size);
+  gauge("listener_manager.workers_started", sidecar.isLive ? 1 : 0);
+  gauge("cluster_manager.active_clusters", live.clusters.size);
+  counter("listener_manager.downstream_global_cx_overflow", counters.downstreamRefused);
+  counter("http1.protocol_errors", counters.protocolErrors);
+  for (const cluster of live.clusters.values()) {
+    gauge(`cluster.${cluster.name}.membership_healthy`, cluster.serving.length);
+    gauge(`cluster.${cluster.name}.membership_total`, cluster.members.length);
+    gauge(`cluster.${cluster.name}.upstream_cx_active`, cluster.connectionCount);
+  }
+  return { stats: [...gauges, ...stats.counters()], histograms: [...stats.histograms()] };
+}

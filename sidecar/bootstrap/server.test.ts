@@ -1,0 +1,112 @@
+/** A stand-alone sidecar on loopback: its configuration from a control plane over delta ADS. */
+import assert from "node:assert/strict";
+import { connect } from "node:net";
+import { test } from "node:test";
+import { Server, type ServerDuplexStream, ServerCredentials } from "@grpc/grpc-js";
+import { AdsClient } from "#api/xds/client.ts";
+import { encodeResource } from "#api/xds/codec.ts";
+import { adsMethods, decodeRequest, encodeResponse, encodeWireResource } from "#api/xds/discovery.ts";
+import { typeUrls } from "#api/xds/envoy.ts";
+import { realClock } from "#lib/clock.ts";
+import { silentLogger } from "#lib/log.ts";
+import { seededRandom } from "#lib/random.ts";
+import { raw, startAnswering } from "#proxy/l7/fixture.ts";
+import { parseBootstrap } from "./config.ts";
+import { LogLevels } from "./log-levels.ts";
+import { StandaloneSidecar } from "./server.ts";
+
+const at = (port_value: number): object => ({ socket_address: { address: "127.0.0.1", port_value } });
+const ads = { ads: {}, resource_api_version: "V3" };
+const prefix = "type.googleapis.com/envoy.extensions.filters";
+
+/** What the control plane has, by type URL and name. */
+function resourcesTo(port: number): Readonly<Record<string, Readonly<Record<string, object>>>> {
+  const manager = {
+    "@type": `${prefix}.network.http_connection_manager.v3.HttpConnectionManager`,
+    stat_prefix: "x",
+    rds: { config_source: ads, route_config_name: "routes" },
+    http_filters: [{ name: "router", typed_config: { "@type": `${prefix}.http.router.v3.Router` } }],
+  };
+  const filters = [{ name: "http", typed_config: manager }];
+  const route = { match: { prefix: "/" }, route: { cluster: "up" } };
+  const lb_endpoints = [{ endpoint: { address: at(port) } }];
+  return {
+    [typeUrls.listener]: { main: { name: "main", address: at(0), filter_chains: [{ filters }] } },
+    [typeUrls.cluster]: { up: { name: "up", type: "EDS", eds_cluster_config: { eds_config: ads } } },
+    [typeUrls.route]: { routes: { name: "routes", virtual_hosts: [{ name: "v", domains: ["*"], routes: [route] }] } },
+    [typeUrls.endpoint]: { up: { cluster_name: "up", endpoints: [{ locality: {}, lb_endpoints }] } },
+  };
+}
+
+type Stream = ServerDuplexStream<Buffer, Buffer>;
+
+/** Answers each subscription once, with what it has of it. */
+async function startControlPlane(
+  resources: Readonly<Record<string, Readonly<Record<string, object>>>>,
+): Promise<{ server: Server; port: number; errors: string[] }> {
+  const errors: string[] = [];
+  const bytes = (value: Buffer): Buffer => value;
+  const serve = (stream: Stream): void => {
+    stream.on("data", (message: Buffer) => {
+      const { typeUrl, subscribe, error } = decodeRequest(message);
+      if (error !== undefined) errors.push(error.message);
+      const all = resources[typeUrl] ?? {};
+      const names = subscribe.includes("*") ? Object.keys(all) : subscribe.filter((name) => all[name] !== undefined);
+      if (subscribe.length === 0) return;
+      const encodedResources = names.map((name) =>
+        encodeWireResource({ name, version: "1", typeUrl, value: encodeResource(typeUrl, all[name]!) }),
+      );
+      stream.write(encodeResponse({ typeUrl, nonce: typeUrl, systemVersion: "1", encodedResources, removed: [] }));
+    });
+    stream.on("end", () => stream.end());
+  };
+  const server = new Server();
+  const path = adsMethods.delta;
+  const codec = { requestSerialize: bytes, requestDeserialize: bytes };
+  const method = { path, requestStream: true, responseStream: true, ...codec };
+  const definition = { ...method, responseSerialize: bytes, responseDeserialize: bytes };
+  server.addService({ delta: definition }, { delta: serve });
+  const port = await new Promise<number>((resolve, reject) =>
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    ),
+  );
+  return { server, port, errors };
+}
+
+test("StandaloneSidecar serves what a control plane sends over delta ADS", async () => {
+  await using upstream = await startAnswering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  const { server, port, errors } = await startControlPlane(resourcesTo(upstream.port));
+  const load_assignment = { cluster_name: "xds", endpoints: [{ lb_endpoints: [{ endpoint: { address: at(port) } }] }] };
+  const config = parseBootstrap([
+    JSON.stringify({
+      node: { id: "one", cluster: "two" },
+      static_resources: { clusters: [{ name: "xds", type: "STATIC", http2_protocol_options: {}, load_assignment }] },
+      dynamic_resources: {
+        ads_config: { api_type: "DELTA_GRPC", grpc_services: [{ envoy_grpc: { cluster_name: "xds" } }] },
+        cds_config: ads,
+        lds_config: ads,
+      },
+    }),
+  ]);
+  const shared = { clock: realClock, random: seededRandom(1), log: silentLogger };
+  const sidecar = new StandaloneSidecar(config, {
+    ...shared,
+    levels: new LogLevels("sidecar", "error"),
+    dial: (address, to, options) => connect({ host: address, port: to, ...options }),
+    lookup: () => Promise.reject(new Error("No names here")),
+    originalDst: () => ({ address: "127.0.0.1", port: 1 }),
+    createADS: (target, node) => new AdsClient({ target, node, ...shared }),
+    onQuit: () => undefined,
+  });
+  try {
+    await sidecar.start();
+    const bound = sidecar.addresses.get("main")!.port;
+    const answer = await raw(bound, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert.match(answer, /^HTTP\/1\.1 200 OK\r\n[^]*ok$/);
+    assert.deepEqual(errors, []);
+  } finally {
+    await sidecar.shutDown({ drainMs: 0 });
+    server.forceShutdown();
+  }
+});

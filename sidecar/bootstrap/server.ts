@@ -1,0 +1,305 @@
+/**
+ * A sidecar of its own, by an Envoy bootstrap: what `wherry sidecar -c envoy.yaml` runs.
+ *
+ *   BootstrapConfig ─▶ StandaloneSidecar.start() ─▶ ConfigState (static, then ADS) ─▶ bound listeners ─▶ ListenerSet
+ *
+ *   Starting ─▶ Live ─▶ Draining ─▶ Closed
+ *
+ * Invariants: the whole static configuration is compiled before anything is bound; every listener is bound before
+ * start() resolves; an address that cannot be bound is told by name and ends the start.
+ */
+import type { Server, Socket } from "node:net";
+import type { AdsClient } from "#api/xds/client.ts";
+import { typeUrls } from "#api/xds/envoy.ts";
+import type { Clock } from "#lib/clock.ts";
+import { messageOf } from "#lib/errors.ts";
+import type { Logger } from "#lib/log.ts";
+import type { Random } from "#lib/random.ts";
+import { AccessLogs } from "#proxy/l7/accesslog/sink.ts";
+import type { CompiledChain, CompiledListener } from "#proxy/l7/config/listener.ts";
+import type { Observer } from "#proxy/l7/context.ts";
+import { ListenerSet, type LiveConfig } from "#proxy/l7/listener.ts";
+import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
+import { type Dial, type EngineDeps, type SocketAddress, createCounters } from "#proxy/l7/types.ts";
+import { type AdminPagesView, createAdminPages } from "../admin/pages.ts";
+import { EnvoyStats } from "../admin/stats.ts";
+import { ConfigState } from "../state.ts";
+import { RequestIds } from "../tracing.ts";
+import { Ids } from "../tracing-ids.ts";
+import { type AdminContext, adminView } from "./admin-view.ts";
+import type { BootstrapConfig } from "./config.ts";
+import { DNSClusters, type Lookup } from "./dns-clusters.ts";
+import type { LogLevels } from "./log-levels.ts";
+import { Ports, addressOf, listen } from "./ports.ts";
+
+export interface StandaloneDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly dial: Dial;
+  readonly lookup: Lookup;
+  /** Where an intercepted connection was going. May throw: the connection is then closed. */
+  readonly originalDst: (socket: Socket) => SocketAddress;
+  /** The client of the control plane at `target`; asked for once, when the bootstrap has one. */
+  readonly createADS: (target: string, node: BootstrapConfig["node"]) => AdsClient;
+  readonly levels: LogLevels;
+  /** POST /quitquitquit. */
+  readonly onQuit: () => void;
+}
+
+export interface DrainTimes {
+  /** Time for what is in flight, in ms. */
+  readonly drainMs: number;
+}
+
+/** Time between "no keep-alive" and the closing of idle connections in a drain, in ms. */
+const drainGraceMs = 1000;
+
+export class StandaloneSidecar implements AdminContext {
+  readonly config: BootstrapConfig;
+  readonly deps: StandaloneDeps;
+  readonly stats: EnvoyStats = new EnvoyStats();
+  readonly state: ConfigState;
+  readonly engine: EngineDeps;
+  readonly startMs: number;
+  /** What /healthcheck/fail says. */
+  isHealthy: boolean = true;
+  isDraining: boolean = false;
+  isLive: boolean = false;
+  readonly #listeners: ListenerSet;
+  readonly #ports: Ports;
+  readonly #dns: DNSClusters;
+  readonly #logs: AccessLogs;
+  readonly #observers = new WeakMap<CompiledChain, Observer>();
+  readonly #stopped = new AbortController();
+  #ads: AdsClient | undefined;
+  #admin: Server | undefined;
+  #live: LiveConfig;
+  /** The control plane has sent what was waited for. */
+  #hasDynamic = false;
+  #whenComplete: (() => void) | undefined;
+
+  /** Compiles the static configuration; throws an error with the field's path. */
+  constructor(config: BootstrapConfig, deps: StandaloneDeps) {
+    this.config = config;
+    this.deps = deps;
+    this.startMs = deps.clock.nowMs();
+    this.engine = {
+      dial: deps.dial,
+      wheel: new TimerWheel(deps.clock),
+      nowMs: () => deps.clock.monotonicMs(),
+      after: (delayMs, callback) => void deps.clock.after(delayMs, callback),
+      log: deps.log,
+      random: deps.random,
+      counters: createCounters(),
+    };
+    this.#logs = new AccessLogs({ clock: deps.clock, log: deps.log, random: () => deps.random.next() });
+    this.#dns = new DNSClusters({ ...deps, onWarm: () => this.state.refresh() });
+    this.#ports = new Ports({ onSocket: (socket, name) => this.#accept(socket, name) });
+    this.state = new ConfigState({
+      deps: this.engine,
+      onNames: (typeUrl, names) => this.#ads?.setNames(typeUrl, names),
+      onLive: (live) => this.#onLive(live),
+    });
+    this.#live = this.state.live;
+    this.#listeners = new ListenerSet({
+      deps: this.engine,
+      observer: silent,
+      observerFor: (listener, chain) => this.#observerOf(listener, chain),
+      requestHeaders: new RequestIds(new Ids(deps.random)),
+      live: () => this.#live,
+    });
+    this.state.apply(typeUrls.cluster, config.clusters, []);
+    this.state.apply(typeUrls.listener, config.listeners, []);
+  }
+
+  get live(): LiveConfig {
+    return this.#live;
+  }
+
+  get addresses(): ReadonlyMap<string, SocketAddress> {
+    return this.#ports.addresses;
+  }
+
+  get adminAddress(): SocketAddress | undefined {
+    return this.#admin === undefined ? undefined : addressOf(this.#admin);
+  }
+
+  get connectionCount(): number {
+    return this.#listeners.connectionCount;
+  }
+
+  /** Resolves when every listener of the first whole configuration is bound. */
+  async start(): Promise<void> {
+    const { admin } = this.config;
+    if (admin !== undefined) {
+      this.#admin = createAdminPages(this.#view());
+      await listen(this.#admin, admin, "admin");
+    }
+    this.#subscribe();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#whenComplete = resolve;
+    this.#onLive(this.#live);
+    await promise;
+    await this.#bind();
+    this.isLive = true;
+  }
+
+  /** Ends keep-alive and waits for what is in flight, at most `drainMs`; then closes. */
+  async shutDown({ drainMs }: DrainTimes): Promise<void> {
+    this.#ports.close();
+    await this.drain(drainMs, false);
+    this.#stopped.abort();
+    this.#dns.close();
+    this.#listeners.destroy();
+    for (const cluster of this.#live.clusters.values()) cluster.close();
+    await this.#logs.close();
+    const admin = this.#admin;
+    if (admin?.listening !== true) return;
+    await new Promise<void>((resolve) => {
+      admin.close(() => resolve());
+      if ("closeAllConnections" in admin && typeof admin.closeAllConnections === "function")
+        admin.closeAllConnections();
+    });
+  }
+
+  async drain(drainMs: number, inboundOnly: boolean): Promise<void> {
+    this.isDraining = true;
+    const times = { graceMs: Math.min(drainGraceMs, drainMs), deadlineMs: drainMs };
+    await this.#listeners.drain(inboundOnly ? { ...times, direction: "inbound" } : times);
+  }
+
+  stopListening(): void {
+    this.#ports.close();
+  }
+
+  /** Access logs are made anew, for rotation. */
+  reopenLogs(): void {
+    this.#logs.reopen();
+  }
+
+  #view(): AdminPagesView {
+    return adminView(this);
+  }
+
+  #subscribe(): void {
+    const { ads, node, clusters } = this.config;
+    if (ads === undefined) return;
+    const client = this.deps.createADS(targetOf(ads.cluster, clusters), node);
+    this.#ads = client;
+    const take = (typeUrl: string, names: readonly string[] | "*"): void =>
+      client.subscribe(typeUrl, names, {
+        apply: (updated, removed) => {
+          if (typeUrl === typeUrls.listener || !ads.hasListeners) this.#hasDynamic = true;
+          this.state.apply(typeUrl, updated, removed);
+        },
+      });
+    if (ads.hasClusters) take(typeUrls.cluster, "*");
+    take(typeUrls.endpoint, this.state.namesOf(typeUrls.endpoint));
+    if (ads.hasListeners) take(typeUrls.listener, "*");
+    take(typeUrls.route, this.state.namesOf(typeUrls.route));
+    void client.run(this.#stopped.signal);
+  }
+
+  #accept(socket: Socket, name: string): void {
+    const listener = this.#live.listeners.get(name);
+    // An early reset must not end the process while nobody else listens.
+    socket.on("error", () => socket.destroy());
+    if (listener === undefined) return void socket.destroy();
+    this.stats.countConnection(statName(listener));
+    let destination: SocketAddress = { address: socket.localAddress ?? "", port: socket.localPort ?? 0 };
+    if (listener.usesOriginalDst) {
+      try {
+        destination = this.deps.originalDst(socket);
+      } catch (error) {
+        this.deps.log.debug("Cannot read original destination", { error: messageOf(error) });
+        return void socket.destroy();
+      }
+    }
+    const target = listener.usesOriginalDst ? (this.#listeners.find(destination) ?? listener) : listener;
+    this.#listeners.accept(socket, target, destination);
+  }
+
+  #onLive(live: LiveConfig): void {
+    this.#live = live;
+    this.#dns.follow(live.clusters.values());
+    if (this.isLive) {
+      this.#bind().catch((error: unknown) => this.deps.log.error(messageOf(error)));
+      return;
+    }
+    const { ads } = this.config;
+    // With a control plane its clusters and listeners have to have come, too.
+    const isAnswered = ads === undefined || this.#ads?.state === "synced" || this.#hasDynamic;
+    if (this.state.isComplete && isAnswered) this.#whenComplete?.();
+  }
+
+  async #bind(): Promise<void> {
+    const wanted = [...this.#live.listeners.values()].filter(({ bindsToPort }) => bindsToPort);
+    await this.#ports.bind(wanted);
+  }
+
+  /** Counts, then writes access logs. */
+  #observerOf(_listener: CompiledListener, chain: CompiledChain): Observer {
+    const known = this.#observers.get(chain);
+    if (known !== undefined) return known;
+    const { filter } = chain;
+    const logged = this.#logged(filter.accessLogs);
+    const observer =
+      filter.kind === "http"
+        ? this.stats.observeHTTP(filter.statPrefix, logged)
+        : this.stats.observeTCP(filter.statPrefix, logged);
+    this.#observers.set(chain, observer);
+    return observer;
+  }
+
+  #logged(specs: CompiledChain["filter"]["accessLogs"]): Observer {
+    if (specs.length === 0) return silent;
+    const { clock } = this.deps;
+    return {
+      onExchange: (record) => this.#logs.write(specs, record, clock.nowMs() - record.durationMs),
+      onTCPOpen: () => undefined,
+      onTCPClose: (record) =>
+        this.#logs.write(
+          specs,
+          {
+            ...noRequest,
+            connection: record.connection,
+            cluster: record.cluster,
+            endpoint: record.endpoint,
+            flag: record.flag,
+            requestBytes: record.receivedBytes,
+            responseBytes: record.sentBytes,
+          },
+          clock.nowMs(),
+        ),
+    };
+  }
+}
+
+const noRequest = { head: undefined, status: 0, durationMs: 0 } as const;
+
+const silent: Observer = { onExchange: () => undefined, onTCPOpen: () => undefined, onTCPClose: () => undefined };
+
+/** As Envoy has it: the address with underscores instead of colons. */
+function statName({ address, port }: CompiledListener): string {
+  return `${address.replaceAll(":", "_")}_${port}`;
+}
+
+interface RawCluster {
+  readonly load_assignment?: {
+    readonly endpoints?: readonly {
+      readonly lb_endpoints?: readonly {
+        readonly endpoint?: {
+          readonly address?: { readonly socket_address?: { readonly address?: string; readonly port_value?: number } };
+        };
+      }[];
+    }[];
+  };
+}
+
+/** "host:port" of the first endpoint of the control plane's cluster, which gRPC dials itself. */
+function targetOf(name: string, clusters: BootstrapConfig["clusters"]): string {
+  const resource = clusters.find((cluster) => cluster.name === name)?.resource as RawCluster | undefined;
+  const at = resource?.load_assignment?.endpoints?.[0]?.lb_endpoints?.[0]?.endpoint?.address?.socket_address;
+  return `${at?.address ?? "127.0.0.1"}:${at?.port_value ?? 0}`;
+}

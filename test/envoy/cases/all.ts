@@ -1,0 +1,15 @@
+/** Every group of cases. */
+import type { CaseGroup } from "../types.ts";
+import { answeringCases } from "./answering.ts";
+import { changingCases } from "./changing.ts";
+import { managerCases } from "./manager.ts";
+import { matchingCases } from "./matching.ts";
+import { retryingCases } from "./retrying.ts";
+
+export const allCases: readonly CaseGroup[] = [
+  ...matchingCases,
+  ...answeringCases,
+  ...changingCases,
+  ...managerCases,
+  ...retryingCases,
+];

@@ -1,0 +1,73 @@
+/** Tries that fail or take too long, and what is done about them. */
+import type { CaseGroup, CaseRequest, Fields } from "../types.ts";
+
+const to = (name: string, retry_policy: Fields | undefined, more: Fields = {}): Fields => ({
+  name,
+  match: { prefix: `/${name}` },
+  route: { cluster: "a", ...(retry_policy && { retry_policy }), ...more },
+});
+
+const backoff: Fields = { retry_back_off: { base_interval: "0.001s", max_interval: "0.002s" } };
+
+const answering = (status: string, path: string, ...headers: readonly (readonly [string, string])[]): CaseRequest => ({
+  name: `${path} ${status}`,
+  path,
+  headers: [["x-answer-status", status], ...headers],
+});
+
+export const retryingCases: readonly CaseGroup[] = [
+  {
+    name: "retries",
+    host: { include_request_attempt_count: true },
+    routes: [
+      to("5xx", { retry_on: "5xx", num_retries: 2, ...backoff }),
+      to("gateway", { retry_on: "gateway-error", ...backoff }),
+      to("conflict", { retry_on: "retriable-4xx", ...backoff }),
+      to("listed", { retry_on: "retriable-status-codes", retriable_status_codes: [418], ...backoff }),
+      to("headers", {
+        retry_on: "retriable-headers",
+        retriable_headers: [{ name: "x-again", present_match: true }],
+        ...backoff,
+      }),
+      to("asked", {
+        retry_on: "5xx",
+        retriable_request_headers: [{ name: "x-please", present_match: true }],
+        ...backoff,
+      }),
+      to("refused", { retry_on: "connect-failure", num_retries: 1, ...backoff }, { cluster: "refused" }),
+      to("none", undefined),
+    ],
+    requests: [
+      answering("503", "/5xx"),
+      answering("500", "/5xx"),
+      answering("404", "/5xx"),
+      answering("200", "/5xx"),
+      { ...answering("503", "/5xx"), name: "POST", method: "POST", body: "again" },
+      answering("500", "/gateway"),
+      answering("502", "/gateway"),
+      answering("409", "/conflict"),
+      answering("404", "/conflict"),
+      answering("418", "/listed"),
+      answering("503", "/listed"),
+      { ...answering("200", "/headers", ["x-answer-header", "x-again=1"]), name: "by header" },
+      answering("200", "/headers"),
+      answering("503", "/asked"),
+      { ...answering("503", "/asked", ["x-please", "1"]), name: "asked for" },
+      answering("200", "/refused"),
+      answering("503", "/none"),
+    ],
+  },
+  {
+    name: "timeouts",
+    routes: [
+      to("short", undefined, { timeout: "0.2s" }),
+      to("long", undefined, { timeout: "5s" }),
+      to("stream", undefined, { timeout: "5s", max_stream_duration: { max_stream_duration: "0.2s" } }),
+    ],
+    requests: ["/short", "/long", "/stream"].map((path) => ({
+      name: path,
+      path,
+      headers: [["x-answer-delay", "700"]],
+    })),
+  },
+];

@@ -1,0 +1,27 @@
+/**
+ * Cases in which Wherry answers otherwise than Envoy, and why.
+ *
+ * A case that does not differ any more must leave the list.
+ */
+export const differences: Readonly<Record<string, string>> = {
+  "cors/preflight of another": "Envoy adds Content-Length: 0 to OPTIONS without a body; both say the same",
+  "cors/options without method": "Envoy adds Content-Length: 0 to OPTIONS without a body; both say the same",
+  "plain/OPTIONS": "Envoy adds Content-Length: 0 to OPTIONS without a body; both say the same",
+  "failures/named unknown": "%RESPONSE_CODE% in a header of a local answer is 0 in Envoy; here it is the code",
+  "failures/named not at all": "%RESPONSE_CODE% in a header of a local answer is 0 in Envoy; here it is the code",
+  "escaped-reject//a%2Fb": "the answer has flag DPE, so that x-wherry-error says why it is refused",
+  "escaped-reject//a%2fb%5Cc?d%2Fe": "the answer has flag DPE, so that x-wherry-error says why it is refused",
+  "health-check/check":
+    "Envoy names its own cluster in a header and says a route; here the filter answers before one is chosen",
+  "upgrades-named/refused": "the answer has a sentence that says why it is refused",
+  "retries//5xx 503": "URX is not told: the answer of the last try is passed on with no flag",
+  "retries//5xx 500": "URX is not told: the answer of the last try is passed on with no flag",
+  "retries/POST": "URX is not told: the answer of the last try is passed on with no flag",
+  "retries//gateway 502": "URX is not told: the answer of the last try is passed on with no flag",
+  "retries//conflict 409": "URX is not told: the answer of the last try is passed on with no flag",
+  "retries//listed 418": "URX is not told: the answer of the last try is passed on with no flag",
+  "retries/by header": "URX is not told: the answer of the last try is passed on with no flag",
+  "retries/asked for": "URX is not told: the answer of the last try is passed on with no flag",
+  "retries//refused 200": "one flag is told, the one that explains the answer; Envoy tells URX beside it",
+  "timeouts//stream": "the answer has flag DT and says its reason in x-wherry-error; Envoy has no flag for it",
+};

@@ -1,0 +1,44 @@
+/**
+ * An upstream that answers with what it saw, so that both sides of a proxy can be looked at in one answer.
+ *
+ * `x-answer-status` picks the status; `x-answer-delay` waits so many ms; `x-answer-header: name=value` adds headers.
+ */
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { realClock } from "#lib/clock.ts";
+
+export interface Seen {
+  readonly name: string;
+  readonly line: string;
+  readonly headers: readonly string[];
+  readonly body: string;
+}
+
+export async function startUpstream(name: string): Promise<{ server: Server; port: number }> {
+  const server = createServer((request, response) => void answer(name, request, response));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { server, port: (server.address() as AddressInfo).port };
+}
+
+async function answer(name: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  const headers: string[] = [];
+  for (let at = 0; at < request.rawHeaders.length; at += 2)
+    headers.push(`${request.rawHeaders[at]!.toLowerCase()}: ${request.rawHeaders[at + 1]!}`);
+  const seen: Seen = {
+    name,
+    line: `${request.method ?? ""} ${request.url ?? ""}`,
+    headers: headers.sort(),
+    body: Buffer.concat(chunks).toString("latin1"),
+  };
+  const delayMs = Number(request.headers["x-answer-delay"] ?? 0);
+  if (delayMs > 0) await realClock.sleep(delayMs);
+  response.sendDate = false;
+  for (const added of request.headersDistinct["x-answer-header"] ?? [])
+    response.appendHeader(added.slice(0, added.indexOf("=")), added.slice(added.indexOf("=") + 1));
+  response.statusCode = Number(request.headers["x-answer-status"] ?? 200);
+  response.end(JSON.stringify(seen));
+}
