@@ -116,9 +116,11 @@ export interface LabelSet {
   readonly source: Workload;
   readonly destination: Workload;
   readonly service: ServiceName;
-  readonly protocol: "http" | "tcp";
+  readonly protocol: "http" | "grpc" | "tcp";
   /** HTTP only. */
   readonly status: number;
+  /** gRPC only; empty: there was none. */
+  readonly grpcStatus: string;
   readonly flag: string;
 }
 
@@ -126,7 +128,7 @@ export interface LabelSet {
 export function formatLabels(set: LabelSet): string {
   const { source, destination, service } = set;
   const isInbound = set.direction === "inbound";
-  const http = set.protocol === "http";
+  const isHTTP = set.protocol !== "tcp";
   const pairs: readonly (readonly [string, string])[] = [
     ["reporter", isInbound ? "destination" : "source"],
     ["source_workload", source.name],
@@ -149,10 +151,10 @@ export function formatLabels(set: LabelSet): string {
     ["destination_service_namespace", service.namespace],
     ["destination_cluster", destination.cluster],
     ["request_protocol", set.protocol],
-    ...(http
+    ...(isHTTP
       ? ([
           ["response_code", String(set.status)],
-          ["grpc_response_status", ""],
+          ["grpc_response_status", set.grpcStatus],
         ] as const)
       : []),
     ["response_flags", set.flag],

@@ -15,6 +15,7 @@ import type { ConnectionInfo, ExchangeRecord, Observer, TCPRecord } from "#proxy
 import type { Endpoint } from "#proxy/l7/endpoint.ts";
 import type { EngineCounters } from "#proxy/l7/types.ts";
 import { headerValue } from "#proxy/l7/http1/headers.ts";
+import { grpcStatusIn } from "#proxy/l7/http2/grpc.ts";
 import { Histogram, renderHistogram } from "./histogram.ts";
 import {
   type Workload,
@@ -104,7 +105,7 @@ export class Metrics implements Observer {
 
   onExchange(record: ExchangeRecord): void {
     if (this.#isProbe(record)) return;
-    const series = this.#find(record, record.status);
+    const series = this.#find(record, record.status, grpcStatusIn(record));
     if (series?.kind !== "http") return;
     series.requests++;
     series.duration.observe(record.durationMs);
@@ -185,12 +186,13 @@ export class Metrics implements Observer {
     series.lastMs = this.#options.nowMs();
   }
 
-  #find(record: ExchangeRecord | TCPRecord, status: number): HTTPSeries | TCPSeries | undefined {
+  /** `grpc` as grpcStatusIn() has it. */
+  #find(record: ExchangeRecord | TCPRecord, status: number, grpc?: number): HTTPSeries | TCPSeries | undefined {
     const pair = this.#pairOf(record);
-    const key = seriesKey(status, record.flag);
+    const key = seriesKey(status, record.flag, grpc);
     const series = pair.get(key) as HTTPSeries | TCPSeries | undefined;
     const nowMs = this.#options.nowMs();
-    if (series === undefined) return this.#add(record, { pair, key, status, nowMs });
+    if (series === undefined) return this.#add(record, { pair, key, status, grpc, nowMs });
     series.lastMs = nowMs;
     return series;
   }
@@ -206,7 +208,7 @@ export class Metrics implements Observer {
     let pair = byEndpoint.get(endpoint);
     if (pair === undefined) {
       // Endpoints of one workload share their series, and so does an endpoint that came back.
-      const labels = this.#labels(record, 0, "-");
+      const labels = this.#labels(record, { status: 0, flag: "-", grpc: undefined });
       pair = this.#pairByLabels.get(labels) ?? new Map<number, Series>();
       if (this.#pairByLabels.size < this.#seriesMax) this.#pairByLabels.set(labels, pair);
       byEndpoint.set(endpoint, pair);
@@ -240,7 +242,10 @@ export class Metrics implements Observer {
     return headerValue(head.headers, "user-agent")?.startsWith(probeAgent) === true;
   }
 
-  #labels(record: ExchangeRecord | TCPRecord, status: number, flag: string): string {
+  #labels(
+    record: ExchangeRecord | TCPRecord,
+    { status, flag, grpc }: { readonly status: number; readonly flag: string; readonly grpc: number | undefined },
+  ): string {
     const { direction } = record.connection;
     const isInbound = direction === "inbound";
     return formatLabels({
@@ -248,8 +253,9 @@ export class Metrics implements Observer {
       source: isInbound ? this.#peerOf(record.connection) : this.#local,
       destination: isInbound ? this.#local : this.#destinationOf(record.cluster, record.endpoint),
       service: serviceOf(record.cluster),
-      protocol: status === tcpStatus ? "tcp" : "http",
+      protocol: status === tcpStatus ? "tcp" : grpc === undefined ? "http" : "grpc",
       status,
+      grpcStatus: grpc === undefined || grpc < 0 ? "" : String(grpc),
       flag,
     });
   }
@@ -267,14 +273,20 @@ export class Metrics implements Observer {
 
   #add(
     record: ExchangeRecord | TCPRecord,
-    at: { readonly pair: Pair; readonly key: number; readonly status: number; readonly nowMs: number },
+    at: {
+      readonly pair: Pair;
+      readonly key: number;
+      readonly status: number;
+      readonly grpc: number | undefined;
+      readonly nowMs: number;
+    },
   ): HTTPSeries | TCPSeries | undefined {
     if (this.#series.size >= this.#seriesMax && !this.#dropIdle(at.nowMs)) {
       this.#dropped++;
       return undefined;
     }
     const base = {
-      labels: this.#labels(record, at.status, record.flag),
+      labels: this.#labels(record, { status: at.status, flag: record.flag, grpc: at.grpc }),
       owner: at.pair,
       key: at.key,
       lastMs: at.nowMs,
@@ -310,10 +322,13 @@ export class Metrics implements Observer {
 const noCluster: object = {};
 const noEndpoint: object = {};
 
-function seriesKey(status: number, flag: string): number {
+/** gRPC statuses from -1 to 16, and "not gRPC". */
+const grpcKinds = 19;
+
+function seriesKey(status: number, flag: string, grpc: number | undefined): number {
   let number = flagNumbers.get(flag);
   if (number === undefined) flagNumbers.set(flag, (number = flagNumbers.size));
-  return number * 1000 + status;
+  return (number * grpcKinds + (grpc === undefined ? 0 : grpc + 2)) * 1000 + status;
 }
 
 function counter<Kind extends Series>(

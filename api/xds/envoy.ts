@@ -17,6 +17,7 @@ export const typeUrls = {
   router: "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
   tcpProxy: "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
   originalDst: "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
+  tlsInspector: "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
   httpInspector: "type.googleapis.com/envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
 } as const;
 
@@ -183,7 +184,21 @@ export interface Cluster {
   /** CLUSTER_PROVIDED goes with ORIGINAL_DST. */
   readonly lb_policy?: "ROUND_ROBIN" | "CLUSTER_PROVIDED";
   readonly circuit_breakers?: CircuitBreakers;
+  readonly typed_extension_protocol_options?: {
+    readonly [httpProtocolOptions]: HttpProtocolOptions;
+  };
   readonly metadata?: Metadata;
+}
+
+/** The name and the type under which a cluster says how its HTTP connections speak. */
+export const httpProtocolOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+/** envoy.extensions.upstreams.http.v3.HttpProtocolOptions: one of the two. */
+export interface HttpProtocolOptions {
+  readonly "@type": string;
+  /** HTTP/1 or HTTP/2, as the request came. */
+  readonly use_downstream_protocol_config?: Readonly<Record<string, object>>;
+  readonly explicit_http_config?: Readonly<Record<string, object>>;
 }
 
 /** envoy.config.cluster.v3.CircuitBreakers */

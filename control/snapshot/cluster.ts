@@ -6,13 +6,14 @@
  */
 import type { Service } from "#api/core/service.ts";
 import type { ServiceResourceEndpoint } from "#api/wire/service.ts";
-import type {
-  CircuitBreakers,
-  Cluster,
-  ClusterLoadAssignment,
-  LbEndpoint,
-  LocalityLbEndpoints,
-  Metadata,
+import {
+  type CircuitBreakers,
+  type Cluster,
+  type ClusterLoadAssignment,
+  type LbEndpoint,
+  type LocalityLbEndpoints,
+  type Metadata,
+  httpProtocolOptions,
 } from "#api/xds/envoy.ts";
 import { hostOf, outboundClusterName } from "./names.ts";
 
@@ -30,6 +31,14 @@ export const noLimits: CircuitBreakers = {
   thresholds: [{ max_connections: plenty, max_pending_requests: plenty, max_requests: plenty, max_retries: plenty }],
 };
 
+/** HTTP/2 requests go on as HTTP/2, so that gRPC works, and each is balanced by itself. */
+export const asReceived: NonNullable<Cluster["typed_extension_protocol_options"]> = {
+  [httpProtocolOptions]: {
+    "@type": `type.googleapis.com/${httpProtocolOptions}`,
+    use_downstream_protocol_config: { http_protocol_options: {}, http2_protocol_options: {} },
+  },
+};
+
 /** A cluster that is sent where the connection was going. */
 export function passthroughClusterOf(name: string): Cluster {
   return {
@@ -38,6 +47,7 @@ export function passthroughClusterOf(name: string): Cluster {
     lb_policy: "CLUSTER_PROVIDED",
     connect_timeout: connectTimeout,
     circuit_breakers: noLimits,
+    typed_extension_protocol_options: asReceived,
   };
 }
 
@@ -65,6 +75,7 @@ export function outboundClustersOf(service: Service): readonly Cluster[] {
     connect_timeout: connectTimeout,
     lb_policy: "ROUND_ROBIN",
     circuit_breakers: noLimits,
+    typed_extension_protocol_options: asReceived,
     metadata: serviceMetadata([service]),
   }));
 }

@@ -14,7 +14,7 @@ import {
 import type { PortProtocol } from "./protocol.ts";
 
 /** What http_inspector calls the HTTP that the engine speaks. */
-const httpProtocols = ["http/1.0", "http/1.1"];
+const httpProtocols = ["http/1.0", "http/1.1", "h2c"];
 
 /**
  * How long a connection to a port of unknown protocol may stay silent before it counts as TCP. A server that speaks

@@ -6,7 +6,7 @@
 import type { Pod } from "#api/core/pod.ts";
 import type { Service, ServicePort } from "#api/core/service.ts";
 import type { Cluster, FilterChain, Listener, RouteConfiguration } from "#api/xds/envoy.ts";
-import { connectTimeout, noLimits, serviceMetadata, tcpPortsOf } from "./cluster.ts";
+import { asReceived, connectTimeout, noLimits, serviceMetadata, tcpPortsOf } from "./cluster.ts";
 import { filterChainsOf, inspectorsFor, originalDst, retryPolicy } from "./filter-chain.ts";
 import { inboundClusterName, inboundPassthroughCluster } from "./names.ts";
 import { protocolOf, type PortProtocol } from "./protocol.ts";
@@ -130,6 +130,7 @@ function inboundCluster(podIP: string, { port, services }: InboundPort): Cluster
     connect_timeout: connectTimeout,
     lb_policy: "ROUND_ROBIN",
     circuit_breakers: noLimits,
+    typed_extension_protocol_options: asReceived,
     load_assignment: { cluster_name: name, endpoints: [{ locality: {}, lb_endpoints: [{ endpoint }] }] },
     ...(services.length === 0 ? {} : { metadata: serviceMetadata(services) }),
   };

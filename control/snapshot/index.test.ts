@@ -148,7 +148,7 @@ test("connect() makes a sidecar's inbound side from the Services that select the
   const listener = read(view, typeUrls.listener, "virtualInbound");
   assert.deepEqual(
     listener.filter_chains?.map((chain) => chain.filter_chain_match),
-    [{ destination_port: 9080 }, { application_protocols: ["http/1.0", "http/1.1"] }],
+    [{ destination_port: 9080 }, { application_protocols: ["http/1.0", "http/1.1", "h2c"] }],
   );
   assert.equal(
     listener.listener_filters?.[1]?.filter_disabled,

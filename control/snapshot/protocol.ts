@@ -10,11 +10,10 @@ export type PortProtocol = "http" | "tcp" | "auto";
 const declared: ReadonlyMap<string, PortProtocol> = new Map([
   ["http", "http"],
   ["kubernetes.io/ws", "http"],
-  // The HTTP engine speaks HTTP/1.1; HTTP/2 passes as TCP until it speaks that too.
-  ["http2", "tcp"],
-  ["grpc", "tcp"],
+  ["http2", "http"],
+  ["grpc", "http"],
   ["grpc-web", "http"],
-  ["kubernetes.io/h2c", "tcp"],
+  ["kubernetes.io/h2c", "http"],
   ["kubernetes.io/wss", "tcp"],
   ["https", "tcp"],
   ["tls", "tcp"],

@@ -7,6 +7,7 @@ import type { Cluster } from "./cluster.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { HttpFilterFactory } from "./filter.ts";
 import type { RequestHead } from "./http1/request.ts";
+import type { Headers } from "./http1/headers.ts";
 import type { ResponseHead } from "./http1/response.ts";
 import type { RequestHeaderSource } from "./http1/write.ts";
 import type { HTTPOptions } from "./options.ts";
@@ -45,6 +46,7 @@ export interface ExchangeRecord {
   readonly sentHead?: RequestHead | undefined;
   readonly routeName?: string | undefined;
   readonly virtualHostName?: string | undefined;
+  readonly responseTrailers?: Headers | undefined;
   /** Envoy's RESPONSE_CODE_DETAILS. */
   readonly details?: string | undefined;
   readonly attempts?: number;

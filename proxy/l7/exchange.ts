@@ -50,6 +50,7 @@ export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRec
   cluster: Cluster | undefined;
   endpoint: Endpoint | undefined;
   response: ResponseHead | undefined;
+  responseTrailers: Headers | undefined;
   /** As it is sent on. */
   sentHead: RequestHead | undefined;
   details: string | undefined;
@@ -281,6 +282,7 @@ export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRec
   }
 
   onResponseEnd(trailers: Headers | undefined): void {
+    this.responseTrailers = trailers;
     if (this.#state === "tunnel") {
       this.#hasResponse = true;
       if (this.#hasRequest) this.#endTunnel();

@@ -8,13 +8,8 @@
  */
 import { typeUrls } from "#api/xds/envoy.ts";
 import { compileEndpoints } from "#proxy/l7/config/cluster.ts";
-import {
-  type CompiledFilter,
-  type CompiledListener,
-  chainsForPort,
-  compileListener,
-  pickChain,
-} from "#proxy/l7/config/listener.ts";
+import { findChain } from "#proxy/l7/config/chain-match.ts";
+import { type CompiledFilter, type CompiledListener, compileListener } from "#proxy/l7/config/listener.ts";
 import { compileRoutes } from "#proxy/l7/config/route.ts";
 import type { CompiledRoute, RouteTable } from "#proxy/l7/route/table.ts";
 import type { EndpointSpec } from "#proxy/l7/endpoint.ts";
@@ -50,8 +45,15 @@ export function followSidecar(
   const listener = findListener(dump, destination);
   const end = (outcome: Outcome): Followed => ({ listener: listener?.name, route: undefined, shares: [], outcome });
   if (listener === undefined) return end({ kind: "fails", why: `no listener has port ${destination.port}` });
-  const candidates = chainsForPort(listener, destination.port);
-  const chain = pickChain(listener, candidates, request.isTLS ? "other" : "http/1.1");
+  const facts = {
+    ...destination,
+    serverName: request.isTLS ? request.hostname : "",
+    transport: request.isTLS ? ("tls" as const) : ("raw_buffer" as const),
+    protocols: request.isTLS ? [] : ["http/1.1"],
+    sourceAddress: "",
+    sourcePort: 0,
+  };
+  const chain = findChain(listener.chains, facts) ?? listener.defaultChain;
   if (chain === undefined) return end({ kind: "fails", why: `listener ${listener.name} has no filter chain for it` });
   if (chain.filter.kind === "tcp") {
     const shares = [shareOf(dump, chain.filter.cluster, 1, describe)];

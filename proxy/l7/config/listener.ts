@@ -1,13 +1,12 @@
 /**
  * Envoy's Listener → CompiledListener. Pure.
  *
- *   LDS or a file ─▶ compileListener() ─▶ listener.ts: pickChain()
+ *   LDS or a file ─▶ compileListener() ─▶ listener.ts: findChain()
  *
  * Source: envoy.config.listener.v3.Listener, envoy.extensions.filters.network.{http_connection_manager,tcp_proxy}.v3.
  */
 import { typeUrls } from "#api/xds/envoy.ts";
 import type { Direction } from "../context.ts";
-import type { DetectedProtocol } from "../detect.ts";
 import { type ChainMatch, anyConnection, readChainMatch } from "./chain-match.ts";
 import { readSocketAddress } from "./cluster.ts";
 import { type CompiledHTTP, compileHTTP } from "./http.ts";
@@ -100,20 +99,6 @@ export function chainsForPort(listener: CompiledListener, port: number): readonl
   return named.length > 0 ? named : listener.chains.filter((chain) => chain.port === undefined);
 }
 
-/** The chain for a protocol, undefined being "not known": the one that names it, the one for any, the default. */
-export function pickChain(
-  listener: CompiledListener,
-  candidates: readonly CompiledChain[],
-  protocol: DetectedProtocol | undefined,
-): CompiledChain | undefined {
-  // HTTP/2 is not spoken here: passed through by a chain for any protocol, rather than refused by an HTTP one.
-  const named = candidates.find(({ protocols, filter }) => {
-    if (protocol === undefined || !protocols.includes(protocol)) return false;
-    return !(protocol === "h2c" && filter.kind === "http");
-  });
-  return named ?? candidates.find(({ protocols }) => protocols.length === 0) ?? listener.defaultChain;
-}
-
 function chainsOf(listener: CompiledListener): readonly CompiledChain[] {
   return listener.defaultChain === undefined ? listener.chains : [...listener.chains, listener.defaultChain];
 }
@@ -124,8 +109,9 @@ function readListenerFilters(reader: Reader): ReadonlySet<string> {
     // Where the inspector is disabled there is one chain, so nothing is inspected anyway.
     filter.ignore("name", "filter_disabled");
     const config = filter.wantObject("typed_config");
-    const type = config.oneOf("@type", [typeUrls.originalDst, typeUrls.httpInspector]);
-    config.done();
+    const type = config.oneOf("@type", [typeUrls.originalDst, typeUrls.httpInspector, typeUrls.tlsInspector]);
+    // A ClientHello is looked at wherever chains differ by it; its bounds are the engine's own.
+    config.ignore("enable_ja3_fingerprinting", "initial_read_buffer_size").done();
     filter.done();
     if (type !== undefined) types.add(type);
   }

@@ -26,7 +26,7 @@ function http2Cluster(name: string, port: number): ClusterResource {
   return {
     ...staticCluster(name, [port]),
     typed_extension_protocol_options: { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options },
-  } as ClusterResource;
+  };
 }
 
 interface HTTP2Upstream extends AsyncDisposable {
