@@ -25,6 +25,7 @@ import { httpRoutes } from "./gateway/httproute.ts";
 import { apiVersionOf, type KindRef } from "./kind.ts";
 import { ingresses } from "./networking/ingress.ts";
 import { ingressClasses } from "./networking/ingress-class.ts";
+import { networkPolicies } from "./networking/network-policy.ts";
 import { podDisruptionBudgets } from "./policy/poddisruptionbudget.ts";
 import type { Kind } from "./schema/kind.ts";
 
@@ -48,6 +49,7 @@ export const kinds: readonly Kind[] = [
   leases,
   ingresses,
   ingressClasses,
+  networkPolicies,
   podDisruptionBudgets,
   endpointSlices,
   gatewayClasses,

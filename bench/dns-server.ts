@@ -1,8 +1,9 @@
 /**
- * The cluster DNS of a node, alone in a process, for dns.bench.ts.
+ * The cluster DNS of a node, alone in a process, for the DNS benches.
  *
  *   COUNT Services (and an upstream's address, or nothing) ─▶ createDNS ─▶ `{"port": …}` on standard output
  */
+import { createInterface } from "node:readline";
 import { plainPolicies, type ServiceResource } from "#api/wire/service.ts";
 import { realClock } from "#lib/clock.ts";
 import { createLogger } from "#lib/log.ts";
@@ -15,13 +16,13 @@ const dns = createDNS({
   corefile: nodeCorefile({ upstreams: upstream === undefined ? [] : [upstream] }),
 });
 
-function service(index: number): ServiceResource {
+function service(index: number, clusterNet = 96): ServiceResource {
   const address = (base: number): string => `10.${base}.${(index >> 8) & 255}.${index & 255}`;
   return {
     ...plainPolicies,
     namespace: "default",
     name: `svc${index}`,
-    clusterIPs: [address(96)],
+    clusterIPs: [address(clusterNet)],
     headless: false,
     externalName: "",
     ports: [{ name: "http", protocol: "TCP", port: 80, nodePort: 0, appProtocol: "" }],
@@ -42,24 +43,27 @@ function service(index: number): ServiceResource {
   };
 }
 
-const named = (index: number): { name: string; resource: ServiceResource } => ({
+const named = (index: number, clusterNet?: number): { name: string; resource: ServiceResource } => ({
   name: `default/svc${index}`,
-  resource: service(index),
+  resource: service(index, clusterNet),
 });
-dns.apply(
-  Array.from({ length: Number(count) }, (_, index) => named(index)),
-  [],
-);
+// In pieces, as a stream brings them.
+for (let index = 0; index < Number(count); index += 500) {
+  const last = Math.min(Number(count), index + 500);
+  dns.apply(
+    Array.from({ length: last - index }, (_, at) => named(index + at)),
+    [],
+  );
+}
 dns.markSynced();
 const port = await dns.listen({ port: 0, address: "127.0.0.1" });
 process.stdout.write(`${JSON.stringify({ port })}\n`);
 
-/** `churn N` makes N changes a second; `rss` tells the memory. */
-process.stdin.on("data", (line: Buffer) => {
-  const [word, number] = line.toString("utf8").trim().split(" ");
-  if (word === "churn") {
-    let next = 0;
-    setInterval(() => dns.apply([named(next++ % Number(count))], []), 1000 / Number(number));
-  }
-  if (word === "rss") process.stdout.write(`${JSON.stringify({ rss: process.memoryUsage.rss() })}\n`);
-});
+/** `set I N` moves Service I to 10.N.…; `rss` tells the memory. */
+for await (const line of createInterface({ input: process.stdin })) {
+  const [word, index = "0", clusterNet] = line.split(" ");
+  if (word === "set") dns.apply([named(Number(index), Number(clusterNet))], []);
+  const result = word === "rss" ? { rss: process.memoryUsage.rss() } : { set: Number(index) };
+  process.stdout.write(`${JSON.stringify(result)}\n`);
+}
+await dns.close();

@@ -7,6 +7,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ApiEventRecorder } from "#api/client/events.ts";
 import { HttpKubeClient } from "#api/client/http.ts";
+import { Informer } from "#api/client/informer.ts";
+import { namespaces } from "#api/core/namespace.ts";
 import { type ServiceResource, serviceTypeUrl } from "#api/wire/service.ts";
 import { AdsClient } from "#api/xds/client.ts";
 import { toNode } from "#api/xds/node-id.ts";
@@ -14,6 +16,8 @@ import { bindUDP, listenTCP } from "#lib/linux.ts";
 import { createDNS, nodeCorefile } from "../dns/state.ts";
 import { inheritedTransport } from "../dns/transport.ts";
 import { systemExec } from "../proxy/l4/exec.ts";
+import { NetlinkTableWatch } from "../proxy/l4/nft/watch.ts";
+import { PolicySource } from "../proxy/policy/source.ts";
 import { createNodeProxy } from "../proxy/state.ts";
 import { ServiceRelays } from "./service-relays.ts";
 import { realClock as clock } from "#lib/clock.ts";
@@ -90,7 +94,7 @@ try {
   addKubeletPages(api, () => kubelet.stats());
   const front = createServer((socket) => api.emit("connection", socket));
   await listenKept(child, front, "kubelet", { address: addresses.node(nodeIndex), port: kubeletPort });
-  await Promise.all([kubelet.start(stopped.signal), startNetworking(kubelet, border)]);
+  await Promise.all([kubelet.start(stopped.signal), startNetworking(kubelet, border, client)]);
   child.send({ kind: "ready" });
   log.info("Node is ready", { node: nodeName });
 } catch (error) {
@@ -99,19 +103,29 @@ try {
 }
 
 /** The node proxy and DNS, fed by one ADS stream. Resolves when both know every Service. */
-async function startNetworking(kubelet: Kubelet, border: Border): Promise<void> {
-  const proxy = createNodeProxy({ exec: systemExec(clock), clock, random, log: log.with({ part: "proxy" }) });
+async function startNetworking(kubelet: Kubelet, border: Border, client: HttpKubeClient): Promise<void> {
+  const watch = NetlinkTableWatch.open();
+  const proxy = createNodeProxy({
+    exec: systemExec(clock),
+    clock,
+    random,
+    log: log.with({ part: "proxy" }),
+    facts: { nodeName, nodeIPs: [addresses.node(nodeIndex)] },
+    ...(watch === undefined ? {} : { watch }),
+  });
   const dns = createDNS({
     clock,
     random,
     log: log.with({ part: "dns" }),
     corefile: nodeCorefile({
+      addresses: [addresses.dns, addresses.dnsLocal],
       upstreams: child.config.dnsUpstreams,
       hosts: [[addresses.host, "host.wherry.internal"]],
       walksSearchList: true,
     }),
     transport: inheritedTransport(keptUpstreamSockets(), (address, port) => border.connectUpstream(address, port)),
     namespaceOfPod: (podIP) => kubelet.namespaceOf(podIP),
+    hasNamespace: watchNamespaces(client),
   });
   await serveNodePages({ clock, host: addresses.node(nodeIndex), proxy, dns, egress: border.counters });
   const relays = new ServiceRelays(published, (message) => child.send(message));
@@ -122,14 +136,25 @@ async function startNetworking(kubelet: Kubelet, border: Border): Promise<void> 
       for (const consumer of [proxy, dns, relays]) consumer.apply(updated, removed);
     },
   });
-  const dnsSockets = keptDNSSockets();
+  const dnsSockets = [keptDNSSockets("dns", addresses.dns), keptDNSSockets("dns-local", addresses.dnsLocal)];
   void ads.run(stopped.signal);
   await ads.whenSynced(stopped.signal);
   dns.markSynced();
   // Only now: queries that came meanwhile wait in the socket, where an answer without knowledge would be a failure.
-  await dns.listen(dnsSockets);
+  await dns.listen(...dnsSockets);
   proxy.markSynced();
   await proxy.programmed();
+  const policy = { client, ads, sink: proxy, clock, random, log: log.with({ part: "policy" }) };
+  void new PolicySource(policy).run(stopped.signal);
+}
+
+/** Whether a namespace exists, for names of pods and of namespaces without Services; undefined until they are listed. */
+function watchNamespaces(client: HttpKubeClient): (namespace: string) => boolean | undefined {
+  const informer = new Informer(namespaces, { client, clock, random, log: log.with({ part: "dns" }) });
+  let isSynced = false;
+  void informer.synced.then(() => (isSynced = true));
+  void informer.run(stopped.signal);
+  return (name) => (isSynced ? informer.get({ name }) !== undefined : undefined);
 }
 
 /** UDP sockets of the host's network, for outside names. */
@@ -141,8 +166,8 @@ function keptUpstreamSockets(): readonly number[] {
 }
 
 /** DNS sockets outlive this process, so that queries wait instead of being lost while it is restarted. */
-function keptDNSSockets(): { udpFd: number; tcpFd: number } {
-  const at = { address: addresses.dns, port: 53 };
+function keptDNSSockets(prefix: string, address: string): { udpFd: number; tcpFd: number } {
+  const at = { address, port: 53 };
   const keep = (name: string, make: () => number): number => {
     const kept = child.sockets.get(name);
     if (kept !== undefined) return kept;
@@ -150,5 +175,5 @@ function keptDNSSockets(): { udpFd: number; tcpFd: number } {
     child.send({ kind: "keep", name, fd });
     return fd;
   };
-  return { udpFd: keep("dns-udp", () => bindUDP(at)), tcpFd: keep("dns-tcp", () => listenTCP(at)) };
+  return { udpFd: keep(`${prefix}-udp`, () => bindUDP(at)), tcpFd: keep(`${prefix}-tcp`, () => listenTCP(at)) };
 }

@@ -28,6 +28,8 @@ export const addresses = {
   serviceCIDR: "10.96.0.0/16",
   kubernetesService: "10.96.0.1",
   dns: "10.96.0.10",
+  /** The node's resolver, too: link-local, the same in each node, as NodeLocal DNSCache has it. */
+  dnsLocal: "169.254.20.10",
   /** Stands for the host's loopback, as `host.wherry.internal`. */
   host: "100.64.255.253",
 } as const;

@@ -10,6 +10,7 @@ import { diagnosisCommands } from "./diagnosis/commands.ts";
 import { dnsCommands, withTwoDashes } from "./dns-commands.ts";
 import { exitStatusOf } from "./errors.ts";
 import { outboundPolicies } from "./launcher/egress-policy.ts";
+import { proxyCommands } from "./proxy-commands.ts";
 import { sidecarCommands } from "./sidecar-commands.ts";
 import { systemPath } from "./preflight.ts";
 import { telemetryCommands, tracingOptions } from "./telemetry/commands.ts";
@@ -162,6 +163,7 @@ function build(): Command {
   diagnosisCommands(program);
   telemetryCommands(program);
   dnsCommands(program);
+  proxyCommands(program);
   sidecarCommands(program);
   for (const command of program.commands)
     command.exitOverride().showHelpAfterError(`(see: wherry ${command.name()} --help)`);

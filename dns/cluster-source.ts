@@ -31,15 +31,21 @@ export interface ClusterSource {
   stop(): void;
 }
 
+/** What a pusher knows besides Services. Each undefined for what is not known. */
+export interface ClusterFacts {
+  readonly namespaceOfPod?: (address: string) => string | undefined;
+  readonly hasNamespace?: (namespace: string) => boolean | undefined;
+}
+
 /** A source that others feed. */
 export class PushedCluster implements ClusterSource {
   readonly #services = new Map<string, ServiceResource>();
   readonly #consumers = new Set<ServiceConsumer>();
-  readonly #namespaceOfPod: (address: string) => string | undefined;
+  readonly #facts: ClusterFacts;
   isSynced = false;
 
-  constructor(namespaceOfPod: (address: string) => string | undefined = () => undefined) {
-    this.#namespaceOfPod = namespaceOfPod;
+  constructor(facts: ClusterFacts = {}) {
+    this.#facts = facts;
   }
 
   apply(updated: readonly NamedService[], removed: readonly string[]): void {
@@ -57,12 +63,12 @@ export class PushedCluster implements ClusterSource {
     return () => void this.#consumers.delete(consumer);
   }
 
-  hasNamespace(_namespace: string): boolean | undefined {
-    return undefined;
+  hasNamespace(namespace: string): boolean | undefined {
+    return this.#facts.hasNamespace?.(namespace);
   }
 
   namespaceOfPod(address: string): string | undefined {
-    return this.#namespaceOfPod(address);
+    return this.#facts.namespaceOfPod?.(address);
   }
 
   async start(): Promise<void> {}

@@ -129,6 +129,24 @@ test("Resolver survives junk lengths, slow and idle TCP clients", async (t) => {
   assert.equal(await dig("-p", String(port("dns")), "+tcp", "a.test"), "192.0.2.1");
 });
 
+test("Resolver ends connections that announce more than a query may have, with FORMERR", async (t) => {
+  const { resolver, port } = await start(t, `.:0 {\n  bind 127.0.0.1\n  ${hosts("192.0.2.1")}}\n`);
+  for (const [bytes, wanted] of [
+    [[255, 255, 0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 65], "000c000781010000000000000000"],
+    [[16, 1, 0, 7, 128, 0, 0, 1, 0, 0, 0, 0, 0, 0], ""],
+  ] as const) {
+    const socket = connect(port("dns"), "127.0.0.1");
+    t.after(() => socket.destroy());
+    socket.write(Buffer.from(bytes));
+    const chunks: Buffer[] = [];
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+    socket.on("error", () => socket.destroy());
+    await once(socket, "close");
+    assert.equal(Buffer.concat(chunks).toString("hex"), wanted);
+  }
+  assert.equal(resolver.runtime.counters.framesRefused, 2);
+});
+
 test("Resolver.start() says what is wrong, and leaves nothing open", async (t) => {
   const first = await start(t, `.:0 {\n  bind 127.0.0.1\n  ${hosts("192.0.2.1")}}\n`);
   const taken = first.port("dns");

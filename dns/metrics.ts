@@ -133,6 +133,8 @@ export class ServerCounters {
   panics = 0;
   /** TCP connections refused because there were too many. */
   connectionsRefused = 0;
+  /** Messages over TCP that announced more than a query may have. */
+  framesRefused = 0;
   /** Responses that the kernel did not take. */
   sendFailures = 0;
   /** Queries that came while too many waited. */
@@ -143,6 +145,9 @@ export class ServerCounters {
       counter("coredns_panics_total", "Queries ended by a bug.", [` ${this.panics}`]),
       counter("wherry_dns_connections_refused_total", "TCP connections beyond the bound.", [
         ` ${this.connectionsRefused}`,
+      ]),
+      counter("wherry_dns_frames_refused_total", "TCP messages longer than a query may be.", [
+        ` ${this.framesRefused}`,
       ]),
       counter("wherry_dns_send_failures_total", "Responses the kernel did not take.", [` ${this.sendFailures}`]),
       counter("wherry_dns_overloads_total", "Queries beyond those that may wait.", [` ${this.overloads}`]),

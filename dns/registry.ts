@@ -12,11 +12,12 @@ import { auto, file, transfer } from "./plugins/file.ts";
 import { forward } from "./plugins/forward.ts";
 import { hosts } from "./plugins/hosts.ts";
 import { kubernetes } from "./plugins/kubernetes.ts";
+import { loadbalance } from "./plugins/loadbalance.ts";
 import { loop } from "./plugins/loop.ts";
 import { errors, log } from "./plugins/observe.ts";
 import { health, inert, prometheus, ready, reload } from "./plugins/pages.ts";
 import { rewrite } from "./plugins/rewrite.ts";
-import { any, bind, bufsize, loadbalance, minimal, nsid, tls } from "./plugins/shape.ts";
+import { any, bind, bufsize, minimal, nsid, tls } from "./plugins/shape.ts";
 import { template } from "./plugins/template.ts";
 import { view } from "./plugins/view.ts";
 

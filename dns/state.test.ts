@@ -122,6 +122,34 @@ test("respond() fails for missing names until synced, and serves what it has", a
   assert.equal((await ask(port, `svc0.${sv} A`)).rcode, "NXDOMAIN");
 });
 
+test("respond() tells namespaces that exist from those that do not, with and without Services", () => {
+  const known = new Set(["testns", "empty"]);
+  let isListed = true;
+  const hasNamespace = (name: string): boolean | undefined => (isListed ? known.has(name) : undefined);
+  const dns = createDNS({ clock: new ManualClock(), log: silentLogger, hasNamespace });
+  dns.apply(named(fixture), []);
+  dns.markSynced();
+  const rcodesOf = (...names: readonly string[]): readonly string[] =>
+    names.map((name) => {
+      const response = dns.respond(encode(`${name}.cluster.local A`), "udp", "10.0.0.9", 1);
+      assert.ok(Buffer.isBuffer(response));
+      const { rcode, answers = [], authorities = [] } = dnsPacket.decode(response);
+      assert.equal(authorities.length === 1, answers.length === 0, name);
+      return rcode;
+    });
+  const every = ["testns.svc", "testns.pod", "empty.svc", "empty.pod", "10-1-2-3.empty.pod"];
+  assert.deepEqual(rcodesOf(...every), Array(5).fill("NOERROR"));
+  assert.deepEqual(rcodesOf("none.svc", "none.pod", "10-1-2-3.none.pod", "svc1.none.svc"), Array(4).fill("NXDOMAIN"));
+  assert.deepEqual(rcodesOf("nope.testns.svc", "svc1.empty.svc", "nope.empty.pod"), Array(3).fill("NXDOMAIN"));
+  // A namespace that is gone takes its own name with it, and one that was made has its name at once.
+  known.delete("empty");
+  known.add("new");
+  assert.deepEqual(rcodesOf("empty.svc", "new.svc"), ["NXDOMAIN", "NOERROR"]);
+  // Until they are listed, a namespace is where Services are.
+  isListed = false;
+  assert.deepEqual(rcodesOf("testns.svc", "new.svc"), ["NOERROR", "NXDOMAIN"]);
+});
+
 test("respond() sees a change at once and raises the serial", async (t) => {
   const { dns, port } = await serve(t);
   const serialOf = async (): Promise<number> => {
@@ -205,6 +233,20 @@ test("listen() serves descriptors that were bound by others", async (t) => {
   assert.equal((await askTCP(port, [`svc1.${sv} A`])).length, 1);
 });
 
+test("listen() serves every address of the Corefile alike", async (t) => {
+  const corefile = nodeCorefile({ addresses: ["127.0.0.1", "127.0.0.2"] });
+  const dns = createDNS({ clock: new ManualClock(), log: silentLogger, corefile });
+  t.after(() => dns.close());
+  dns.apply(named(fixture), []);
+  await assert.rejects(dns.listen({ port: 0 }), { code: "CannotListen" });
+  const tcpFd = listenTCP({ address: "127.0.0.2", port: 0 });
+  const { port } = localAddress(tcpFd);
+  const second = { tcpFd, udpFd: bindUDP({ address: "127.0.0.2", port }) };
+  const first = await dns.listen({ address: "127.0.0.1", port: 0 }, second);
+  assert.equal((await ask(first, `svc1.${sv} A`)).rcode, "NOERROR");
+  assert.equal((await ask(port, `svc1.${sv} A`, { address: "127.0.0.2" })).rcode, "NOERROR");
+});
+
 test("listen() refuses a second call and a taken port", async (t) => {
   const { dns, port } = await serve(t);
   await assert.rejects(dns.listen({ port: 0 }), { code: "AlreadyListening" });
@@ -270,10 +312,14 @@ function encode(query: string, edns?: number): Buffer {
   return dnsPacket.encode({ type: "query", id: 1, questions: [{ name, type }], additionals });
 }
 
-async function ask(port: number, query: string, { edns }: { readonly edns?: number } = {}): Promise<DecodedPacket> {
+async function ask(
+  port: number,
+  query: string,
+  { edns, address = "127.0.0.1" }: { readonly edns?: number; readonly address?: string } = {},
+): Promise<DecodedPacket> {
   const socket = createSocket("udp4");
   try {
-    socket.send(encode(query, edns), port, "127.0.0.1");
+    socket.send(encode(query, edns), port, address);
     const [message] = (await once(socket, "message", { signal: AbortSignal.timeout(5000) })) as [Buffer];
     return dnsPacket.decode(message);
   } finally {

@@ -10,7 +10,7 @@ import type { Clock } from "#lib/clock.ts";
 import type { Logger } from "#lib/log.ts";
 import { systemRandom, type Random } from "#lib/random.ts";
 import { statusAnswer } from "./answer.ts";
-import { buildInstance, type Instance } from "./build.ts";
+import { buildInstance, type Instance, type ListenerPlan } from "./build.ts";
 import { type NamedService, PushedCluster } from "./cluster-source.ts";
 import { parseCorefile } from "./corefile/parse.ts";
 import { DNSError } from "./errors.ts";
@@ -34,6 +34,8 @@ export interface DNSOptions {
   readonly transport?: UpstreamTransport;
   /** The namespace of the pod with this address; lets names of its search list be answered here. */
   readonly namespaceOfPod?: (address: string) => string | undefined;
+  /** Whether a namespace exists; undefined: it does while a Service of it has a name. Default: always undefined. */
+  readonly hasNamespace?: (namespace: string) => boolean | undefined;
   /** Bounds of the TCP side (server/stream.ts). */
   readonly tcp?: ListenerOptions["tcp"];
 }
@@ -46,8 +48,11 @@ export interface DNS {
   readonly synced: boolean;
   /** The response to one message from an address, now or later. As the sockets do it. */
   readonly respond: Respond;
-  /** Serves UDP and TCP. The port. Once; rejects with CannotListen, AlreadyListening. */
-  listen(at: ListenAt): Promise<number>;
+  /**
+   * Serves UDP and TCP: one place for each address of the Corefile's `bind`, in their order, or one alone. The port of
+   * the first. Once; rejects with CannotListen, AlreadyListening.
+   */
+  listen(...at: readonly ListenAt[]): Promise<number>;
   close(): Promise<void>;
   readonly counters: ServerCounters;
   /** Metrics under CoreDNS' names, in Prometheus' text format. */
@@ -55,6 +60,8 @@ export interface DNS {
 }
 
 export interface NodeCorefileOptions {
+  /** Where it listens, when that is more than one address. */
+  readonly addresses?: readonly string[];
   /** `ADDR:PORT` of resolvers for outside names; without any those are REFUSED. */
   readonly upstreams?: readonly string[];
   /** Zones of the cluster: the domain, and the ranges of Services and pods. */
@@ -67,6 +74,7 @@ export interface NodeCorefileOptions {
 
 /** The configuration of a node: small TTLs, since changes come by push, and a cache for what upstreams said. */
 export function nodeCorefile({
+  addresses = [],
   upstreams = [],
   zones = ["cluster.local", "10.96.0.0/16", "10.244.0.0/16"],
   hosts = [],
@@ -76,6 +84,7 @@ export function nodeCorefile({
   const hostsBlock = lines.length === 0 ? [] : ["  hosts {", ...lines, "    ttl 30", "    fallthrough", "  }"];
   return [
     ".:53 {",
+    ...(addresses.length === 0 ? [] : [`  bind ${addresses.join(" ")}`]),
     "  errors {",
     "    consolidate 1m .* warning show_first",
     "  }",
@@ -115,13 +124,18 @@ class ClusterDNS implements DNS {
   readonly #runtime: Runtime;
   readonly #instance: Instance;
   readonly respond: Respond;
-  #at: ListenAt = { port: 0 };
+  #at: readonly ListenAt[] = [];
   #isListening = false;
 
   constructor(options: DNSOptions) {
-    const { clock, log, tcp, corefile = nodeCorefile({}), namespaceOfPod } = options;
-    this.#cluster = new PushedCluster(namespaceOfPod);
-    this.#runtime = new Runtime({ clock, log, listenAt: () => this.#at, ...(tcp === undefined ? {} : { tcp }) });
+    const { clock, log, tcp, corefile = nodeCorefile({}) } = options;
+    this.#cluster = new PushedCluster(options);
+    this.#runtime = new Runtime({
+      clock,
+      log,
+      listenAt: (plan) => this.#atOf(plan),
+      ...(tcp === undefined ? {} : { tcp }),
+    });
     const environment: Environment = {
       clock,
       log,
@@ -144,9 +158,9 @@ class ClusterDNS implements DNS {
     });
     // Refused is what a name gets that nobody may resolve here: the pod's resolver then gives up at once.
     this.#instance = buildInstance(blocks, environment, statusAnswer(rcodes.refused));
-    const [plan, ...others] = this.#instance.listeners;
-    if (plan === undefined || others.length > 0)
-      throw new DNSError("Corefile", "Cannot serve a node: wanted one address in its Corefile");
+    const [plan] = this.#instance.listeners;
+    if (plan === undefined)
+      throw new DNSError("Corefile", "Cannot serve a node: wanted a server block in its Corefile");
     const { counters } = this.#runtime;
     this.respond = new Responder({ clock, log, counters, server: plan.key, router: plan.router }).respond;
   }
@@ -167,8 +181,11 @@ class ClusterDNS implements DNS {
     this.#cluster.isSynced = true;
   }
 
-  async listen(at: ListenAt): Promise<number> {
+  async listen(...at: readonly ListenAt[]): Promise<number> {
     if (this.#isListening) throw new DNSError("AlreadyListening", "Cannot listen: already listening, wanted once");
+    const wanted = this.#instance.listeners.length;
+    if (at.length !== wanted)
+      throw new DNSError("CannotListen", `Cannot listen: ${at.length} places, wanted ${wanted} as the Corefile has`);
     this.#isListening = true;
     this.#at = at;
     try {
@@ -178,6 +195,10 @@ class ClusterDNS implements DNS {
       throw error;
     }
     return [...this.#runtime.ports.values()][0] ?? 0;
+  }
+
+  #atOf(plan: ListenerPlan): ListenAt {
+    return this.#at[this.#instance.listeners.indexOf(plan)] ?? { port: plan.port, address: plan.address };
   }
 
   collect(): string {

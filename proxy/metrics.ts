@@ -1,49 +1,70 @@
 /**
- * What the node proxy counts, under kube-proxy's names, as plain numbers; `collect()` writes Prometheus' text format.
+ * What the node proxy counts, under kube-proxy's names; `collect()` writes Prometheus' text format.
  *
- *   state.ts, nft/apply.ts ─▶ ProxyMetrics ─▶ collect() ─▶ GET /metrics on 10249
+ *   state.ts, nft/apply.ts, conntrack.ts ─▶ ProxyMetrics ─▶ collect() ─▶ GET /metrics on 10249
  */
+import {
+  Counter,
+  exponentialBounds,
+  type Family as Metric,
+  Gauge,
+  Histogram,
+  renderPage,
+} from "#api/metrics/exposition.ts";
 import type { ApplyObserver } from "./l4/nft/apply.ts";
+import type { Family } from "./l4/ip.ts";
 
-/** Upper bounds in seconds, 1 ms × 2^k, as kube-proxy has them. */
-const bounds: readonly number[] = Array.from({ length: 15 }, (_, k) => 0.001 * 2 ** k);
+type ByFamily = "ip_family";
+const labels: readonly ByFamily[] = ["ip_family"];
+/** 1 ms × 2^k, as kube-proxy has them. */
+const bounds = exponentialBounds(0.001, 2, 15);
+const sync = "kubeproxy_sync_proxy_rules";
 
-class Histogram {
-  readonly #buckets: number[] = bounds.map(() => 0);
-  #count = 0;
-  #sum = 0;
-
-  observe(seconds: number): void {
-    this.#count++;
-    this.#sum += seconds;
-    const bucket = bounds.findIndex((bound) => seconds <= bound);
-    if (bucket >= 0) this.#buckets[bucket] = (this.#buckets[bucket] ?? 0) + 1;
-  }
-
-  render(name: string, help: string): string[] {
-    let cumulative = 0;
-    const buckets = bounds.map((bound, index) => {
-      cumulative += this.#buckets[index] ?? 0;
-      return `${name}_bucket{ip_family="IPv4",le="${bound}"} ${cumulative}`;
-    });
-    return [
-      `# HELP ${name} ${help}`,
-      `# TYPE ${name} histogram`,
-      ...buckets,
-      `${name}_bucket{ip_family="IPv4",le="+Inf"} ${this.#count}`,
-      `${name}_sum{ip_family="IPv4"} ${this.#sum}`,
-      `${name}_count{ip_family="IPv4"} ${this.#count}`,
-    ];
-  }
-}
-
-export class ProxyMetrics implements ApplyObserver {
-  readonly #sync = new Histogram();
-  readonly #full = new Histogram();
-  readonly #partial = new Histogram();
+export class ProxyMetrics {
+  readonly #sync = new Histogram({
+    name: `${sync}_duration_seconds`,
+    help: "Seconds that a change took.",
+    labels,
+    bounds,
+  });
+  readonly #full = new Histogram({
+    name: "kubeproxy_sync_full_proxy_rules_duration_seconds",
+    help: "Seconds of a full replacement.",
+    labels,
+    bounds,
+  });
+  readonly #partial = new Histogram({
+    name: "kubeproxy_sync_partial_proxy_rules_duration_seconds",
+    help: "Seconds of a partial change.",
+    labels,
+    bounds,
+  });
+  readonly #conntrack = new Histogram({
+    name: "kubeproxy_conntrack_reconciler_sync_duration_seconds",
+    help: "Seconds that it took to find stale flows.",
+    labels,
+    bounds,
+  });
+  readonly #conntrackDeleted = new Counter({
+    name: "kubeproxy_conntrack_reconciler_deleted_entries_total",
+    help: "Groups of stale flows deleted.",
+    labels,
+  });
+  readonly #failures = new Counter({
+    name: `${sync}_nftables_sync_failures_total`,
+    help: "Changes that failed.",
+    labels,
+  });
+  readonly #noLocal = new Gauge({
+    name: `${sync}_no_local_endpoints_total`,
+    help: "Service ports with a policy Local and no endpoint on this node.",
+    labels: ["ip_family", "traffic_policy"],
+  });
   /** Services updated or removed so far, and those not programmed yet. */
   changesTotal = 0;
   changesPending = 0;
+  endpointChangesTotal = 0;
+  endpointChangesPending = 0;
   syncFailures = 0;
   /** Wall-clock time in ms; 0 before the first. */
   lastQueuedMs = 0;
@@ -51,40 +72,68 @@ export class ProxyMetrics implements ApplyObserver {
   conntrackDeleted = 0;
   /** Services with something that cannot be programmed. */
   problems = 0;
+  readonly #families = new Set<Family>();
 
-  applied({ isFull, ms }: { readonly isFull: boolean; readonly ms: number }): void {
-    this.#sync.observe(ms / 1000);
-    (isFull ? this.#full : this.#partial).observe(ms / 1000);
+  /** What an applier of one family tells. */
+  observer(family: Family, touching: (isTouching: boolean) => void): ApplyObserver {
+    const at = { ip_family: family };
+    this.#families.add(family);
+    this.#failures.add(at, 0);
+    return {
+      applied: ({ isFull, ms }) => {
+        this.#sync.observe(at, ms / 1000);
+        (isFull ? this.#full : this.#partial).observe(at, ms / 1000);
+      },
+      failed: () => {
+        this.syncFailures++;
+        this.#failures.add(at);
+      },
+      touching,
+    };
   }
 
-  failed(): void {
-    this.syncFailures++;
+  reconciled(family: Family, { ms, deleted }: { readonly ms: number; readonly deleted: number }): void {
+    this.#conntrack.observe({ ip_family: family }, ms / 1000);
+    this.#conntrackDeleted.add({ ip_family: family }, deleted);
+    this.conntrackDeleted += deleted;
+  }
+
+  setNoLocal(family: Family, { internal, external }: { readonly internal: number; readonly external: number }): void {
+    this.#noLocal.set({ ip_family: family, traffic_policy: "internal" }, internal);
+    this.#noLocal.set({ ip_family: family, traffic_policy: "external" }, external);
   }
 
   /** Prometheus text exposition of all of the above. */
   collect(): string {
-    const sync = "kubeproxy_sync_proxy_rules";
-    return [
-      ...this.#sync.render(`${sync}_duration_seconds`, "Seconds that a transaction took."),
-      ...this.#full.render("kubeproxy_sync_full_proxy_rules_duration_seconds", "Seconds of a full replacement."),
-      ...this.#partial.render("kubeproxy_sync_partial_proxy_rules_duration_seconds", "Seconds of a change."),
-      ...single(`${sync}_service_changes_total`, "counter", this.changesTotal, "Services changed."),
-      ...single(`${sync}_service_changes_pending`, "gauge", this.changesPending, "Service changes not programmed yet."),
-      ...single(`${sync}_nftables_sync_failures_total`, "counter", this.syncFailures, "Transactions that failed."),
-      ...single(`${sync}_last_queued_timestamp_seconds`, "gauge", this.lastQueuedMs / 1000, "Last change queued."),
-      ...single(`${sync}_last_timestamp_seconds`, "gauge", this.lastSyncedMs / 1000, "Last change programmed."),
-      ...single(
-        "kubeproxy_conntrack_reconciler_deleted_entries_total",
-        "counter",
-        this.conntrackDeleted,
-        "Groups of stale flows deleted.",
-      ),
-      ...single("wherry_proxy_unsupported", "gauge", this.problems, "Things in Services that cannot be programmed."),
-      "",
-    ].join("\n");
+    const numbers: readonly [string, string, number][] = [
+      [`${sync}_service_changes_pending`, "Service changes not programmed yet.", this.changesPending],
+      [`${sync}_endpoint_changes_pending`, "Endpoint changes not programmed yet.", this.endpointChangesPending],
+      [`${sync}_last_queued_timestamp_seconds`, "Last change queued.", this.lastQueuedMs / 1000],
+      [`${sync}_last_timestamp_seconds`, "Last change programmed.", this.lastSyncedMs / 1000],
+      ["wherry_proxy_unsupported", "Things in Services that cannot be programmed.", this.problems],
+    ];
+    const totals: readonly [string, string, number][] = [
+      [`${sync}_service_changes_total`, "Services changed.", this.changesTotal],
+      [`${sync}_endpoint_changes_total`, "Services whose endpoints changed.", this.endpointChangesTotal],
+    ];
+    return renderPage([
+      this.#sync,
+      this.#full,
+      this.#partial,
+      ...numbers.map(([name, help, value]) => this.#single(new Gauge({ name, help, labels }), value)),
+      ...totals.map(([name, help, value]) => this.#single(new Counter({ name, help, labels }), value)),
+      this.#failures,
+      this.#noLocal,
+      this.#conntrack,
+      this.#conntrackDeleted,
+    ]);
   }
-}
 
-function single(name: string, type: string, value: number, help: string): readonly string[] {
-  return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, `${name}{ip_family="IPv4"} ${value}`];
+  #single(metric: Gauge<ByFamily> | Counter<ByFamily>, value: number): Metric {
+    for (const family of this.#families) {
+      if (metric instanceof Gauge) metric.set({ ip_family: family }, value);
+      else metric.add({ ip_family: family }, value);
+    }
+    return metric;
+  }
 }

@@ -133,8 +133,10 @@ const listing = [
 ].join("\n");
 
 test("planStaleFlows() finds flows to endpoints that are gone, and no others", () => {
-  const stale = planStaleFlows(listing, new Map([["10.96.1.5:53", new Set(["10.244.1.2:5353"])]]));
-  assert.deepEqual(stale, [{ clusterIP: "10.96.1.5", port: 53, endpointIP: "10.244.1.3", endpointPort: 5353 }]);
+  const stale = planStaleFlows(listing, new Map([["udp 10.96.1.5:53", new Set(["10.244.1.2:5353"])]]));
+  assert.deepEqual(stale, [
+    { protocol: "udp", address: "10.96.1.5", port: 53, endpointIP: "10.244.1.3", endpointPort: 5353 },
+  ]);
 });
 
 test("apply() deletes stale UDP flows when endpoints go, and only then", async (t) => {
@@ -157,7 +159,7 @@ test("apply() deletes stale UDP flows when endpoints go, and only then", async (
   assert.equal(conntrack.length, 1);
   proxy.apply(named({ ...udp, endpoints: endpoints.slice(0, 1) }), []);
   await proxy.programmed();
-  const flows = { clusterIP: "10.96.1.5", port: 53, endpointIP: "10.244.1.3", endpointPort: 5353 };
+  const flows = { protocol: "udp", address: "10.96.1.5", port: 53, endpointIP: "10.244.1.3", endpointPort: 5353 };
   assert.deepEqual(conntrack.at(-1), deleteCommand(flows));
   assert.equal(proxy.metrics.conntrackDeleted, 1);
 });

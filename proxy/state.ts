@@ -1,7 +1,8 @@
 /**
  * The node proxy: Services in, kernel rules out.
  *
- *   ADS wherry.v1.Service ─▶ apply() ─▶ l4/plan.ts ─▶ l4/nft/apply.ts, l4/conntrack.ts
+ *   ADS wherry.v1.Service ─▶ apply() ─▶ l4/family-proxy.ts, one a family ─▶ nft, conntrack
+ *   NetworkPolicies, pods ─▶ setPolicies() ─▶ policy/family-policy.ts, one a family ─▶ nft
  *
  * Invariants: nothing is programmed before `markSynced()`, so a half-known cluster never rejects what exists. Changes that
  * come while a transaction runs are one transaction together. Losing the control plane changes nothing here.
@@ -11,12 +12,24 @@ import type { Clock, Timer } from "#lib/clock.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { parseFacts } from "./config.ts";
-import { ConntrackReconciler } from "./l4/conntrack.ts";
+import { HealthPorts, wantedHealthPort } from "./health-ports.ts";
 import type { Exec } from "./l4/exec.ts";
-import { Applier } from "./l4/nft/apply.ts";
-import { type NodeFacts, planServices } from "./l4/plan.ts";
+import type { NodeFacts } from "./l4/facts.ts";
+import { FamilyProxy } from "./l4/family-proxy.ts";
+import type { Family } from "./l4/ip.ts";
 import { applySysctls } from "./l4/sysctl.ts";
 import { ProxyMetrics } from "./metrics.ts";
+import { FamilyPolicy } from "./policy/family-policy.ts";
+import type { PolicyView } from "./policy/view.ts";
+
+/** Tells of changes that others make to our tables; l4/nft/watch.ts. */
+export interface TableWatch {
+  /** Our own changes are not told: this is called before and after them. */
+  setPaused(isPaused: boolean): void;
+  /** Whether somebody else changed a table of ours since the last time; undefined when that cannot be known. */
+  poll(): boolean | undefined;
+  close(): void;
+}
 
 export interface NodeProxyOptions {
   /** Runs nft and conntrack in the node's network namespace; `systemExec(clock)` of l4/exec.ts in production. */
@@ -28,6 +41,12 @@ export interface NodeProxyOptions {
   readonly facts?: Partial<NodeFacts>;
   /** Between checks that the table is still there, in ms. Default 30 000. */
   readonly syncPeriodMs?: number;
+  /** Between two changes in the long term, in ms. Default 17. */
+  readonly minSyncPeriodMs?: number;
+  /** Default: nobody watches, and what others do is found after `syncPeriodMs`. */
+  readonly watch?: TableWatch;
+  /** Where health check node ports listen. Default: the node's first address; nowhere without one. */
+  readonly healthHost?: string;
 }
 
 /** One Service of a push; an ADS resource is one. `name` is `namespace/name`. */
@@ -39,6 +58,8 @@ export interface NamedService {
 export interface NodeProxy {
   /** Takes a delta. An ADS client's handler: what cannot be programmed is logged and counted, and stops nothing else. */
   apply(updated: readonly NamedService[], removed: readonly string[]): void;
+  /** Takes the policies that there are, and what they are about. */
+  setPolicies(view: PolicyView): void;
   /** Says that every Service there is has been applied once. Programming starts with the first call. */
   markSynced(): void;
   /** Whether the kernel has held a complete ruleset once. */
@@ -50,6 +71,9 @@ export interface NodeProxy {
   close(): void;
 }
 
+/** Between looks at what others do to the table, in ms. */
+const watchMs = 250;
+
 /** A node proxy. Does nothing to the kernel until `markSynced()`. Throws InvalidConfig for bad facts. */
 export function createNodeProxy(options: NodeProxyOptions): NodeProxy {
   return new KernelProxy(options);
@@ -59,22 +83,41 @@ class KernelProxy implements NodeProxy {
   readonly metrics = new ProxyMetrics();
   readonly #options: NodeProxyOptions;
   readonly #facts: NodeFacts;
-  readonly #services = new Map<string, ServiceResource>();
-  readonly #applier: Applier;
-  readonly #conntrack: ConntrackReconciler;
+  readonly #families: readonly FamilyProxy[];
+  readonly #policies: readonly FamilyPolicy[];
+  readonly #health: HealthPorts | undefined;
   #state: "unsynced" | "programming" | "synced" | "closed" = "unsynced";
   #flushQueued = false;
   #lastFlush: Promise<void> = Promise.resolve();
-  #conntrackTail: Promise<void> = Promise.resolve();
-  #reported = new Set<string>();
-  #timer: Timer | undefined;
+  readonly #services = new Map<string, ServiceResource>();
+  readonly #problems = new Map<string, readonly string[]>();
+  #timers = new Set<Timer>();
 
   constructor(options: NodeProxyOptions) {
-    const { exec, clock, random, log } = options;
+    const { exec, clock, random, log, watch } = options;
     this.#options = options;
-    this.#facts = parseFacts(options.facts ?? {});
-    this.#applier = new Applier({ exec, clock, random, log, observer: this.metrics });
-    this.#conntrack = new ConntrackReconciler(exec, log);
+    const facts = parseFacts(options.facts ?? {});
+    this.#facts = facts;
+    const host = options.healthHost ?? facts.nodeIPs[0];
+    this.#health = host === undefined ? undefined : new HealthPorts({ host, log, isHealthy: () => this.synced });
+    const ofFamily = (["IPv4", "IPv6"] as const satisfies readonly Family[]).map((family) => ({
+      exec,
+      clock,
+      random,
+      log,
+      facts,
+      family,
+      metrics: this.metrics,
+      touching: (isTouching: boolean) => watch?.setPaused(isTouching),
+      minSyncPeriodMs: options.minSyncPeriodMs ?? 0,
+    }));
+    this.#families = ofFamily.map((each) => new FamilyProxy(each));
+    this.#policies = ofFamily.map((each) => new FamilyPolicy(each));
+  }
+
+  /** What has tables in the kernel. */
+  get #tables(): readonly (FamilyProxy | FamilyPolicy)[] {
+    return [...this.#families, ...this.#policies];
   }
 
   get synced(): boolean {
@@ -82,11 +125,14 @@ class KernelProxy implements NodeProxy {
   }
 
   apply(updated: readonly NamedService[], removed: readonly string[]): void {
-    for (const { name, resource } of updated) this.#services.set(name, resource);
-    for (const name of removed) this.#services.delete(name);
-    this.metrics.changesTotal += updated.length + removed.length;
-    this.metrics.changesPending += updated.length + removed.length;
+    for (const { name, resource } of updated) this.#put(name, resource);
+    for (const name of removed) this.#put(name, undefined);
     this.metrics.lastQueuedMs = this.#options.clock.nowMs();
+    if (this.#state === "programming" || this.#state === "synced") this.#queueFlush();
+  }
+
+  setPolicies(view: PolicyView): void {
+    for (const policy of this.#policies) policy.put(view);
     if (this.#state === "programming" || this.#state === "synced") this.#queueFlush();
   }
 
@@ -95,7 +141,10 @@ class KernelProxy implements NodeProxy {
     this.#state = "programming";
     void applySysctls(this.#options.exec, this.#options.log);
     this.#queueFlush();
-    this.#watchTable();
+    this.#every(this.#options.syncPeriodMs ?? 30_000, async () => {
+      for (const table of this.#tables) await table.verify();
+    });
+    if (this.#options.watch !== undefined) this.#every(watchMs, () => this.#watch());
   }
 
   async programmed(): Promise<void> {
@@ -105,11 +154,34 @@ class KernelProxy implements NodeProxy {
 
   close(): void {
     this.#state = "closed";
-    this.#timer?.cancel();
-    this.#applier.close();
+    for (const timer of this.#timers) timer.cancel();
+    this.#options.watch?.close();
+    this.#health?.close();
+    for (const table of this.#tables) table.close();
   }
 
-  /** Plans once for all that comes in this turn. */
+  #put(name: string, service: ServiceResource | undefined): void {
+    const before = this.#services.get(name);
+    const isEndpoints = before !== undefined && service !== undefined && isSameBut(before, service);
+    if (service === undefined) this.#services.delete(name);
+    else this.#services.set(name, service);
+    if (isEndpoints) {
+      this.metrics.endpointChangesTotal++;
+      this.metrics.endpointChangesPending++;
+    } else {
+      this.metrics.changesTotal++;
+      this.metrics.changesPending++;
+    }
+    for (const family of this.#families) family.put(name, service);
+    this.#setHealth(name, service);
+    this.#report(name);
+  }
+
+  #setHealth(name: string, service: ServiceResource | undefined): void {
+    this.#health?.set(name, service === undefined ? undefined : wantedHealthPort(service, this.#facts));
+  }
+
+  /** Flushes once for all that comes in this turn. */
   #queueFlush(): void {
     if (this.#flushQueued) return;
     this.#flushQueued = true;
@@ -118,32 +190,45 @@ class KernelProxy implements NodeProxy {
 
   async #flush(): Promise<void> {
     this.#flushQueued = false;
-    const { ruleset, udpBackends, problems } = planServices(this.#services.values(), this.#facts);
-    this.#report(problems);
-    const pending = this.metrics.changesPending;
-    await this.#applier.set(ruleset);
+    const { changesPending, endpointChangesPending } = this.metrics;
+    await Promise.all(this.#tables.map((table) => table.flush()));
     if (this.#state === "closed") return;
     if (this.#state === "programming") this.#state = "synced";
-    this.metrics.changesPending = Math.max(0, this.metrics.changesPending - pending);
+    this.metrics.changesPending = Math.max(0, this.metrics.changesPending - changesPending);
+    this.metrics.endpointChangesPending = Math.max(0, this.metrics.endpointChangesPending - endpointChangesPending);
     this.metrics.lastSyncedMs = this.#options.clock.nowMs();
-    // One after the other, and only once the rules no longer lead there: else a flow would come back.
-    this.#conntrackTail = this.#conntrackTail.then(() => this.#conntrack.reconcile(udpBackends));
-    await this.#conntrackTail;
-    this.metrics.conntrackDeleted = this.#conntrack.deleted;
   }
 
   /** Logs each problem once for as long as it lasts. */
-  #report(problems: readonly string[]): void {
-    for (const problem of problems) if (!this.#reported.has(problem)) this.#options.log.warn(problem);
-    this.#reported = new Set(problems);
-    this.metrics.problems = problems.length;
+  #report(name: string): void {
+    const known = this.#problems.get(name) ?? [];
+    const problems = [...new Set(this.#families.flatMap((family) => family.problemsOf(name)))];
+    for (const problem of problems) if (!known.includes(problem)) this.#options.log.warn(problem);
+    if (problems.length === 0) this.#problems.delete(name);
+    else this.#problems.set(name, problems);
+    this.metrics.problems += problems.length - known.length;
   }
 
-  #watchTable(): void {
-    this.#timer = this.#options.clock.after(this.#options.syncPeriodMs ?? 30_000, () => {
-      void this.#applier.verify().finally(() => {
-        if (this.#state !== "closed") this.#watchTable();
+  #watch(): void {
+    if (this.#options.watch?.poll() !== true) return;
+    this.#options.log.warn("Replaces the table: somebody else changed it");
+    for (const table of this.#tables) table.invalidate();
+  }
+
+  #every(periodMs: number, action: () => void | Promise<void>): void {
+    const timer = this.#options.clock.after(periodMs, () => {
+      this.#timers.delete(timer);
+      void Promise.resolve(action()).finally(() => {
+        if (this.#state !== "closed") this.#every(periodMs, action);
       });
     });
+    this.#timers.add(timer);
   }
+}
+
+/** Whether only endpoints differ. */
+function isSameBut(a: ServiceResource, b: ServiceResource): boolean {
+  const { endpoints: _a, ...restOfA } = a;
+  const { endpoints: _b, ...restOfB } = b;
+  return JSON.stringify(restOfA) === JSON.stringify(restOfB);
 }

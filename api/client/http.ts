@@ -30,10 +30,12 @@ export interface Table {
 export interface HttpClientOptions {
   /** `https://host:port` */
   readonly server: string;
-  /** PEM texts. */
-  readonly ca: string;
-  readonly cert: string;
-  readonly key: string;
+  /** PEM texts. Without `ca`, the system's authorities are trusted. */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  /** The bearer token as it is now, asked for with each request: those of pods are replaced every hour. */
+  readonly token?: () => string | undefined;
   /** Time for an answer's headers, in ms. Default 30 000. Watches are not limited. A connection has 10 s of it, at most. */
   readonly headersTimeoutMs?: number;
 }
@@ -47,12 +49,19 @@ export class HttpKubeClient implements KubeClient {
   readonly #server: string;
   readonly #agent: Agent;
   readonly #headersTimeoutMs: number;
+  readonly #token: () => string | undefined;
 
-  constructor({ server, ca, cert, key, headersTimeoutMs }: HttpClientOptions) {
+  constructor({ server, ca, cert, key, token, headersTimeoutMs }: HttpClientOptions) {
     this.#server = server;
+    this.#token = token ?? (() => undefined);
     this.#headersTimeoutMs = headersTimeoutMs ?? 30_000;
     const timeout = Math.min(this.#headersTimeoutMs, 10_000);
-    this.#agent = new Agent({ connect: { ca, cert, key, timeout }, allowH2: false, connections: null, pipelining: 1 });
+    const tls = {
+      ...(ca === undefined ? {} : { ca }),
+      ...(cert === undefined ? {} : { cert }),
+      ...(key === undefined ? {} : { key }),
+    };
+    this.#agent = new Agent({ connect: { ...tls, timeout }, allowH2: false, connections: null, pipelining: 1 });
   }
 
   get<T extends KubeObject>(kind: KindRef<T>, key: ObjectKey): Promise<T> {
@@ -154,11 +163,13 @@ export class HttpKubeClient implements KubeClient {
       if (value !== undefined) url.searchParams.set(name, value);
     }
     const contentType = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+    const token = this.#token();
     const response = await request(url, {
       method,
       dispatcher: this.#agent,
       headers: {
         accept: options.accept ?? "application/json",
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
         ...(options.body === undefined ? {} : { "content-type": contentType }),
       },
       body: options.body === undefined ? null : JSON.stringify(options.body),

@@ -63,7 +63,7 @@ export const services: Kind<Service> = {
   schema: object({
     spec: object(
       {
-        // Node ports and load balancers are served on the host (controllers/host-ports.ts), not yet on the nodes.
+        // On nodes by the node proxy; node ports and load balancers on the host, too (controllers/host-ports.ts).
         type: oneOf(["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"], { default: "ClusterIP" }),
         selector: map(string({ format: "labelValue" }), { keyFormat: "qualifiedName", flat: true }),
         ports: list(
@@ -82,18 +82,18 @@ export const services: Kind<Service> = {
         ipFamilies: list(oneOf(["IPv4", "IPv6"]), { keys: [] }),
         ipFamilyPolicy: oneOf(["SingleStack", "PreferDualStack", "RequireDualStack"]),
         externalName: string(),
-        externalIPs: list(string({ format: "ipv4" }), { unsupported: true }),
+        externalIPs: list(string({ format: "ipv4" })),
         publishNotReadyAddresses: bool(),
-        sessionAffinity: oneOf(["None", "ClientIP"], { default: "None", unsupported: true, honoured: ["None"] }),
+        sessionAffinity: oneOf(["None", "ClientIP"], { default: "None" }),
         sessionAffinityConfig: object({ clientIP: object({ timeoutSeconds: int({ min: 1, max: 86_400 }) }) }),
-        internalTrafficPolicy: oneOf(["Cluster", "Local"], { unsupported: true, honoured: ["Cluster"] }),
-        externalTrafficPolicy: oneOf(["Cluster", "Local"], { unsupported: true, honoured: ["Cluster"] }),
+        internalTrafficPolicy: oneOf(["Cluster", "Local"]),
+        externalTrafficPolicy: oneOf(["Cluster", "Local"]),
         trafficDistribution: string({ unsupported: true }),
         allocateLoadBalancerNodePorts: bool({ unsupported: true }),
-        healthCheckNodePort: int({ min: 0, max: 65_535, unsupported: true }),
+        healthCheckNodePort: int({ min: 0, max: 65_535 }),
         loadBalancerClass: string({ unsupported: true }),
         loadBalancerIP: string({ unsupported: true }),
-        loadBalancerSourceRanges: list(string(), { unsupported: true }),
+        loadBalancerSourceRanges: list(string()),
       },
       { required: true },
     ),

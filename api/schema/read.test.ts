@@ -311,9 +311,9 @@ test("readObject() warns of the values that are not honoured, not of those that 
       spec: { ports: [{ port: 80 }], ...spec },
     }).unsupported;
   assert.deepEqual(read({ type: "ClusterIP", sessionAffinity: "None", internalTrafficPolicy: "Cluster" }), []);
-  assert.deepEqual([...read({ externalTrafficPolicy: "Local", sessionAffinity: "ClientIP" })].sort(), [
-    "spec.externalTrafficPolicy",
-    "spec.sessionAffinity",
+  assert.deepEqual([...read({ trafficDistribution: "PreferClose", loadBalancerClass: "example.com/class" })].sort(), [
+    "spec.loadBalancerClass",
+    "spec.trafficDistribution",
   ]);
 });
 

@@ -1,7 +1,7 @@
 /**
  * What node proxies and DNS get of a Service over ADS: one `wherry.v1.Service` resource, named `namespace/name`.
  *
- *   control/snapshot/service.ts ─▶ push ─▶ proxy/l4, dns
+ *   service-join.ts, in control/snapshot or proxy/kube ─▶ push ─▶ proxy/l4, dns
  *
  * Complete in itself: Service and EndpointSlices are joined, target ports resolved, endpoints counted once.
  * The protobuf form is in api/xds/wherry.proto.

@@ -5,6 +5,7 @@
  */
 import type { Pod } from "#api/core/pod.ts";
 import { netnsPath, sidecarPorts } from "../../kubelet/pod-network.ts";
+import { tableNames } from "../../proxy/l4/nft/apply.ts";
 import { addresses } from "../ipc.ts";
 import type { LauncherRecord } from "../launcher/state-dir.ts";
 import { hasSidecar } from "./diagnose.ts";
@@ -82,7 +83,7 @@ function toNodeProbe(node: string, answers: readonly Answer[]): NodeProbe {
   return {
     node,
     tables: {
-      missing: tables?.kind === "tables" && !tables.names.includes("ip wherry-proxy"),
+      missing: tables?.kind === "tables" && !tableNames.some((name) => tables.names.includes(`ip ${name}`)),
       problem: problemOf(tables),
     },
     service: problemOf(service),

@@ -35,7 +35,13 @@ function member(name: string, address: string): string[] {
  * outside; everything else is refused at once, not lost on the way. The host's own address inside counts as outside.
  * These chains come after those of the Services: what was translated there is the cluster's.
  */
-const cluster = [addresses.podsCIDR, addresses.serviceCIDR, addresses.nodesCIDR, "127.0.0.0/8"].join(", ");
+const inside = [addresses.podsCIDR, addresses.serviceCIDR, addresses.nodesCIDR, "127.0.0.0/8", addresses.dnsLocal];
+const cluster = inside.join(", ");
+/** Queries of the link-local resolver, both ways; those of the Service's address are the node proxy's. */
+const untracked = ["udp", "tcp"].flatMap((protocol) => [
+  `ip daddr ${addresses.dnsLocal} ${protocol} dport 53 notrack`,
+  `ip saddr ${addresses.dnsLocal} ${protocol} sport 53 notrack`,
+]);
 const leaving = [
   `ip daddr { ${cluster} } ip daddr != ${addresses.host} return`,
   `meta l4proto tcp redirect to :${addresses.egressPort}`,
@@ -46,6 +52,8 @@ const unreachable = [
 ];
 const egressRules = [
   "table ip wherry-egress {",
+  ...chain("raw-prerouting", "type filter hook prerouting priority -300", untracked),
+  ...chain("raw-output", "type filter hook output priority -300", untracked),
   ...chain("nat-prerouting", "type nat hook prerouting priority -90", leaving),
   ...chain("nat-output", "type nat hook output priority -90", leaving),
   ...chain("filter-forward", "type filter hook forward priority 10", unreachable),
@@ -57,13 +65,14 @@ function chain(name: string, hook: string, rules: readonly string[]): string[] {
   return [`chain ${name} {`, `${hook}; policy accept;`, ...rules, "}"];
 }
 
-/** Lines that turn a member into a node: forwarding, the service range, the DNS address. */
+/** Lines that turn a member into a node: forwarding, the service range, the DNS addresses. */
 function node(name: string, index: number): string[] {
   return [
     `ip route add ${addresses.podCIDR(index)} via ${addresses.node(index)} dev ${name} onlink`,
     `nsenter --net=/run/netns/${name} dash -e <<'INSIDE'`,
     "echo 1 >/proc/sys/net/ipv4/ip_forward",
     `ip addr add ${addresses.dns}/32 dev lo`,
+    `ip addr add ${addresses.dnsLocal}/32 dev lo`,
     // Output nat runs after routing: without a route, calls from the node itself fail before translation.
     `ip route add ${addresses.serviceCIDR} dev lo src ${addresses.node(index)}`,
     // An address that no pod has is refused at once.

@@ -17,7 +17,7 @@ import { inboundPassthroughCluster, passthroughCluster } from "./names.ts";
 import type { Objects } from "./objects.ts";
 import { outboundListenersOf, virtualOutbound } from "./outbound.ts";
 import { makeResource, type Placed } from "./resource.ts";
-import { endpointsOf, serviceResourceOf } from "./service.ts";
+import { endpointsOf, serviceResourceOf } from "#api/wire/service-join.ts";
 import { isOurGateway } from "./status.ts";
 import { formatWorkload, workloadOf } from "./workload.ts";
 

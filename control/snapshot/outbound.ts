@@ -11,7 +11,7 @@ import { hostOfService, tcpPortsOf } from "./cluster.ts";
 import { filterChainsOf, inspectorsFor, originalDst } from "./filter-chain.ts";
 import { listenerName, outboundClusterName, outboundRouteName, passthroughCluster } from "./names.ts";
 import { protocolOf } from "./protocol.ts";
-import { clusterIPsOf } from "./service.ts";
+import { clusterIPsOf } from "#api/wire/service-join.ts";
 
 /** Where the pod's nftables rules redirect outgoing connections. */
 const outboundPort = 15001;

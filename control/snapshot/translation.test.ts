@@ -9,7 +9,7 @@ import { pod, service, slice } from "./fixture.ts";
 import { inboundOf } from "./inbound.ts";
 import { outboundListenersOf } from "./outbound.ts";
 import { protocolOf, type PortProtocol } from "./protocol.ts";
-import { endpointsOf, serviceResourceOf } from "./service.ts";
+import { endpointsOf, serviceResourceOf } from "#api/wire/service-join.ts";
 
 test("protocolOf() takes appProtocol, then the name's prefix, then leaves it to the connection", () => {
   const forms: readonly [name: string, appProtocol: string, port: number, PortProtocol][] = [

@@ -1,7 +1,7 @@
 /** Who a pod is, for metrics and for endpoint metadata: Pod + ReplicaSet → `wherry.v1.Workload`. Pure. */
 import { isPodFinished, type Pod } from "#api/core/pod.ts";
 import { controllerOf } from "#api/meta.ts";
-import type { WorkloadResource } from "#api/wire/workload.ts";
+import type { WorkloadPort, WorkloadResource } from "#api/wire/workload.ts";
 import type { Objects } from "./objects.ts";
 
 /** Our single cluster's ID, as Istio's default. */
@@ -30,7 +30,17 @@ export function workloadOf(pod: Pod, objects: Pick<Objects, "replicasets">): Wor
       labels["version"] ??
       "latest",
     nodeName: pod.spec.nodeName ?? "",
+    labels,
+    namedPorts: pod.spec.containers.flatMap(({ ports = [] }) => ports.flatMap((port) => namedPortOf(port) ?? [])),
+    hostNetwork: "hostNetwork" in pod.spec && pod.spec.hostNetwork === true,
   };
+}
+
+type ContainerPort = NonNullable<Pod["spec"]["containers"][number]["ports"]>[number];
+
+function namedPortOf({ name, protocol = "TCP", containerPort }: ContainerPort): WorkloadPort | undefined {
+  if (name === undefined || (protocol !== "TCP" && protocol !== "UDP" && protocol !== "SCTP")) return undefined;
+  return { name, protocol, port: containerPort };
 }
 
 /** Endpoint metadata `istio.workload`. */

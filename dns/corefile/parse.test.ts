@@ -144,7 +144,7 @@ const refused: readonly (readonly [text: string, message: RegExp])[] = [
   [". {\n  hosts {\n    ttl x\n  }\n}", /^Cannot use ttl at Corefile:3: "x", wanted a whole number from 1 to 65535$/],
   [". {\n  errors\n}\n. {\n  errors\n}", /dns:\/\/\.:53 is there already, wanted it once$/],
   ["tls://. {\n  errors\n}", /no certificate, wanted the plugin tls CERT KEY$/],
-  [". {\n  rewrite edns0 local set 1 2\n}", /field "edns0", wanted name, type, class, ttl or rcode$/],
+  [". {\n  rewrite edns1 local set 1 2\n}", /field "edns1", wanted name, type, class, ttl, rcode, cname or edns0$/],
   [". {\n  kubernetes cluster.local {\n    pods maybe\n  }\n}", /"maybe", wanted disabled, insecure or verified$/],
   ['. {\n  template IN A {\n    answer "{{ .Nope }}"\n  }\n}', /Corefile:3: \{\{ \.Nope \}\}, wanted \.Name/],
 ];

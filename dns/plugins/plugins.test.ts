@@ -227,7 +227,9 @@ test("kubernetes follows ExternalName to upstreams, with TC, and ends loops betw
 });
 
 test("kubernetes has pods as told, and options for names of endpoints", async (t) => {
-  const cluster = new PushedCluster((address) => (address === "10.240.0.1" ? "testns" : undefined));
+  const cluster = new PushedCluster({
+    namespaceOfPod: (address) => (address === "10.240.0.1" ? "testns" : undefined),
+  });
   const ready = endpoint("10.240.0.1", { podName: "web-0" });
   cluster.apply(
     named([

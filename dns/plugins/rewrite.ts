@@ -3,17 +3,19 @@
  *
  *   Request ─▶ rules in order (stop, continue) ─▶ next ─▶ names, TTLs, rcodes of the answer turned back
  *
- * Follows: CoreDNS plugin/rewrite. EDNS0 options and `cname` with other upstreams are not supported, and refused.
+ * Follows: CoreDNS plugin/rewrite. EDNS0 options are in rewrite-edns.ts, aliases that lead elsewhere in
+ * rewrite-alias.ts.
  */
 import { type Answer, recordsOf, withRecords } from "../answer.ts";
 import { complain, type Directive, numberOf, regexOf } from "../corefile/directive.ts";
-import type { Handler, Plugin, PluginKind, Request } from "../plugin.ts";
+import type { Handler, Outcome, Plugin, PluginKind, Request } from "../plugin.ts";
 import { classIN, rcodeNames, typeNumber } from "../wire/constants.ts";
 import { targetOf } from "../wire/data.ts";
 import { toKey, toText } from "../wire/name.ts";
 import { derivedQuery, nameAsSent, type Query } from "../wire/query.ts";
 import { layoutOf, type RR } from "../wire/record.ts";
-import { mapAnswer } from "./shape.ts";
+import { follow, onAnswer, type Retarget } from "./rewrite-alias.ts";
+import { readOptionRule } from "./rewrite-edns.ts";
 
 type Change = (answer: Answer, outer: Query, inner: Query) => Answer;
 
@@ -22,11 +24,13 @@ interface Rewritten {
   readonly query: Query;
   /** What is done to the answer then, last rule first. */
   readonly change: Change;
+  /** Where an alias leads instead (a key), or undefined; its records are then looked up. */
+  readonly retarget?: Retarget;
 }
 
 interface Rule {
   readonly isLast: boolean;
-  apply(query: Query): Rewritten | undefined;
+  apply(query: Query, request: Request): Rewritten | undefined;
 }
 
 /** Rules applied to a query, at most. */
@@ -37,26 +41,38 @@ export const rewrite: PluginKind = {
   name: "rewrite",
   setup(directives) {
     const rules = directives.map(readRule);
-    return { name: "rewrite", wrap: (next) => (request) => serve(request, rules, next) } satisfies Plugin;
+    return {
+      name: "rewrite",
+      wrap: (next, whole) => (request) => serve(request, rules, { next, whole }),
+    } satisfies Plugin;
   },
 };
 
-function serve(request: Request, rules: readonly Rule[], next: Handler): ReturnType<Handler> {
+interface Around {
+  readonly next: Handler;
+  readonly whole: () => Handler;
+}
+
+function serve(request: Request, rules: readonly Rule[], { next, whole }: Around): Outcome {
   let { query } = request;
+  const retargets: Retarget[] = [];
   const changes: ((answer: Answer) => Answer)[] = [];
   for (const rule of rules.slice(0, rulesMax)) {
-    const rewritten = rule.apply(query);
+    const rewritten = rule.apply(query, request);
     if (rewritten === undefined) continue;
     const [outer, inner] = [query, rewritten.query];
     changes.unshift((answer) => rewritten.change(answer, outer, inner));
+    if (rewritten.retarget !== undefined) retargets.push(rewritten.retarget);
     query = inner;
     if (rule.isLast) break;
   }
   if (changes.length === 0) return next(request);
-  const turnBack = mapAnswer(next, (_, answer) =>
-    answer.rcode < 0 ? answer : changes.reduce((each, change) => change(each), answer),
-  );
-  return turnBack({ ...request, query });
+  const turnBack = (answer: Answer): Answer =>
+    answer.rcode < 0 ? answer : changes.reduce((each, change) => change(each), answer);
+  const inner: Request = { ...request, query };
+  const followed = (answer: Answer): Outcome =>
+    retargets.length === 0 ? answer : follow(inner, answer, { retargets, whole: whole() });
+  return onAnswer(onAnswer(next(inner), followed), turnBack);
 }
 
 function readRule(directive: Directive): Rule {
@@ -76,8 +92,20 @@ function readRule(directive: Directive): Rule {
       return { isLast, apply: ttlRule(directive, inline) };
     case "rcode":
       return { isLast, apply: rcodeRule(directive, inline) };
+    case "cname":
+      return { isLast, apply: cnameRule(directive, inline) };
+    case "edns0": {
+      const change = readOptionRule(directive, inline);
+      return {
+        isLast,
+        apply(query, request) {
+          const changed = change(query, request);
+          return changed === undefined ? undefined : { query: changed, change: (answer) => answer };
+        },
+      };
+    }
     default:
-      return complain(directive, `field "${field}", wanted name, type, class, ttl or rcode`);
+      return complain(directive, `field "${field}", wanted name, type, class, ttl, rcode, cname or edns0`);
   }
 }
 
@@ -180,6 +208,20 @@ function renameRecord(record: RR, rename: (name: string, kind: "name" | "value")
   if (renamed === target) return { ...record, name };
   const fixed = layoutOf(record.type)?.fixed ?? 0;
   return { ...record, name, data: Buffer.concat([record.data.subarray(0, fixed), Buffer.from(renamed, "latin1")]) };
+}
+
+/** Fits every query: it is the answer's aliases that are matched. */
+function cnameRule(directive: Directive, given: readonly string[]): Rule["apply"] {
+  const named = matchers.find((known) => known === given[0]);
+  const [from, to, ...rest] = named === undefined ? given : given.slice(1);
+  if (from === undefined || to === undefined || rest.length > 0)
+    complain(directive, `"${given.join(" ")}", wanted cname [${matchers.join("|")}] FROM TO`);
+  const match = matcherOf(directive, named ?? "exact", [from, to]);
+  const retarget: Retarget = (target) => {
+    const text = match(toText(target));
+    return text === undefined ? undefined : toKey(text);
+  };
+  return (query) => ({ query, change: (answer) => answer, retarget });
 }
 
 function typeRule(directive: Directive, [from = "", to = ""]: readonly string[]): Rule["apply"] {

@@ -1,19 +1,16 @@
 /**
- * Plugins that change how an answer looks, and those that only configure: loadbalance, minimal, any, nsid, bufsize,
- * bind, tls.
+ * Plugins that change how an answer looks, and those that only configure: minimal, any, nsid, bufsize, bind, tls.
  *
  *   Answer ─▶ Answer
  *
  * Follows: the CoreDNS plugins of these names.
  */
-import type { Random } from "#lib/random.ts";
-import { parseRange, isInRange } from "../address.ts";
+import { parseRange } from "../address.ts";
 import { type Answer, authoritative, recordsOf, withRecords } from "../answer.ts";
 import { complain, noArgs, numberOf, oneArg, onlyOptions } from "../corefile/directive.ts";
 import type { Handler, Plugin, PluginKind, Request } from "../plugin.ts";
-import { rcodes, types } from "../wire/constants.ts";
+import { types } from "../wire/constants.ts";
 import { hinfoRecord } from "../wire/data.ts";
-import type { RR } from "../wire/record.ts";
 
 /** Applies `change` to what `next` answers, at once or later. */
 export function mapAnswer(next: Handler, change: (request: Request, answer: Answer) => Answer): Handler {
@@ -21,51 +18,6 @@ export function mapAnswer(next: Handler, change: (request: Request, answer: Answ
     const outcome = next(request);
     return outcome instanceof Promise ? outcome.then((answer) => change(request, answer)) : change(request, outcome);
   };
-}
-
-/** The plugin `loadbalance [round_robin] { prefer CIDR… }`: addresses in an order drawn by chance, aliases first. */
-export const loadbalance: PluginKind = {
-  name: "loadbalance",
-  setup([directive], _site, { random }) {
-    if (directive === undefined) throw new TypeError("loadbalance needs a directive");
-    const [policy = "round_robin"] = directive.args;
-    if (policy !== "round_robin")
-      complain(directive, `policy "${policy}", wanted round_robin (weights are not supported)`);
-    const preferred = onlyOptions(directive, ["prefer"]).flatMap((option) =>
-      option.args.map((text) => parseRange(text) ?? complain(option, `"${text}", wanted a range such as 10.0.0.0/8`)),
-    );
-    const rankOf = ({ data }: RR): number => {
-      const at = preferred.findIndex((range) => isInRange(data, range));
-      return at < 0 ? preferred.length : at;
-    };
-    return {
-      name: "loadbalance",
-      wrap: (next) =>
-        mapAnswer(next, (request, answer) => {
-          const { counts } = answer.sections;
-          if (answer.rcode !== rcodes.noError || counts[0] < 2) return answer;
-          const { query } = request;
-          if (query.type !== types.a && query.type !== types.aaaa && query.type !== types.mx) return answer;
-          const records = recordsOf(query, answer);
-          const isBalanced = ({ type }: RR): boolean => type === types.a || type === types.aaaa || type === types.mx;
-          const balanced = shuffle(records.answer.filter(isBalanced), random).sort((a, b) => rankOf(a) - rankOf(b));
-          const others = records.answer.filter((record) => !isBalanced(record));
-          const aliases = others.filter(({ type }) => type === types.cname || type === types.dname);
-          const rest = others.filter(({ type }) => type !== types.cname && type !== types.dname);
-          return withRecords(query, answer, { ...records, answer: [...aliases, ...balanced, ...rest] });
-        }),
-    } satisfies Plugin;
-  },
-};
-
-function shuffle(records: readonly RR[], random: Random): RR[] {
-  const all = [...records];
-  for (let at = all.length - 1; at > 0; at--) {
-    const other = Math.floor(random.next() * (at + 1));
-    const [a, b] = [all[at], all[other]];
-    if (a !== undefined && b !== undefined) [all[at], all[other]] = [b, a];
-  }
-  return all;
 }
 
 /** The plugin `minimal`: no more than the downstream needs. */

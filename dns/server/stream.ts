@@ -4,16 +4,20 @@
  *   framed message ─▶ respond ─▶ framed response ─▶ same connection, in the order in which answers come
  *
  * Bounded: `connectionsMax` connections (beyond it the new one is closed), `idleMs` without traffic, one partial
- * message and `waitingMax` unanswered ones a connection; a downstream that does not read its answers is not read
- * from.
+ * message of `queryBytesMax` and `waitingMax` unanswered ones a connection; a downstream that does not read its
+ * answers is not read from. A longer message is FORMERR and the end of its connection: no query needs it, and 20,000
+ * connections that announce 64 KiB each would be more than a gigabyte.
  */
 import type { Socket } from "node:net";
 import type { ServerCounters } from "../metrics.ts";
 import type { Proto } from "../plugin.ts";
+import { headerBytes } from "../wire/constants.ts";
 import type { Respond, Response } from "./respond.ts";
 
 /** Responses written before the downstream must take them: one message may be 64 KiB, and queries for it are tiny. */
 const batchBytesMax = 64 * 1024;
+/** A query as long as this: name and OPT take 300 bytes, padding (RFC 8467) and cookies some hundreds more. */
+const queryBytesMax = 4096;
 /** Messages of a connection that wait for an upstream. */
 const waitingMax = 100;
 
@@ -86,6 +90,7 @@ class Connection {
   #pump(): void {
     const socket = this.#socket;
     while (this.#unread.length >= 2 && this.#mayGoOn()) {
+      if (this.#unread.readUInt16BE(0) > queryBytesMax) return this.#refuse();
       const taken = this.#answerFrames();
       if (taken === 0) break;
       // A copy, so that a few bytes do not hold a large chunk.
@@ -109,7 +114,7 @@ class Connection {
     let responseBytes = 0;
     while (at + 2 <= bytes.length && responseBytes < batchBytesMax && this.#waiting < waitingMax) {
       const end = at + 2 + bytes.readUInt16BE(at);
-      if (end > bytes.length) break;
+      if (end > bytes.length || end - at - 2 > queryBytesMax) break;
       const response = respond(bytes.subarray(at + 2, end), proto, this.#address, this.#port);
       at = end;
       if (response instanceof Promise) this.#await(response);
@@ -119,11 +124,24 @@ class Connection {
     return at;
   }
 
+  /** Answers the header of a message that is too long, and takes nothing more of this connection. */
+  #refuse(): void {
+    const socket = this.#socket;
+    if (this.#unread.length < 2 + headerBytes && !this.#hasEnded) return;
+    const { respond, proto, counters } = this.#options;
+    counters.framesRefused++;
+    const responses: Buffer[] = [];
+    const response = respond(this.#unread.subarray(2, 2 + headerBytes), proto, this.#address, this.#port);
+    if (!(response instanceof Promise)) frame(responses, response);
+    this.#unread = Buffer.alloc(0);
+    socket.end(Buffer.concat(responses), () => socket.destroy());
+  }
+
   #await(response: Promise<Response>): void {
     this.#waiting++;
     void response.then((late) => {
       this.#waiting--;
-      if (this.#socket.destroyed) return;
+      if (this.#socket.destroyed || this.#socket.writableEnded) return;
       const responses: Buffer[] = [];
       frame(responses, late);
       if (responses.length > 0) this.#socket.write(Buffer.concat(responses));

@@ -29,7 +29,7 @@ export async function listenUDP(at: BindAt, respond: Respond, counters: ServerCo
   const send = (response: Response, port: number, address: string): void => {
     // Port 0 is no address to answer to; forged datagrams have it.
     if (!Buffer.isBuffer(response) || isClosed || port === 0) return;
-    socket.send(response, 0, response.length, port, address);
+    socket.send(response, port, address);
   };
   socket.on("message", (message, { address, port }) => {
     const response = respond(message, "udp", address, port);

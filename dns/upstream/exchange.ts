@@ -134,8 +134,9 @@ export function encodeUpstreamQuery(query: Query, id: number, name: string): Buf
     class: query.class,
     isRecursionDesired: (word & flags.recursionDesired) !== 0,
     isCheckingDisabled: (word & flags.checkingDisabled) !== 0,
-    payloadBytes: query.payloadBytes === undefined ? 0 : 1232,
+    payloadBytes: query.payloadBytes === undefined && query.forwarded === undefined ? 0 : 1232,
     dnssecOK: query.dnssecOK,
+    options: query.forwarded,
   });
 }
 

@@ -156,13 +156,16 @@ export interface QueryToEncode {
   /** EDNS payload size; 0 sends no OPT. */
   readonly payloadBytes: number;
   readonly dnssecOK?: boolean;
+  /** Options of OPT, encoded; only with a payload size. */
+  readonly options?: Uint8Array | undefined;
 }
 
 /** A query with one question, and OPT where wanted. */
 export function encodeQuery(query: QueryToEncode): Buffer {
   const hasEDNS = query.payloadBytes > 0;
   const questionEnd = headerBytes + query.name.length + 4;
-  const bytes = Buffer.alloc(questionEnd + (hasEDNS ? 11 : 0));
+  const optionBytes = query.options?.length ?? 0;
+  const bytes = Buffer.alloc(questionEnd + (hasEDNS ? 11 + optionBytes : 0));
   bytes.writeUInt16BE(query.id, 0);
   const word =
     (query.isRecursionDesired ? flags.recursionDesired : 0) |
@@ -177,6 +180,8 @@ export function encodeQuery(query: QueryToEncode): Buffer {
     bytes.writeUInt16BE(types.opt, questionEnd + 1);
     bytes.writeUInt16BE(query.payloadBytes, questionEnd + 3);
     bytes[questionEnd + 7] = query.dnssecOK === true ? 0x80 : 0;
+    bytes.writeUInt16BE(optionBytes, questionEnd + 9);
+    if (query.options !== undefined) bytes.set(query.options, questionEnd + 11);
   }
   return bytes;
 }

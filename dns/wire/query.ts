@@ -24,6 +24,8 @@ export interface Query {
   readonly dnssecOK: boolean;
   /** The options of OPT, as they came. */
   readonly options: Uint8Array | undefined;
+  /** Options that upstreams are to get; what the downstream sent is not passed on by itself. */
+  readonly forwarded: Uint8Array | undefined;
 }
 
 /** A message that gets an error, or none at all when it is not a query. */
@@ -69,6 +71,7 @@ export function parseQuery(bytes: Buffer): Query | Reject {
     payloadBytes: edns?.payloadBytes,
     dnssecOK: edns?.dnssecOK ?? false,
     options: edns?.options,
+    forwarded: undefined,
   };
 }
 

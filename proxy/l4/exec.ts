@@ -1,7 +1,7 @@
 /**
  * Running a program with a text as its input: the one way that the proxy touches the kernel.
  *
- *   nft/apply.ts, conntrack.ts, sysctl.ts ─▶ Exec ─▶ `nft -f -`, `conntrack …`
+ *   nft/apply.ts, conntrack.ts, sysctl.ts ─▶ Exec ─▶ `nft -i` for short texts, else `nft -f -`; `conntrack …`
  *
  * Bounded: what a program prints beyond `outputBytesMax` is dropped, and it is killed after `timeoutMs`.
  */
@@ -9,6 +9,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import type { Clock } from "#lib/clock.ts";
 import { errnoOf, messageOf } from "#lib/errors.ts";
 import { ProxyError } from "../errors.ts";
+import { NftSession, sessionBytesMax } from "./nft/session.ts";
+import { Shell } from "./shell.ts";
 
 export interface ExecResult {
   readonly exitCode: number;
@@ -19,39 +21,68 @@ export interface ExecResult {
 /** Runs `command` (program, then arguments). Rejects with a ProxyError when the program cannot be started or hangs. */
 export type Exec = (command: readonly string[], input?: string) => Promise<ExecResult>;
 
-/** A cold start with 10 000 Services takes about 10 s; beyond this something hangs. */
-const timeoutMs = 120_000;
+/** One transaction takes tens of ms; beyond this something hangs. */
+const timeoutMs = 60_000;
 const outputBytesMax = 16 * 1024 * 1024;
+/** In a row; then nft is started for each text. */
+const sessionFailuresMax = 3;
 
 /** Runs programs for real, in the network namespace of this process. */
 export function systemExec(clock: Clock): Exec {
-  return ([program = "", ...args], input = "") =>
-    new Promise((resolve, reject) => {
-      // Without descriptors to spare there are no pipes, only the error.
-      const child: ChildProcess = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
-      const stdout = new BoundedText();
-      const stderr = new BoundedText();
-      let isLate = false;
-      const timer = clock.after(timeoutMs, () => {
-        isLate = true;
-        child.kill("SIGKILL");
-      });
-      child.stdout?.on("data", (chunk: Buffer) => stdout.add(chunk));
-      child.stderr?.on("data", (chunk: Buffer) => stderr.add(chunk));
-      child.once("error", (cause) => {
-        timer.cancel();
-        const code = errnoOf(cause) === "ENOENT" ? "CommandMissing" : "CommandFailed";
-        reject(new ProxyError(code, `Cannot run ${program}: ${messageOf(cause)}`, { cause }));
-      });
-      child.once("close", (exitCode) => {
-        timer.cancel();
-        if (isLate) reject(new ProxyError("CommandFailed", `Cannot run ${program}: not done after ${timeoutMs} ms`));
-        else resolve({ exitCode: exitCode ?? 1, stdout: stdout.text(), stderr: stderr.text() });
-      });
-      // A program that ends without reading closes the pipe; its exit status says why.
-      child.stdin?.on("error", (error) => stderr.add(Buffer.from(messageOf(error))));
-      child.stdin?.end(input);
+  const shell = new Shell({ clock, timeoutMs, outputBytesMax });
+  const session = new NftSession({ clock, timeoutMs });
+  let failures = 0;
+  const trySession = async (input: string): Promise<ExecResult | undefined> => {
+    if (failures >= sessionFailuresMax || input.length > sessionBytesMax) return undefined;
+    try {
+      const stderr = await session.run(input);
+      failures = 0;
+      return { exitCode: stderr === "" ? 0 : 1, stdout: "", stderr };
+    } catch {
+      // Perhaps an nft without interactive mode. Whatever it was, the way below does the same and says what is wrong.
+      failures++;
+      return undefined;
+    }
+  };
+  return async (command, input = "") => {
+    // The hot path; and with words of our own alone, nothing that a shell could take for something else.
+    if (command.join(" ") !== "nft -f -") return spawnProgram(clock, command, input);
+    const answered = await trySession(input);
+    if (answered !== undefined) return answered;
+    const { exitCode, output } = await shell.run("nft -f -", input);
+    // POSIX sh: 127 is a command that was not found.
+    if (exitCode === 127) throw new ProxyError("CommandMissing", `Cannot run nft: ${output.trim().slice(0, 300)}`);
+    return { exitCode, stdout: "", stderr: output };
+  };
+}
+
+function spawnProgram(clock: Clock, [program = "", ...args]: readonly string[], input: string): Promise<ExecResult> {
+  return new Promise((resolve, reject) => {
+    // Without descriptors to spare there are no pipes, only the error.
+    const child: ChildProcess = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
+    const stdout = new BoundedText();
+    const stderr = new BoundedText();
+    let isLate = false;
+    const timer = clock.after(timeoutMs, () => {
+      isLate = true;
+      child.kill("SIGKILL");
     });
+    child.stdout?.on("data", (chunk: Buffer) => stdout.add(chunk));
+    child.stderr?.on("data", (chunk: Buffer) => stderr.add(chunk));
+    child.once("error", (cause) => {
+      timer.cancel();
+      const code = errnoOf(cause) === "ENOENT" ? "CommandMissing" : "CommandFailed";
+      reject(new ProxyError(code, `Cannot run ${program}: ${messageOf(cause)}`, { cause }));
+    });
+    child.once("close", (exitCode) => {
+      timer.cancel();
+      if (isLate) reject(new ProxyError("CommandFailed", `Cannot run ${program}: not done after ${timeoutMs} ms`));
+      else resolve({ exitCode: exitCode ?? 1, stdout: stdout.text(), stderr: stderr.text() });
+    });
+    // A program that ends without reading closes the pipe; its exit status says why.
+    child.stdin?.on("error", (error) => stderr.add(Buffer.from(messageOf(error))));
+    child.stdin?.end(input);
+  });
 }
 
 class BoundedText {

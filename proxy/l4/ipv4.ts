@@ -7,12 +7,6 @@ export function isIPv4(text: string): boolean {
   return pattern.test(text);
 }
 
-/** Whether `text` is a range like 10.96.0.0/16. */
-export function isCIDR(text: string): boolean {
-  const [address = "", bits = ""] = text.split("/");
-  return isIPv4(address) && /^(?:[0-9]|[12][0-9]|3[0-2])$/.test(bits) && text.split("/").length === 2;
-}
-
 /** Whether the address is in the range. Both are well-formed. */
 export function isInCIDR(address: string, cidr: string): boolean {
   const [network = "", bits = ""] = cidr.split("/");

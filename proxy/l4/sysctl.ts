@@ -24,3 +24,30 @@ export async function applySysctls(exec: Exec, log: Logger): Promise<void> {
     log.warn("Cannot disable ICMP redirects", { error: messageOf(error) });
   }
 }
+
+/** A setting below /proc/sys/net/netfilter. */
+export interface ConntrackSetting {
+  readonly name: string;
+  /** >= 0. */
+  readonly value: number;
+  /** Leave it alone when it is higher. */
+  readonly isMinimum?: boolean;
+}
+
+/** Makes the settings that differ. What is refused, as in a network namespace that is not the host's, is logged. */
+export async function applyConntrackSettings(
+  settings: readonly ConntrackSetting[],
+  exec: Exec,
+  log: Logger,
+): Promise<void> {
+  for (const { name, value, isMinimum = false } of settings) {
+    const file = `/proc/sys/net/netfilter/${name}`;
+    const isRight = `read is <${file} && [ "$is" ${isMinimum ? "-ge" : "-eq"} ${value} ]`;
+    try {
+      const { exitCode, stderr } = await exec(["sh", "-c", `{ ${isRight}; } || echo ${value} >${file}`]);
+      if (exitCode !== 0) log.warn("Cannot set conntrack", { name, value, error: stderr.trim().slice(0, 300) });
+    } catch (error) {
+      log.warn("Cannot set conntrack", { name, value, error: messageOf(error) });
+    }
+  }
+}

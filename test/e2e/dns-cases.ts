@@ -15,6 +15,8 @@ const slice = (name: string, of: string, given: { type?: string; endpoints: stri
 /** YAML of the objects. */
 export const manifest: string = [
   "apiVersion: v1\nkind: Namespace\nmetadata: {name: testns}\n",
+  "apiVersion: v1\nkind: Namespace\nmetadata: {name: emptyns}\n",
+  "apiVersion: v1\nkind: Pod\nmetadata: {name: asker}\nspec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: wherry.dev/pause}]}\n",
   service("svc1", "{clusterIP: 10.96.7.1, ports: [{name: http, port: 80}]}"),
   slice("svc1-a", "svc1", { endpoints: "[{addresses: [172.20.0.1], hostname: ep1a}]" }),
   service("svcnp", "{clusterIP: 10.96.7.7, ports: [{port: 81}]}"),
@@ -90,6 +92,11 @@ export const cases: readonly Case[] = [
   ["svc.cluster.local A", "NOERROR", "SOA"],
   [`${sv} A`, "NOERROR", "SOA"],
   ["nsnone.svc.cluster.local A", "NXDOMAIN", "SOA"],
+  ["nsnone.pod.cluster.local A", "NXDOMAIN", "SOA"],
+  ["emptyns.svc.cluster.local A", "NOERROR", "SOA"],
+  ["emptyns.pod.cluster.local A", "NOERROR", "SOA"],
+  ["svc1.emptyns.svc.cluster.local A", "NXDOMAIN", "SOA"],
+  ["10-240-0-1.emptyns.pod.cluster.local A", "NOERROR", "10.240.0.1"],
   ["foo.cluster.local A", "NXDOMAIN", "SOA"],
   ["dns-version.cluster.local TXT", "NOERROR", '"1.1.0"'],
   ["ns.dns.cluster.local A", "NOERROR", "10.96.0.10"],

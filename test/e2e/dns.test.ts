@@ -106,6 +106,7 @@ describe("cluster DNS", () => {
     });
     resolver = await startResolver(join(folder, "Corefile"), ports);
     // The last object of the list is there: so are those before it.
+    await untilRunning(cluster);
     await untilAnswered(["-p", ports.get("dns") ?? "0", "@127.0.0.1"]);
   });
 
@@ -136,6 +137,17 @@ describe("cluster DNS", () => {
       check(readDig((await run("dig", [...digArgs(cases, at)])).stdout));
     });
   }
+
+  it("answers pods and the node on its link-local address, without conntrack", async () => {
+    for (const options of [[], ["+tcp"]]) {
+      const args = ["--", "dig", "@169.254.20.10", "+short", "+tries=1", ...options, "svc1.testns.svc.cluster.local"];
+      assert.equal((await cluster.run("sh", "--node", "node1", ...args)).trim(), "10.96.7.1");
+      assert.equal((await cluster.run("sh", "--pod", "asker", ...args)).trim(), "10.96.7.1");
+    }
+    const rules = await cluster.run("sh", "--node", "node1", "--", "nft", "list", "table", "ip", "wherry-egress");
+    for (const way of ["daddr 169.254.20.10 udp dport 53", "saddr 169.254.20.10 udp sport 53"])
+      assert.ok(rules.includes(`${way} notrack`), way);
+  });
 
   it("knows the host, ends alias loops, and cuts for those without EDNS", async () => {
     const dig = (...args: readonly string[]): Promise<string> => cluster.run("sh", "--", "dig", "+tries=1", ...args);
@@ -194,6 +206,17 @@ async function startResolver(file: string, ports: Map<string, string>): Promise<
   }
   child.stderr.resume();
   return child;
+}
+
+async function untilRunning(cluster: TestCluster): Promise<void> {
+  for (const untilMs = performance.now() + 20_000; ;) {
+    const { status } = JSON.parse(await cluster.run("get", "pod", "asker", "-o", "json")) as {
+      status?: { phase?: string };
+    };
+    if (status?.phase === "Running") return;
+    assert.ok(performance.now() < untilMs, "the pod never ran");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 async function untilAnswered(at: readonly string[]): Promise<void> {

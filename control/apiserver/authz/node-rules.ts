@@ -17,7 +17,14 @@ const reads: readonly string[] = ["get", "list", "watch"];
 const writes: readonly string[] = ["create", "update", "patch"];
 
 /** What every node may read: `group/resource`. */
-const readable: readonly string[] = ["/nodes", "/services", "/namespaces", "discovery.k8s.io/endpointslices"];
+const readable: readonly string[] = [
+  "/nodes",
+  "/services",
+  "/namespaces",
+  "discovery.k8s.io/endpointslices",
+  // The node proxy enforces them.
+  "networking.k8s.io/networkpolicies",
+];
 
 /** The name of the node that a user is; undefined when it is none. */
 export function nodeNameOf({ name, groups }: User): string | undefined {

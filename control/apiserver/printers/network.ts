@@ -1,4 +1,4 @@
-/** The columns of Services and what is around them: Endpoints, EndpointSlice, Ingress, Gateway, GatewayClass, HTTPRoute. Pure. */
+/** The columns of Services and what is around them: Endpoints, EndpointSlice, Ingress, NetworkPolicy, Gateway, GatewayClass, HTTPRoute. Pure. */
 import type { Endpoints } from "#api/core/endpoints.ts";
 import type { Service } from "#api/core/service.ts";
 import type { EndpointSlice } from "#api/discovery/endpointslice.ts";
@@ -7,6 +7,7 @@ import type { HTTPRoute } from "#api/gateway/httproute.ts";
 import type { Condition, KubeObject } from "#api/meta.ts";
 import type { Ingress } from "#api/networking/ingress.ts";
 import type { IngressClass } from "#api/networking/ingress-class.ts";
+import type { NetworkPolicy } from "#api/networking/network-policy.ts";
 import { ageOf, column, formatSelector, orNone, type Printer, wide } from "./printer.ts";
 
 /** Addresses shown of a Service's endpoints. */
@@ -111,6 +112,14 @@ export const ingressClassPrinter: Printer = {
     const { apiGroup = "", kind, name } = (spec?.parameters ?? {}) as Readonly<Record<string, string | undefined>>;
     const parameters = kind === undefined ? "<none>" : `${kind}${apiGroup === "" ? "" : `.${apiGroup}`}/${name ?? ""}`;
     return [metadata.name, spec?.controller ?? "", parameters, ageOf(object, nowMs)];
+  },
+};
+
+export const networkPolicyPrinter: Printer = {
+  columns: [column("Name"), column("Pod-Selector"), column("Age")],
+  cells: (object: KubeObject, nowMs: number) => {
+    const { metadata, spec } = object as NetworkPolicy;
+    return [metadata.name, formatSelector(spec?.podSelector), ageOf(object, nowMs)];
   },
 };
 

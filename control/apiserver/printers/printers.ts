@@ -17,6 +17,7 @@ import {
   gatewayPrinter,
   httpRoutePrinter,
   ingressClassPrinter,
+  networkPolicyPrinter,
   ingressPrinter,
   servicePrinter,
 } from "./network.ts";
@@ -53,6 +54,7 @@ const printers: Readonly<Record<string, Printer>> = {
   "coordination.k8s.io/leases": leasePrinter,
   "networking.k8s.io/ingresses": ingressPrinter,
   "networking.k8s.io/ingressclasses": ingressClassPrinter,
+  "networking.k8s.io/networkpolicies": networkPolicyPrinter,
   "discovery.k8s.io/endpointslices": endpointSlicePrinter,
   "gateway.networking.k8s.io/gateways": gatewayPrinter,
   "gateway.networking.k8s.io/gatewayclasses": gatewayClassPrinter,

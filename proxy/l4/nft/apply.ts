@@ -1,13 +1,14 @@
 /**
- * Brings the kernel to the desired ruleset: the only place that runs nft.
+ * Brings the kernel to the desired table: the only place that runs nft.
  *
- *   set(Ruleset) ─▶ one transaction at a time ─▶ `nft -f -`
+ *   update(Change) ─▶ one change at a time, of one transaction or a few ─▶ `nft -f -`
  *
- * Rulesets that come while a transaction runs merge into the next one. The first transaction, and the one after each
- * failure, replaces the whole table; nothing is ever listed. A failed transaction changes nothing in the kernel, so the
- * last good ruleset stays until a retry succeeds; retries back off.
+ * Changes that come while nft runs merge into the next run. The first run, and the one after each failure, replaces the
+ * whole table; what is in the kernel is never listed. A failed transaction changes nothing there, so the last good
+ * table stays until a retry succeeds; retries back off.
  *
- *   idle ─set─▶ applying ─ok─▶ idle;  applying ─failed─▶ waiting ─backoff─▶ applying
+ *   idle ─update─▶ applying ─done─▶ idle;  applying ─failed─▶ waiting ─backoff─▶ applying
+ *   idle ─update, too many of late─▶ waiting ─a little─▶ applying
  */
 import { backoffMs, type BackoffConfig } from "#lib/backoff.ts";
 import type { Clock, Timer } from "#lib/clock.ts";
@@ -16,14 +17,17 @@ import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { ProxyError } from "../../errors.ts";
 import type { Exec } from "../exec.ts";
-import { diffRulesets } from "./diff.ts";
-import { deleteChain, flushChain, renderRuleset } from "./render.ts";
-import type { Ruleset } from "./types.ts";
+import { RateLimit } from "./rate-limit.ts";
+import { Table } from "./table.ts";
+import { isSmall, planChange, planSweep, planWhole } from "./transactions.ts";
+import type { Change, Skeleton } from "./types.ts";
 
-/** What happened, for metrics. */
+/** What happened, for metrics; and what has to be known around each run of nft. */
 export interface ApplyObserver {
   applied(result: { readonly isFull: boolean; readonly ms: number }): void;
   failed(): void;
+  /** nft begins to run, and has ended. */
+  touching?(isTouching: boolean): void;
 }
 
 export interface ApplierOptions {
@@ -32,7 +36,14 @@ export interface ApplierOptions {
   readonly random: Random;
   readonly log: Logger;
   readonly observer: ApplyObserver;
+  readonly skeleton: Skeleton;
+  /** Default: `tableNames`. */
+  readonly names?: TableNames;
+  /** Between two runs in the long term, in ms; 0 or nothing for the default. */
+  readonly minSyncPeriodMs?: number;
 }
+
+type TableNames = readonly [string, string];
 
 type State =
   | { readonly kind: "idle" }
@@ -40,57 +51,78 @@ type State =
   | { readonly kind: "waiting"; readonly timer: Timer }
   | { readonly kind: "closed" };
 
+/** The second one is for tables too large for one transaction: it is filled while the other one serves. */
+export const tableNames: TableNames = ["wherry-proxy", "wherry-proxy-2"];
+/** Those of NetworkPolicy. */
+export const policyTableNames: TableNames = ["wherry-policy", "wherry-policy-2"];
 const backoff: BackoffConfig = { baseMs: 100, maxMs: 30_000, jitterRatio: 0.2 };
-/** How long a retired chain stays, in ms (see diff.ts). */
+/** How long a retired chain stays, in ms (see transactions.ts). */
 const retireMs = 1000;
 
 export class Applier {
   readonly #options: ApplierOptions;
+  readonly #names: TableNames;
+  readonly #table: Table;
+  readonly #rate: RateLimit;
   #state: State = { kind: "idle" };
-  #desired: Ruleset | undefined;
-  /** What the kernel holds; undefined when that is not known. */
-  #applied: Ruleset | undefined;
+  /** The table that the kernel holds as `#table` was last taken; undefined when that is not known. */
+  #live: string | undefined;
+  /** Where it was last, for what replaces it. */
+  #lastLive: string | undefined;
+  #isStarted = false;
   #attempts = 0;
-  #retired = new Set<string>();
+  #retired: { chains: Set<string>; sets: Set<string> } = { chains: new Set(), sets: new Set() };
   #sweep: Timer | undefined;
-  #waiters: { readonly ruleset: Ruleset; readonly resolve: () => void }[] = [];
+  /** Who waits for what is wanted now, and for what nft is being told. */
+  #waiters: (() => void)[] = [];
+  #served: (() => void)[] = [];
 
   constructor(options: ApplierOptions) {
     this.#options = options;
+    this.#names = options.names ?? tableNames;
+    this.#table = new Table(options.skeleton);
+    const periodMs = options.minSyncPeriodMs ?? 0;
+    // kube-proxy's burst where kube-proxy's period is asked for.
+    const pace = periodMs > 0 ? { perSecond: 1000 / periodMs, burst: 2 } : { perSecond: 60, burst: 60 };
+    this.#rate = new RateLimit({ clock: options.clock, ...pace });
   }
 
-  /** Wants `ruleset` from now on. Resolves when the kernel holds it or a later one; never rejects. */
-  set(ruleset: Ruleset): Promise<void> {
-    this.#desired = ruleset;
-    if (this.#state.kind === "closed" || (this.#applied === ruleset && this.#state.kind === "idle")) {
-      return Promise.resolve();
-    }
+  /** Wants `change` from now on; nothing is done about it before `flush()`. */
+  update(change: Change): void {
+    this.#table.update(change);
+  }
+
+  /** Resolves when the kernel holds what is wanted now, or something later; never rejects. */
+  flush(): Promise<void> {
+    if (this.#state.kind === "closed" || (this.#state.kind === "idle" && this.#isCurrent)) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#waiters.push({ ruleset, resolve });
+      this.#waiters.push(resolve);
+      this.#isStarted = true;
       this.#wake();
     });
   }
 
-  /** Forgets what the kernel holds: the next transaction replaces the table. */
-  invalidate(): void {
-    this.#applied = undefined;
-    this.#wake();
+  /** Whether nothing of any Service is wanted. */
+  get isEmpty(): boolean {
+    return this.#table.isEmpty;
   }
 
-  /**
-   * Finds out, without listing, whether the table is still there: somebody may have flushed the whole ruleset. Replaces
-   * it if not.
-   */
+  /** Forgets what the kernel holds: the next run replaces the table. */
+  invalidate(): void {
+    this.#live = undefined;
+    if (this.#isStarted) this.#wake();
+  }
+
+  /** Finds out, without listing, whether the table is still there, and replaces it if not. */
   async verify(): Promise<void> {
-    const applied = this.#applied;
-    if (this.#state.kind !== "idle" || applied === undefined) return;
+    const live = this.#live;
+    if (this.#state.kind !== "idle" || live === undefined) return;
     this.#state = { kind: "applying" };
     try {
-      const chain = "sentinel";
-      await this.#run(`add chain ${applied.table} ${chain}\ndelete chain ${applied.table} ${chain}\n`);
+      await this.#run(`add chain ${this.#named(live)} sentinel\ndelete chain ${this.#named(live)} sentinel\n`);
     } catch (error) {
       this.#options.log.warn("Replaces the table", { error: messageOf(error) });
-      this.#applied = undefined;
+      this.#live = undefined;
     }
     this.#rest();
     this.#wake();
@@ -101,14 +133,28 @@ export class Applier {
     if (this.#state.kind === "waiting") this.#state.timer.cancel();
     this.#state = { kind: "closed" };
     this.#sweep?.cancel();
-    for (const { resolve } of this.#waiters.splice(0)) resolve();
+    this.#release();
+  }
+
+  get #isCurrent(): boolean {
+    return this.#live !== undefined && !this.#table.isChanged;
   }
 
   #wake(): void {
-    if (this.#state.kind !== "idle" || this.#desired === undefined) return;
+    if (this.#state.kind !== "idle" || (this.#isStarted && this.#isCurrent && this.#waiters.length === 0)) return;
+    const waitMs = this.#rate.take();
+    if (waitMs > 0) return this.#waitFor(waitMs);
     this.#state = { kind: "applying" };
     // After the current turn, so that changes which come together are one transaction.
     queueMicrotask(() => void this.#apply());
+  }
+
+  #waitFor(ms: number): void {
+    const timer = this.#options.clock.after(ms, () => {
+      this.#state = { kind: "idle" };
+      this.#wake();
+    });
+    this.#state = { kind: "waiting", timer };
   }
 
   /** Back to idle after an effect, unless closed meanwhile. */
@@ -118,76 +164,109 @@ export class Applier {
 
   async #apply(): Promise<void> {
     const { clock, observer } = this.#options;
-    while (this.#state.kind === "applying" && this.#desired !== undefined && this.#desired !== this.#applied) {
-      const desired = this.#desired;
-      const isFull = this.#applied === undefined;
+    if (this.#state.kind !== "applying") return;
+    this.#served.push(...this.#waiters.splice(0));
+    if (!this.#isCurrent) {
+      const isFull = this.#live === undefined;
       const startMs = clock.monotonicMs();
       try {
-        await this.#transact(this.#applied, desired);
+        await (this.#live === undefined ? this.#replace() : this.#change(this.#live));
       } catch (error) {
         this.#fail(error);
         return;
       }
       this.#attempts = 0;
-      this.#applied = desired;
       observer.applied({ isFull, ms: clock.monotonicMs() - startMs });
     }
+    for (const resolve of this.#served.splice(0)) resolve();
     this.#rest();
-    for (const { resolve } of this.#waiters.splice(0)) resolve();
+    this.#wake();
   }
 
-  async #transact(from: Ruleset | undefined, to: Ruleset): Promise<void> {
-    if (from === undefined) {
-      await this.#run(renderRuleset(to));
-      this.#retired.clear();
-      return;
+  async #replace(): Promise<void> {
+    const { skeleton } = this.#table;
+    const whole = this.#table.takeAll();
+    const target = isSmall(skeleton, whole) ? (this.#lastLive ?? this.#names[0]) : await this.#spareTable();
+    const others = this.#names.filter((name) => name !== target).map((name) => this.#named(name));
+    for (const text of planWhole(this.#named(target), others, skeleton, whole)) await this.#run(text);
+    this.#live = target;
+    this.#lastLive = target;
+    this.#retired = { chains: new Set(), sets: new Set() };
+  }
+
+  /** The name that does not serve. A proxy before us may have left its table: this once, names are listed. */
+  async #spareTable(): Promise<string> {
+    let serving = this.#lastLive;
+    if (serving === undefined) {
+      const { stdout } = await this.#options.exec(["nft", "list", "tables", this.#table.skeleton.family]);
+      const names = stdout.split("\n").map((line) => line.trim());
+      serving = this.#names.find((name) => names.includes(`table ${this.#named(name)}`));
     }
-    const { text, retired } = diffRulesets(from, to);
-    if (text !== "") await this.#run(text);
-    for (const name of to.chains.keys()) this.#retired.delete(name);
-    for (const name of retired) this.#retired.add(name);
-    if (this.#retired.size > 0) this.#sweep ??= this.#options.clock.after(retireMs, () => void this.#deleteRetired());
+    return serving === this.#names[0] ? this.#names[1] : this.#names[0];
   }
 
-  /** Deletes chains that nothing names any more. A failure is harmless: they are empty, and a full replace removes them. */
+  async #change(live: string): Promise<void> {
+    const delta = this.#table.take();
+    const { texts, retired } = planChange(this.#named(live), this.#table.skeleton.collections, delta);
+    for (const text of texts) await this.#run(text);
+    for (const [name, { after }] of delta.chains) if (after !== undefined) this.#retired.chains.delete(name);
+    for (const [name, { after }] of delta.sets) if (after !== undefined) this.#retired.sets.delete(name);
+    for (const name of retired.chains) this.#retired.chains.add(name);
+    for (const name of retired.sets) this.#retired.sets.add(name);
+    this.#planSweep();
+  }
+
+  #planSweep(): void {
+    if (this.#retired.chains.size + this.#retired.sets.size === 0) return;
+    this.#sweep ??= this.#options.clock.after(retireMs, () => void this.#deleteRetired());
+  }
+
+  /** Deletes what nothing names any more. A failure is harmless: it is empty, and a replacement removes it. */
   async #deleteRetired(): Promise<void> {
     this.#sweep = undefined;
-    const table = this.#applied?.table;
-    if (this.#state.kind === "closed" || table === undefined || this.#retired.size === 0) return;
-    if (this.#state.kind !== "idle") {
-      this.#sweep = this.#options.clock.after(retireMs, () => void this.#deleteRetired());
-      return;
-    }
+    const live = this.#live;
+    if (this.#state.kind === "closed" || live === undefined) return;
+    if (this.#state.kind !== "idle") return this.#planSweep();
     this.#state = { kind: "applying" };
-    const names = [...this.#retired];
-    this.#retired.clear();
+    const { chains, sets } = this.#retired;
+    this.#retired = { chains: new Set(), sets: new Set() };
     try {
-      await this.#run(`${names.map((name) => `${flushChain(table, name)}\n${deleteChain(table, name)}`).join("\n")}\n`);
+      for (const text of planSweep(this.#named(live), [...chains], [...sets])) await this.#run(text);
     } catch (error) {
-      this.#options.log.debug("Leaves empty chains", { chains: names.length, error: messageOf(error) });
+      this.#options.log.debug("Leaves empty chains", { chains: chains.size, error: messageOf(error) });
     }
     this.#rest();
     this.#wake();
   }
 
   #fail(error: unknown): void {
-    const { clock, random, log, observer } = this.#options;
+    const { random, log, observer } = this.#options;
     if (this.#state.kind !== "applying") return;
-    this.#applied = undefined;
+    this.#live = undefined;
     const retryMs = backoffMs(this.#attempts++, backoff, random);
     observer.failed();
     log.error("Cannot program nftables", { error: messageOf(error), retryMs: Math.round(retryMs) });
-    const timer = clock.after(retryMs, () => {
-      this.#state = { kind: "idle" };
-      this.#wake();
-    });
-    this.#state = { kind: "waiting", timer };
+    this.#waitFor(retryMs);
+  }
+
+  #release(): void {
+    for (const resolve of [...this.#served.splice(0), ...this.#waiters.splice(0)]) resolve();
+  }
+
+  #named(name: string): string {
+    return `${this.#table.skeleton.family} ${name}`;
   }
 
   async #run(text: string): Promise<void> {
-    const { exitCode, stderr } = await this.#options.exec(["nft", "-f", "-"], text);
-    if (exitCode === 0) return;
-    throw new ProxyError("CommandFailed", `Cannot apply nft transaction: ${firstLine(stderr)}`);
+    const { exec, observer } = this.#options;
+    observer.touching?.(true);
+    try {
+      const { exitCode, stderr } = await exec(["nft", "-f", "-"], text);
+      if (exitCode === 0) return;
+      throw new ProxyError("CommandFailed", `Cannot apply nft transaction: ${firstLine(stderr)}`);
+    } finally {
+      observer.touching?.(false);
+    }
   }
 }
 

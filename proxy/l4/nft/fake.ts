@@ -1,49 +1,55 @@
 /**
- * nft with semantics, for tests: applies our transactions to a table in memory, and walks packets through it.
+ * nft with semantics, for tests: applies our transactions to tables in memory; walk.ts sends packets through them.
  *
- *   text ─▶ FakeNft.exec ─▶ table ─▶ walk(packet) ─▶ verdict
+ *   text ─▶ FakeNft.exec ─▶ tables ─▶ walk(packet) ─▶ verdict
  *
- * A transaction is atomic, and refused for what the kernel would refuse: unknown chains, maps or keys, a chain deleted
- * while something names it. Understands the dialect that render.ts and plan.ts write, and throws for any other.
+ * A transaction is atomic, and refused for what the kernel would refuse: unknown chains, maps or keys, a chain or set
+ * deleted while something names it, more than a socket takes. Understands the dialect that render.ts writes, and
+ * throws for any other. Only tests import this.
  */
 import type { Exec, ExecResult } from "../exec.ts";
+import { type Packet, type Verdict, walkPacket } from "./walk.ts";
 
-export interface Packet {
-  readonly protocol: "tcp" | "udp";
-  readonly source: string;
-  readonly destination: string;
-  readonly port: number;
-}
-
-export type Verdict =
-  | { readonly kind: "accept" }
-  | { readonly kind: "reject" }
-  | { readonly kind: "dnat"; readonly to: string; readonly isMasqueraded: boolean };
-
-interface Rule {
+export interface FakeRule {
   readonly text: string;
   /** The state of `numgen inc`, lost with the rule. */
   count: number;
 }
 
-interface Table {
-  readonly chains: Map<string, { readonly isBase: boolean; rules: Rule[] }>;
+export interface FakeChain {
+  /** `type nat hook prerouting priority -100`; empty for a chain that is only gone to. */
+  readonly hook: string;
+  rules: FakeRule[];
+}
+
+export interface FakeTable {
+  readonly chains: Map<string, FakeChain>;
   readonly collections: Map<string, Map<string, string>>;
 }
 
+type Tables = Map<string, FakeTable>;
+
+/** Bytes of text; netlink messages are about as long. */
+const transactionBytesMax = 212_992;
+
 export class FakeNft {
-  #table: Table | undefined;
+  #tables: Tables = new Map();
   /** The text of each transaction taken. */
   readonly transactions: string[] = [];
   /** Answers the next transaction with a failure. */
   failNext = false;
+  /** What `fib … type local` holds for. */
+  localAddresses: readonly string[] = [];
 
   readonly exec: Exec = async (command, input = ""): Promise<ExecResult> => {
     await Promise.resolve();
     if (command[0] !== "nft") return { exitCode: 0, stdout: "", stderr: "" };
+    if (command[1] === "list")
+      return { exitCode: 0, stdout: [...this.#tables.keys()].map((name) => `table ${name}\n`).join(""), stderr: "" };
     try {
       if (this.failNext) throw new Error("told to fail");
-      this.#table = applyTransaction(this.#table, input);
+      if (input.length > transactionBytesMax) throw new Error("Message too long");
+      this.#tables = applyTransaction(this.#tables, input);
       this.transactions.push(input);
       return { exitCode: 0, stdout: "", stderr: "" };
     } catch (error) {
@@ -55,89 +61,81 @@ export class FakeNft {
 
   /** As `nft flush ruleset` by somebody else. */
   flush(): void {
-    this.#table = undefined;
+    this.#tables = new Map();
   }
 
-  /** Chains and elements, sorted, one a line; empty chains that nothing names are left out. */
-  dump(): readonly string[] {
-    const { chains = new Map<string, never>(), collections = new Map<string, never>() } = this.#table ?? {};
-    return [
-      ...[...chains].flatMap(([name, { rules }]) => rules.map((rule: Rule) => `${name}: ${rule.text}`)),
-      ...[...collections].flatMap(([name, elements]: [string, Map<string, string>]) =>
-        [...elements].map(([key, value]) => `${name}: ${key} : ${value}`),
-      ),
-    ].sort();
+  /** Forgets what sets have learned, as after their timeout. */
+  expire(): void {
+    for (const { collections } of this.#tables.values())
+      for (const [name, elements] of collections) if (name.startsWith("affinity/")) elements.clear();
+  }
+
+  get tableNames(): readonly string[] {
+    return [...this.#tables.keys()];
   }
 
   get chainNames(): readonly string[] {
-    return [...(this.#table?.chains.keys() ?? [])];
+    return [...this.#tables.values()].flatMap(({ chains }) => [...chains.keys()]);
   }
 
-  /** What becomes of the first packet of a connection from a pod. */
+  /** Elements of the collection in all tables. */
+  elementsOf(collection: string): ReadonlyMap<string, string> {
+    return new Map([...this.#tables.values()].flatMap(({ collections }) => [...(collections.get(collection) ?? [])]));
+  }
+
+  /** Rules and elements of all tables, sorted; the order of slots is left out, empty chains are, too. */
+  dump(): readonly string[] {
+    return [...this.#tables.values()]
+      .flatMap(({ chains, collections }) => [
+        ...[...chains].flatMap(([name, { rules }]) => rules.map(({ text }) => `${name}: ${withoutSlots(text)}`)),
+        ...[...collections].flatMap(([name, elements]) =>
+          [...elements].map(([key, value]) =>
+            name.includes("slots-") ? `${name}: ${key.replace(/[0-9]+$/, "")} ${value}` : `${name}: ${key} : ${value}`,
+          ),
+        ),
+      ])
+      .sort();
+  }
+
+  /** What becomes of the first packet of a connection. */
   walk(packet: Packet): Verdict {
-    const table = this.#table;
-    if (table === undefined) return { kind: "accept" };
-    const key = `${packet.destination} . ${packet.protocol} . ${packet.port}`;
-    const verdict = table.collections.get("services")?.get(key);
-    const chain = verdict === undefined ? undefined : table.chains.get(verdict.replace("goto ", ""));
-    const to = chain?.rules[0] === undefined ? undefined : translate(chain.rules[0]);
-    if (to === undefined) return walkReject(table, packet);
-    const address = to.slice(0, to.indexOf(":"));
-    const isMasqueraded = table.collections.get("hairpin")?.has(`${packet.source} . ${address}`) ?? false;
-    return { kind: "dnat", to, isMasqueraded };
+    return walkPacket(packet, [...this.#tables.values()], this.localAddresses);
   }
 }
 
-function translate(rule: Rule): string {
-  const single = /^meta l4proto (?:tcp|udp) dnat to ([0-9.]+:[0-9]+)$/.exec(rule.text);
-  if (single?.[1] !== undefined) return single[1];
-  const rotation = /numgen inc mod ([0-9]+) map \{ (.+) \}$/.exec(rule.text);
-  const slots = new Map((rotation?.[2] ?? "").split(", ").map((slot) => slot.split(" : ") as [string, string]));
-  const found = slots.get(String(rule.count++ % Number(rotation?.[1])));
-  if (found === undefined) throw new Error(`Cannot walk rule ${rule.text}`);
-  return found.replace(" . ", ":");
+function withoutSlots(rule: string): string {
+  const [, head = "", slots = ""] = /^(numgen inc mod [0-9]+ vmap )\{ (.*) \}$/.exec(rule) ?? [];
+  if (head === "") return rule;
+  return `${head}${slots
+    .split(", ")
+    .map((slot) => slot.replace(/^[0-9]+ : /, ""))
+    .sort()
+    .join(", ")}`;
 }
 
-function walkReject(table: Table, packet: Packet): Verdict {
-  for (const { text } of table.chains.get("filter-forward")?.rules ?? []) {
-    const [, destination = "", rest = ""] = /^ip daddr (\S+) (.*)$/.exec(text) ?? [];
-    const [network = "", bits] = destination.split("/");
-    // Whole octets are enough for the ranges that tests use.
-    const octets = bits === undefined ? 4 : Number(bits) / 8;
-    const prefix = (address: string): string => address.split(".").slice(0, octets).join(".");
-    if (prefix(network) !== prefix(packet.destination)) continue;
-    if (rest === "return") return { kind: "accept" };
-    if (rest === "reject" || rest.startsWith(`meta l4proto ${packet.protocol} reject`)) return { kind: "reject" };
-  }
-  return { kind: "accept" };
-}
-
-function applyTransaction(before: Table | undefined, text: string): Table | undefined {
-  let table = before === undefined ? undefined : copy(before);
+function applyTransaction(before: Tables, text: string): Tables {
+  const tables: Tables = new Map([...before].map(([name, table]) => [name, copy(table)]));
   for (const line of text.split("\n").filter((each) => each !== "")) {
-    if (line === "add table ip wherry-proxy") table ??= { chains: new Map(), collections: new Map() };
-    else if (line === "delete table ip wherry-proxy") table = undefined;
-    else if (table === undefined) throw new Error(`No such file or directory: ${line}`);
-    else applyStatement(table, line);
+    const [, verb = "", kind = "", table = "", rest = ""] = /^(\w+) (\w+) (ip6? \S+) ?(.*)$/.exec(line) ?? [];
+    const known = tables.get(table);
+    if (kind === "table" && verb === "add") {
+      if (known === undefined) tables.set(table, { chains: new Map(), collections: new Map() });
+    } else if (known === undefined) throw new Error(`No such file or directory: ${line}`);
+    else if (kind === "table") tables.delete(table);
+    else applyStatement(known, `${verb} ${kind}`, rest, line);
   }
-  for (const [name, elements] of table?.collections ?? []) {
-    for (const [, value] of elements) {
-      const chain = value.replace("goto ", "");
-      if (value !== "" && table?.chains.has(chain) !== true)
-        throw new Error(`Element of ${name} names no chain: ${value}`);
-    }
-  }
-  return table;
+  for (const table of tables.values()) checkReferences(table);
+  return tables;
 }
 
-function applyStatement(table: Table, line: string): void {
-  const [, verb = "", kind = "", name = "", rest = ""] = /^(\w+) (\w+) ip wherry-proxy (\S+) ?(.*)$/.exec(line) ?? [];
+function applyStatement(table: FakeTable, verb: string, rest: string, line: string): void {
+  const [name = "", ...words] = rest.split(" ");
+  const body = words.join(" ").replace(/^\{ ?/, "").replace(/ ?\}$/, "");
   const chain = table.chains.get(name);
   const elements = table.collections.get(name);
-  const body = rest.replace(/^\{ ?/, "").replace(/ ?\}$/, "");
-  switch (`${verb} ${kind}`) {
+  switch (verb) {
     case "add chain":
-      if (chain === undefined) table.chains.set(name, { isBase: rest !== "", rules: [] });
+      if (chain === undefined) table.chains.set(name, { hook: body, rules: [] });
       return;
     case "flush chain":
       if (chain === undefined) throw new Error(`No such chain: ${line}`);
@@ -149,14 +147,14 @@ function applyStatement(table: Table, line: string): void {
       return;
     case "add rule":
       if (chain === undefined) throw new Error(`No such chain: ${line}`);
-      for (const [, set = ""] of rest.matchAll(/@(\S+)/g)) {
-        if (!table.collections.has(set)) throw new Error(`No such set: ${line}`);
-      }
-      chain.rules.push({ text: rest, count: 0 });
+      chain.rules.push({ text: words.join(" "), count: 0 });
       return;
     case "add map":
     case "add set":
       if (elements === undefined) table.collections.set(name, new Map());
+      return;
+    case "delete set":
+      if (!table.collections.delete(name)) throw new Error(`No such set: ${line}`);
       return;
     case "add element":
       return addAll(elements, body, line);
@@ -178,9 +176,24 @@ function addAll(elements: Map<string, string> | undefined, body: string, line: s
   }
 }
 
-function copy(table: Table): Table {
+/** Every chain and set that something names is there. */
+function checkReferences({ chains, collections }: FakeTable): void {
+  const need = (chain: string, by: string): void => {
+    if (!chains.has(chain)) throw new Error(`${by} names no chain: ${chain}`);
+  };
+  for (const [name, { rules }] of chains)
+    for (const { text } of rules) {
+      for (const [, target = ""] of text.matchAll(/(?:goto|jump) ([^\s,]+)/g)) need(target, name);
+      for (const [, set = ""] of text.matchAll(/@(\S+)/g))
+        if (!collections.has(set)) throw new Error(`${name} names no set: ${set}`);
+    }
+  for (const [name, elements] of collections)
+    for (const value of elements.values()) if (value.startsWith("goto ")) need(value.slice(5), name);
+}
+
+function copy({ chains, collections }: FakeTable): FakeTable {
   return {
-    chains: new Map([...table.chains].map(([name, chain]) => [name, { ...chain, rules: [...chain.rules] }])),
-    collections: new Map([...table.collections].map(([name, elements]) => [name, new Map(elements)])),
+    chains: new Map([...chains].map(([name, { hook, rules }]) => [name, { hook, rules: [...rules] }])),
+    collections: new Map([...collections].map(([name, elements]) => [name, new Map(elements)])),
   };
 }

@@ -1,65 +1,107 @@
 /**
- * Statements of nft's language, and a whole ruleset as one transaction.
+ * Statements of nft's language, each with what it weighs in a transaction. Pure.
  *
- *   Ruleset ─▶ renderRuleset ─▶ text for `nft -f -`
- *
- * Order matters to nft 1.0.6: chains before the maps that name them, collections before the rules that look them up.
- * One statement a line. There is no `destroy` yet: `add` then `delete` makes sure that something is gone.
+ * One statement a line. There is no `destroy` in nft 1.0.6: `add` then `delete` makes sure that something is gone.
  */
-import type { BaseChain, Collection, Ruleset } from "./types.ts";
+import type { BaseChain, Collection } from "./types.ts";
+
+/** Lines that must be in one transaction. */
+export interface Unit {
+  readonly text: string;
+  /** Bytes of netlink messages, about, on the large side. */
+  readonly weight: number;
+}
 
 /** Elements in one statement: few enough to read in a log, enough that parsing does not dominate. */
 const elementsMax = 64;
 
-/** Replaces the table, whatever it holds, atomically: connections keep their translation, for conntrack holds it. */
-export function renderRuleset(ruleset: Ruleset): string {
-  const { table, bases, chains, collections } = ruleset;
-  const lines = [`add table ${table}`, `delete table ${table}`, `add table ${table}`];
-  for (const base of bases) lines.push(addBase(table, base));
-  for (const name of chains.keys()) lines.push(addChain(table, name));
-  for (const collection of collections) lines.push(addCollection(table, collection));
-  for (const { name, rules } of bases) for (const rule of rules) lines.push(addRule(table, name, rule));
-  for (const [name, rules] of chains) for (const rule of rules) lines.push(addRule(table, name, rule));
-  for (const { name, elements } of collections) lines.push(...addElements(table, name, [...elements]));
-  return `${lines.join("\n")}\n`;
+/** Measured with nft 1.0.6, and rounded up: an element is as long as its text, a rule at most five times as long. */
+const weigh = {
+  statement: (text: string): number => text.length + 100,
+  rule: (text: string): number => 5 * text.length + 100,
+  element: (text: string): number => text.length + 40,
+} as const;
+
+export function addTable(table: string): Unit {
+  return statement(`add table ${table}`);
 }
 
-function addBase(table: string, { name, hook }: BaseChain): string {
-  return `add chain ${table} ${name} { ${hook} }`;
+/** Makes sure that there is no such table. */
+export function removeTable(table: string): Unit {
+  return statement(`add table ${table}\ndelete table ${table}`);
 }
 
-function addCollection(table: string, { kind, name, type }: Collection): string {
-  return `add ${kind} ${table} ${name} { ${type} }`;
+export function addBase(table: string, { name, hook }: BaseChain): Unit {
+  return statement(`add chain ${table} ${name} { ${hook} }`);
 }
 
-export function addChain(table: string, name: string): string {
-  return `add chain ${table} ${name}`;
+export function addCollection(table: string, { kind, name, type }: Collection): Unit {
+  return statement(`add ${kind} ${table} ${name} { ${type} }`);
 }
 
-export function flushChain(table: string, name: string): string {
-  return `flush chain ${table} ${name}`;
+export function deleteSet(table: string, name: string): Unit {
+  return statement(`delete set ${table} ${name}`);
 }
 
-export function deleteChain(table: string, name: string): string {
-  return `delete chain ${table} ${name}`;
+export function addChain(table: string, name: string): Unit {
+  return statement(`add chain ${table} ${name}`);
 }
 
-export function addRule(table: string, chain: string, rule: string): string {
-  return `add rule ${table} ${chain} ${rule}`;
+export function flushChain(table: string, name: string): Unit {
+  return statement(`flush chain ${table} ${name}`);
 }
 
-/** Statements that add elements: pairs of key and value, the value "" in a set. */
-export function addElements(table: string, name: string, elements: readonly (readonly [string, string])[]): string[] {
+export function deleteChain(table: string, name: string): Unit {
+  return statement(`delete chain ${table} ${name}`);
+}
+
+export function addRules(table: string, chain: string, rules: readonly string[]): Unit {
+  const texts = rules.map((rule) => `add rule ${table} ${chain} ${rule}`);
+  return { text: texts.join("\n"), weight: texts.reduce((sum, text) => sum + weigh.rule(text), 0) };
+}
+
+/** Replaces the rules of a chain. */
+export function setRules(table: string, chain: string, rules: readonly string[]): Unit {
+  return join(flushChain(table, chain), addRules(table, chain, rules));
+}
+
+/** Adds elements: pairs of key and value, the value "" in a set. */
+export function addElements(table: string, name: string, elements: readonly (readonly [string, string])[]): Unit[] {
   const texts = elements.map(([key, value]) => (value === "" ? key : `${key} : ${value}`));
-  return inGroups(texts).map((group) => `add element ${table} ${name} { ${group} }`);
+  return inGroups(texts).map((group) => toUnit(`add element ${table} ${name}`, group));
 }
 
-export function deleteElements(table: string, name: string, keys: readonly string[]): string[] {
-  return inGroups(keys).map((group) => `delete element ${table} ${name} { ${group} }`);
+/** Gives elements of a map other values: deleted and added, in one transaction. */
+export function replaceElements(table: string, name: string, elements: readonly (readonly [string, string])[]): Unit[] {
+  return inGroups(elements).map((group) => {
+    const keys = toUnit(
+      `delete element ${table} ${name}`,
+      group.map(([key]) => key),
+    );
+    const [added = keys] = addElements(table, name, group);
+    return join(keys, added);
+  });
 }
 
-function inGroups(texts: readonly string[]): string[] {
-  const groups: string[] = [];
-  for (let at = 0; at < texts.length; at += elementsMax) groups.push(texts.slice(at, at + elementsMax).join(", "));
+export function deleteElements(table: string, name: string, keys: readonly string[]): Unit[] {
+  return inGroups(keys).map((group) => toUnit(`delete element ${table} ${name}`, group));
+}
+
+function toUnit(head: string, texts: readonly string[]): Unit {
+  const weight = texts.reduce((sum, text) => sum + weigh.element(text), weigh.statement(head));
+  return { text: `${head} { ${texts.join(", ")} }`, weight };
+}
+
+function statement(text: string): Unit {
+  return { text, weight: weigh.statement(text) };
+}
+
+function join(a: Unit, b: Unit): Unit {
+  return { text: b.text === "" ? a.text : `${a.text}\n${b.text}`, weight: a.weight + b.weight };
+}
+
+function inGroups<T>(items: readonly T[]): T[][] {
+  const groups: T[][] = [];
+  for (let at = 0; at < items.length; at += elementsMax) groups.push(items.slice(at, at + elementsMax));
   return groups;
 }

@@ -1,11 +1,15 @@
 /**
- * A ruleset as a value: everything that one nftables table of ours holds.
+ * What one nftables table of ours holds, as values.
  *
- *   plan.ts ─▶ Ruleset ─▶ render.ts (whole), diff.ts (change) ─▶ nft text ─▶ apply.ts
+ *   skeleton.ts ─▶ Skeleton (fixed by the node's facts) ─┐
+ *   service-plan.ts ─▶ Fragment (of one Service) ─▶ claims.ts ─▶ Change ─▶ table.ts ─▶ transactions.ts ─▶ apply.ts
  *
  * Rules and elements are kept in nft's own words, so that a reader can compare them with `nft list`. Every string here
  * was built from checked addresses, numbers and names: nothing of a user's text reaches nft unread.
  */
+
+/** nft's name of a family. */
+export type TableFamily = "ip" | "ip6";
 
 /** A chain that the kernel enters by itself. */
 export interface BaseChain {
@@ -15,23 +19,37 @@ export interface BaseChain {
   readonly rules: readonly string[];
 }
 
-/** A map or a set. */
+/** A map or a set that every table has. */
 export interface Collection {
   readonly kind: "map" | "set";
   readonly name: string;
   /** Between the braces: `type ipv4_addr . inet_proto . inet_service : verdict ;`. */
   readonly type: string;
-  /** Key → value in a map; key → "" in a set. */
-  readonly elements: ReadonlyMap<string, string>;
 }
 
-export interface Ruleset {
-  /** Family and name: `ip wherry-proxy`. */
-  readonly table: string;
-  /** Fixed by the node's facts; when they differ, the table is replaced as a whole. */
+/** The part of a table that no change of Services changes. */
+export interface Skeleton {
+  readonly family: TableFamily;
   readonly bases: readonly BaseChain[];
-  /** Chain → its rules. A chain is rewritten only when its own rules change, so that a rotation goes on undisturbed. */
+  /** Chains that others go to. */
   readonly chains: ReadonlyMap<string, readonly string[]>;
-  /** In the order of their names; equal names and types in every ruleset of the same facts. */
+  /** What is looked up last comes first: elements are added in this order and deleted in the opposite one. */
   readonly collections: readonly Collection[];
+}
+
+/** What one Service wants in a table. */
+export interface Fragment {
+  /** Chain → its rules. */
+  readonly chains: ReadonlyMap<string, readonly string[]>;
+  /** Sets that rules of its chains learn addresses in: name → what is between the braces. */
+  readonly sets: ReadonlyMap<string, string>;
+  /** Collection → key → value; "" in a set. */
+  readonly elements: ReadonlyMap<string, ReadonlyMap<string, string>>;
+}
+
+/** What is to be different; undefined is to be gone. */
+export interface Change {
+  readonly chains: ReadonlyMap<string, readonly string[] | undefined>;
+  readonly sets: ReadonlyMap<string, string | undefined>;
+  readonly elements: ReadonlyMap<string, ReadonlyMap<string, string | undefined>>;
 }

@@ -38,11 +38,19 @@ export async function openUDP(place: Place, port = 0): Promise<DatagramSocket> {
   return socket;
 }
 
-/** A new connection; resolves once it is open. */
-export async function dial(from: Place, to: Address): Promise<Socket> {
+/** What is there answers within, in ms. */
+const answerMs = 3000;
+
+/** A new connection; resolves once it is open. Rejects after `withinMs`, as calls do. */
+export async function dial(from: Place, to: Address, withinMs: number = answerMs): Promise<Socket> {
   const { namespace } = from;
   const socket = connectTCP({ ...to, ...(namespace === undefined ? {} : { namespace }) });
-  await once(socket, "connect", { signal: AbortSignal.timeout(3000) });
+  try {
+    await once(socket, "connect", { signal: AbortSignal.timeout(withinMs) });
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
   return socket;
 }
 
@@ -55,8 +63,12 @@ export async function say(socket: Socket): Promise<{ readonly by: string; readon
 }
 
 /** One exchange on a connection of its own. */
-export async function callTCP(from: Place, to: Address): Promise<{ readonly by: string; readonly saw: string }> {
-  const socket = await dial(from, to);
+export async function callTCP(
+  from: Place,
+  to: Address,
+  withinMs: number = answerMs,
+): Promise<{ readonly by: string; readonly saw: string }> {
+  const socket = await dial(from, to, withinMs);
   try {
     return await say(socket);
   } finally {

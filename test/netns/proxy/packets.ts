@@ -10,6 +10,7 @@ import { silentLogger } from "#lib/log.ts";
 import { systemRandom as random } from "#lib/random.ts";
 import { systemExec } from "../../../proxy/l4/exec.ts";
 import { endpoint, named, port, service } from "../../../proxy/l4/fixture.ts";
+import { NetlinkTableWatch } from "../../../proxy/l4/nft/watch.ts";
 import { createNodeProxy, type NodeProxy } from "../../../proxy/state.ts";
 import { callTCP, callUDP, dial, openUDP, say, serveTCP, serveUDP } from "./endpoints.ts";
 import { createNetwork, type Place } from "./network.ts";
@@ -18,7 +19,11 @@ const { node, pods, remote } = createNetwork();
 const [caller = node, second = node, third = node] = pods;
 const closers: (() => void)[] = [];
 for (const place of [...pods, remote]) closers.push(await serveTCP(place, 8080), await serveUDP(place, 8080));
-const start = (): NodeProxy => createNodeProxy({ exec: systemExec(clock), clock, random, log: silentLogger });
+const start = (): NodeProxy => {
+  const watch = NetlinkTableWatch.open();
+  assert.ok(watch !== undefined);
+  return createNodeProxy({ exec: systemExec(clock), clock, random, log: silentLogger, watch });
+};
 let proxy = start();
 after(() => {
   proxy.close();
@@ -161,6 +166,27 @@ test("the DNS address answers on the node, untracked", async () => {
   const flows = execFileSync("sh", ["-c", "conntrack -L -p udp 2>/dev/null || true"], { encoding: "utf8" });
   assert.equal(flows.includes("dst=10.96.0.10"), false);
 });
+
+for (const [what, command] of [
+  ["removed", "delete table ip wherry-proxy"],
+  ["emptied", "flush table ip wherry-proxy"],
+  ["changed", "delete element ip wherry-proxy services { 10.96.1.1 . tcp . 80 }"],
+] as const) {
+  test(`a table that somebody else ${what} is restored within a second`, async () => {
+    execFileSync("nft", command.split(" "));
+    await assert.rejects(callTCP(caller, web));
+    const startMs = clock.monotonicMs();
+    const isServed = (): Promise<boolean> =>
+      callTCP(caller, web).then(
+        () => true,
+        () => false,
+      );
+    while (!(await isServed())) {
+      assert.ok(clock.monotonicMs() - startMs < 1000);
+      await clock.sleep(20);
+    }
+  });
+}
 
 test("a table of somebody else is untouched", () => {
   assert.equal(foreign(), foreignBefore);

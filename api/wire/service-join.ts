@@ -3,9 +3,9 @@
  *
  * Invariant: an address appears once, whatever number of slices names it; endpoints are sorted by address.
  */
-import { isHeadless, type Service } from "#api/core/service.ts";
-import type { Endpoint, EndpointSlice } from "#api/discovery/endpointslice.ts";
-import type { plainPolicies, ServiceResource, ServiceResourceEndpoint } from "#api/wire/service.ts";
+import { isHeadless, type Service } from "../core/service.ts";
+import type { Endpoint, EndpointSlice } from "../discovery/endpointslice.ts";
+import type { plainPolicies, ServiceResource, ServiceResourceEndpoint } from "./service.ts";
 
 /** The resource of a Service. */
 export function serviceResourceOf(service: Service, slices: readonly EndpointSlice[]): ServiceResource {

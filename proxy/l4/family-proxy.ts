@@ -1,0 +1,107 @@
+/**
+ * One family's half of the node proxy: planner, table and flows together. kube-proxy has one proxier a family, too.
+ *
+ *   state.ts ─ put, flush ─▶ planner.ts ─▶ nft/apply.ts, conntrack.ts
+ *
+ * Invariant: nothing is done in the kernel before the first `flush()` that has something to program, so that a cluster
+ * of one family leaves the other alone.
+ */
+import type { ServiceResource } from "#api/wire/service.ts";
+import type { Clock } from "#lib/clock.ts";
+import type { Logger } from "#lib/log.ts";
+import type { Random } from "#lib/random.ts";
+import type { ProxyMetrics } from "../metrics.ts";
+import { ConntrackReconciler } from "./conntrack.ts";
+import type { Exec } from "./exec.ts";
+import type { NodeFacts } from "./facts.ts";
+import { contains, type Family, normalizeAddress } from "./ip.ts";
+import { Applier } from "./nft/apply.ts";
+import { Planner } from "./planner.ts";
+import { planSkeleton, rangesOf } from "./skeleton.ts";
+
+export interface FamilyProxyOptions {
+  readonly exec: Exec;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly facts: NodeFacts;
+  readonly family: Family;
+  readonly metrics: ProxyMetrics;
+  /** nft begins to run, and has ended. */
+  readonly touching: (isTouching: boolean) => void;
+  /** See state.ts; 0 for the default. */
+  readonly minSyncPeriodMs: number;
+}
+
+export class FamilyProxy {
+  readonly #options: FamilyProxyOptions;
+  readonly #planner: Planner;
+  readonly #applier: Applier;
+  readonly #conntrack: ConntrackReconciler;
+  #conntrackTail: Promise<void> = Promise.resolve();
+  #isUsed: boolean;
+
+  constructor(options: FamilyProxyOptions) {
+    const { exec, clock, random, log, facts, family, metrics, touching, minSyncPeriodMs } = options;
+    this.#options = options;
+    this.#planner = new Planner(facts, family);
+    // What the node of a private cluster has is IPv4: that table is there from the start, and rejects.
+    this.#isUsed = family === "IPv4";
+    this.#applier = new Applier({
+      exec,
+      clock,
+      random,
+      log,
+      observer: metrics.observer(family, touching),
+      skeleton: planSkeleton(facts, family),
+      minSyncPeriodMs,
+    });
+    const ranges = rangesOf(facts.nodePortAddresses, family);
+    this.#conntrack = new ConntrackReconciler({
+      exec,
+      log,
+      family,
+      isNodeAddress: (address) =>
+        facts.nodeIPs.some((nodeIP) => normalizeAddress(nodeIP) === address) ||
+        ranges.some((range) => contains(range, address)),
+      observe: (result) => metrics.reconciled(family, result),
+      monotonicMs: () => clock.monotonicMs(),
+    });
+  }
+
+  /** Takes a Service, or undefined for one that is gone. Nothing is programmed yet. */
+  put(name: string, service: ServiceResource | undefined): void {
+    const before = this.#planner.flowsOf(name);
+    this.#applier.update(this.#planner.put(name, service));
+    this.#conntrack.expect(before, this.#planner.flowsOf(name));
+  }
+
+  problemsOf(name: string): readonly string[] {
+    return this.#planner.problemsOf(name);
+  }
+
+  /** Resolves when the kernel holds all that was put, and has no flow left that contradicts it. */
+  async flush(): Promise<void> {
+    this.#isUsed ||= !this.#applier.isEmpty;
+    if (!this.#isUsed) return;
+    await this.#applier.flush();
+    this.#options.metrics.setNoLocal(this.#options.family, this.#planner.noLocal);
+    // One after the other, and only once the rules no longer lead there: else a flow would come back.
+    this.#conntrackTail = this.#conntrackTail.then(() => this.#conntrack.reconcile());
+    await this.#conntrackTail;
+  }
+
+  /** Makes sure that the table is there. */
+  async verify(): Promise<void> {
+    if (this.#isUsed) await this.#applier.verify();
+  }
+
+  /** Somebody else changed the table: it is replaced. */
+  invalidate(): void {
+    if (this.#isUsed) this.#applier.invalidate();
+  }
+
+  close(): void {
+    this.#applier.close();
+  }
+}

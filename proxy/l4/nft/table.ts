@@ -1,0 +1,107 @@
+/**
+ * One table as it shall be, in memory, and what of it the kernel has not got yet.
+ *
+ *   Change ─▶ update() ─▶ take() ─▶ transactions.ts ─▶ apply.ts
+ *
+ * Invariant: `take()` costs what changed since the last one, whatever the size of the table. A thing that changed there
+ * and back is not in it.
+ */
+import type { Change, Skeleton } from "./types.ts";
+
+/** The values of something that differs: undefined before is new, undefined after is gone. */
+export interface Step<V> {
+  readonly before: V | undefined;
+  readonly after: V | undefined;
+}
+
+export interface Delta {
+  readonly chains: ReadonlyMap<string, Step<readonly string[]>>;
+  readonly sets: ReadonlyMap<string, Step<string>>;
+  readonly elements: ReadonlyMap<string, ReadonlyMap<string, Step<string>>>;
+}
+
+export class Table {
+  readonly skeleton: Skeleton;
+  readonly #chains = new Tracked<readonly string[]>();
+  readonly #sets = new Tracked<string>();
+  /** By collection: those of the skeleton, and sets that came later and have elements. */
+  readonly #elements: Map<string, Tracked<string>>;
+
+  constructor(skeleton: Skeleton) {
+    this.skeleton = skeleton;
+    this.#elements = new Map(skeleton.collections.map(({ name }) => [name, new Tracked<string>()]));
+  }
+
+  /** Wants the change from now on. */
+  update({ chains, sets, elements }: Change): void {
+    this.#chains.update(chains);
+    this.#sets.update(sets);
+    for (const [collection, change] of elements) {
+      let tracked = this.#elements.get(collection);
+      if (tracked === undefined) this.#elements.set(collection, (tracked = new Tracked()));
+      tracked.update(change);
+    }
+  }
+
+  /** Whether anything differs from the last `take()`. */
+  get isChanged(): boolean {
+    return [this.#chains, this.#sets, ...this.#elements.values()].some(({ isChanged }) => isChanged);
+  }
+
+  /** Whether nothing of any Service is in it. */
+  get isEmpty(): boolean {
+    return [this.#chains, this.#sets, ...this.#elements.values()].every(({ now }) => now.size === 0);
+  }
+
+  /** What changed since the last time. */
+  take(): Delta {
+    return this.#delta((tracked) => tracked.take());
+  }
+
+  /** Everything, as from nothing; also takes. */
+  takeAll(): Delta {
+    return this.#delta((tracked) => tracked.takeAll());
+  }
+
+  #delta(read: <V>(tracked: Tracked<V>) => ReadonlyMap<string, Step<V>>): Delta {
+    const elements = new Map<string, ReadonlyMap<string, Step<string>>>();
+    for (const [collection, tracked] of this.#elements) {
+      const steps = read(tracked);
+      if (steps.size > 0) elements.set(collection, steps);
+    }
+    return { chains: read(this.#chains), sets: read(this.#sets), elements };
+  }
+}
+
+class Tracked<V> {
+  readonly now: Map<string, V> = new Map();
+  /** What was there at the last `take()`, of the keys that were touched since. */
+  #before = new Map<string, V | undefined>();
+
+  get isChanged(): boolean {
+    return this.#before.size > 0;
+  }
+
+  update(change: ReadonlyMap<string, V | undefined>): void {
+    for (const [key, value] of change) {
+      if (!this.#before.has(key)) this.#before.set(key, this.now.get(key));
+      if (value === undefined) this.now.delete(key);
+      else this.now.set(key, value);
+    }
+  }
+
+  take(): ReadonlyMap<string, Step<V>> {
+    const steps = new Map<string, Step<V>>();
+    for (const [key, before] of this.#before) {
+      const after = this.now.get(key);
+      if (before !== after) steps.set(key, { before, after });
+    }
+    this.#before = new Map();
+    return steps;
+  }
+
+  takeAll(): ReadonlyMap<string, Step<V>> {
+    this.#before = new Map();
+    return new Map([...this.now].map(([key, after]) => [key, { before: undefined, after }]));
+  }
+}

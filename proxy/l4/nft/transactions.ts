@@ -1,0 +1,170 @@
+/**
+ * What brings the kernel from one state to another, as transactions small enough for it. Pure.
+ *
+ *   Delta ─▶ planChange ─▶ texts for `nft -f -`          Table ─▶ planWhole ─▶ texts, the last one switches
+ *
+ * One transaction is atomic, but the kernel takes no more than a socket's send buffer in one: 208 KiB for whoever is
+ * not root on the host (net.core.wmem_default). So a large change is several, in an order in which each leaves a table
+ * that works: slots come before the chains and verdicts that pick them, and go after.
+ * A whole table is built beside the one that is there, without base chains, so that no packet sees it; the last
+ * transaction adds those and deletes the other table.
+ */
+import {
+  addBase,
+  addChain,
+  addCollection,
+  addElements,
+  addRules,
+  addTable,
+  deleteChain,
+  deleteElements,
+  deleteSet,
+  flushChain,
+  removeTable,
+  replaceElements,
+  setRules,
+  type Unit,
+} from "./render.ts";
+import type { Delta } from "./table.ts";
+import type { Collection, Skeleton } from "./types.ts";
+
+/** What one transaction may weigh, in bytes. net.core.wmem_default is 212 992. */
+const weightMax = 190_000;
+
+export interface Transactions {
+  /** For `nft -f -`, in order; empty when there is nothing to do. */
+  readonly texts: readonly string[];
+  /**
+   * Chains and sets emptied but not deleted: kernels before 6.2 take a chain for referenced just after the element that
+   * named it is gone. They are deleted in a later transaction.
+   */
+  readonly retired: { readonly chains: readonly string[]; readonly sets: readonly string[] };
+}
+
+/** The transactions that make a change in a table that is there. */
+export function planChange(table: string, collections: readonly Collection[], delta: Delta): Transactions {
+  const units: Unit[] = [];
+  const retired = { chains: [] as string[], sets: [] as string[] };
+  for (const [name, { before, after }] of delta.sets) {
+    if (after === undefined) retired.sets.push(name);
+    else if (before === undefined) units.push(addCollection(table, { kind: "set", name, type: after }));
+  }
+  for (const [name, { before, after }] of delta.chains)
+    if (before === undefined && after !== undefined) units.push(addChain(table, name));
+  const [data, verdicts] = [collections.filter((each) => !isVerdict(each)), collections.filter(isVerdict)];
+  const later = laterSets(collections, delta);
+  for (const name of [...later, ...data.map(({ name }) => name)]) units.push(...addAndReplace(table, name, delta));
+  // A chain that was retired and comes back may still be there, empty: hence always the flush.
+  for (const [name, { after }] of delta.chains) if (after !== undefined) units.push(setRules(table, name, after));
+  for (const { name } of verdicts) units.push(...addAndReplace(table, name, delta));
+  for (const { name } of collections.toReversed()) units.push(...deletions(table, name, delta));
+  // Of a retired set, too: should it come back, it is empty.
+  for (const name of later) units.push(...deletions(table, name, delta));
+  for (const [name, { after }] of delta.chains) {
+    if (after !== undefined) continue;
+    units.push(flushChain(table, name));
+    retired.chains.push(name);
+  }
+  return { texts: pack(units), retired };
+}
+
+/** Deletes what was retired. */
+export function planSweep(table: string, chains: readonly string[], sets: readonly string[]): readonly string[] {
+  const units = [
+    ...chains.map((name) => flushChain(table, name)),
+    ...chains.map((name) => deleteChain(table, name)),
+    ...sets.map((name) => deleteSet(table, name)),
+  ];
+  return pack(units);
+}
+
+/** What a whole table weighs less than, may replace the table of that name in one transaction. */
+export function isSmall(skeleton: Skeleton, whole: Delta): boolean {
+  // Less what it takes to be rid of the tables before.
+  return weigh([...fill("t", skeleton, whole), ...switchOn("t", skeleton)]) < weightMax - 5000;
+}
+
+/**
+ * The transactions that put the whole table into the kernel as `table`, in place of itself and of `others`. With more
+ * than one, `table` must not be the one that serves.
+ */
+export function planWhole(
+  table: string,
+  others: readonly string[],
+  skeleton: Skeleton,
+  whole: Delta,
+): readonly string[] {
+  const head = [removeTable(table), addTable(table)];
+  const body = fill(table, skeleton, whole);
+  const tail = [...switchOn(table, skeleton), ...others.map(removeTable)];
+  if (weigh([...head, ...body, ...tail]) < weightMax) return pack([...head, ...body, ...tail]);
+  return [...pack([...head, ...body]), ...pack(tail)];
+}
+
+function fill(table: string, { chains, collections }: Skeleton, whole: Delta): Unit[] {
+  const units: Unit[] = [];
+  for (const name of chains.keys()) units.push(addChain(table, name));
+  for (const name of whole.chains.keys()) units.push(addChain(table, name));
+  for (const collection of collections) units.push(addCollection(table, collection));
+  for (const [name, { after }] of whole.sets)
+    if (after !== undefined) units.push(addCollection(table, { kind: "set", name, type: after }));
+  // Elements before the rules that look them up: the kernel checks each element against each such rule.
+  const names = [...laterSets(collections, whole), ...collections.map(({ name }) => name)];
+  for (const name of names) units.push(...addAndReplace(table, name, whole));
+  for (const [name, rules] of chains) units.push(addRules(table, name, rules));
+  for (const [name, { after }] of whole.chains)
+    if (after !== undefined && after.length > 0) units.push(addRules(table, name, after));
+  return units;
+}
+
+function switchOn(table: string, { bases }: Skeleton): Unit[] {
+  return [
+    ...bases.map((base) => addBase(table, base)),
+    ...bases.filter(({ rules }) => rules.length > 0).map(({ name, rules }) => addRules(table, name, rules)),
+  ];
+}
+
+/** Sets with elements that are none of the skeleton's. */
+function laterSets(collections: readonly Collection[], { elements }: Delta): readonly string[] {
+  return [...elements.keys()].filter((name) => !collections.some((known) => known.name === name));
+}
+
+function addAndReplace(table: string, collection: string, { elements }: Delta): Unit[] {
+  const added: [string, string][] = [];
+  const replaced: [string, string][] = [];
+  for (const [key, { before, after }] of elements.get(collection) ?? [])
+    if (after !== undefined) (before === undefined ? added : replaced).push([key, after]);
+  return [...replaceElements(table, collection, replaced), ...addElements(table, collection, added)];
+}
+
+function deletions(table: string, collection: string, { elements }: Delta): Unit[] {
+  const gone: string[] = [];
+  for (const [key, { after }] of elements.get(collection) ?? []) if (after === undefined) gone.push(key);
+  return deleteElements(table, collection, gone);
+}
+
+function isVerdict({ type }: Collection): boolean {
+  return type.includes(": verdict");
+}
+
+function weigh(units: readonly Unit[]): number {
+  return units.reduce((sum, { weight }) => sum + weight, 0);
+}
+
+/** Texts of at most `weightMax`, each unit whole. */
+function pack(units: readonly Unit[]): string[] {
+  const texts: string[] = [];
+  let lines: string[] = [];
+  let weight = 0;
+  for (const unit of units) {
+    if (lines.length > 0 && weight + unit.weight > weightMax) {
+      texts.push(`${lines.join("\n")}\n`);
+      lines = [];
+      weight = 0;
+    }
+    lines.push(unit.text);
+    weight += unit.weight;
+  }
+  if (lines.length > 0) texts.push(`${lines.join("\n")}\n`);
+  return texts;
+}

@@ -1,0 +1,58 @@
+/**
+ * One family's policies in the kernel: a table beside the proxy's.
+ *
+ *   state.ts ─ put, flush ─▶ plan.ts ─▶ claims ─▶ l4/nft/apply.ts
+ *
+ * Invariant: without a policy there is no table.
+ */
+import { Claims } from "../l4/claims.ts";
+import type { FamilyProxyOptions } from "../l4/family-proxy.ts";
+import { Applier, policyTableNames } from "../l4/nft/apply.ts";
+import { planPolicies } from "./plan.ts";
+import { planPolicySkeleton } from "./skeleton.ts";
+import type { PolicyView } from "./view.ts";
+
+export class FamilyPolicy {
+  readonly #options: FamilyProxyOptions;
+  readonly #claims = new Claims();
+  readonly #applier: Applier;
+  #isUsed = false;
+
+  constructor(options: FamilyProxyOptions) {
+    const { exec, clock, random, log, facts, family, metrics, touching } = options;
+    this.#options = options;
+    this.#applier = new Applier({
+      exec,
+      clock,
+      random,
+      log,
+      observer: metrics.observer(family, touching),
+      skeleton: planPolicySkeleton(facts, family),
+      names: policyTableNames,
+    });
+  }
+
+  /** Wants what the view says from now on. */
+  put(view: PolicyView): void {
+    const { facts, family } = this.#options;
+    this.#applier.update(this.#claims.put("policies", planPolicies(view, { family, nodeName: facts.nodeName })));
+  }
+
+  /** Resolves when the kernel holds it. */
+  async flush(): Promise<void> {
+    this.#isUsed ||= !this.#applier.isEmpty;
+    if (this.#isUsed) await this.#applier.flush();
+  }
+
+  async verify(): Promise<void> {
+    if (this.#isUsed) await this.#applier.verify();
+  }
+
+  invalidate(): void {
+    if (this.#isUsed) this.#applier.invalidate();
+  }
+
+  close(): void {
+    this.#applier.close();
+  }
+}

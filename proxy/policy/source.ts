@@ -1,0 +1,101 @@
+/**
+ * NetworkPolicies, and the pods and namespaces that they are about.
+ *
+ *   API: policies, namespaces ─▶ informers ─┐
+ *   ADS: wherry.v1.Workload ────────────────┴▶ PolicyView ─▶ sink.setPolicies(), at most once in `quietMs`
+ *
+ * Nothing but policies is watched until there is the first one: a cluster without any pays nothing for them. Pods come
+ * by push, for a node may not read the pods of others.
+ */
+import { Informer, type InformerOptions } from "#api/client/informer.ts";
+import { namespaces, type Namespace } from "#api/core/namespace.ts";
+import type { KindRef } from "#api/kind.ts";
+import type { KubeObject } from "#api/meta.ts";
+import { networkPolicies, type NetworkPolicy } from "#api/networking/network-policy.ts";
+import { type WorkloadResource, workloadTypeUrl } from "#api/wire/workload.ts";
+import type { AdsClient } from "#api/xds/client.ts";
+import { normalizeAddress } from "../l4/ip.ts";
+import type { NodeProxy } from "../state.ts";
+import type { PolicyPod } from "./view.ts";
+
+export interface PolicySourceOptions extends Omit<InformerOptions, "selector"> {
+  readonly ads: Pick<AdsClient, "subscribe">;
+  readonly sink: Pick<NodeProxy, "setPolicies">;
+}
+
+/** Changes that come within are one. */
+const quietMs = 20;
+
+export class PolicySource {
+  readonly #options: PolicySourceOptions;
+  readonly #policies: Informer<NetworkPolicy>;
+  readonly #namespaces: Informer<Namespace>;
+  /** By the name of the resource; undefined for what has its node's address. */
+  readonly #pods = new Map<string, PolicyPod | undefined>();
+  #isWatchingAll = false;
+  #isComplete = false;
+  #isQueued = false;
+
+  constructor(options: PolicySourceOptions) {
+    this.#options = options;
+    this.#policies = this.#inform(networkPolicies);
+    this.#namespaces = this.#inform(namespaces);
+  }
+
+  /** Watches until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    this.#policies.addHandler({ added: () => this.#watchAll(signal) });
+    await this.#policies.run(signal);
+  }
+
+  #inform<T extends KubeObject>(kind: KindRef<T>): Informer<T> {
+    const informer = new Informer(kind, this.#options);
+    const touch = (): void => this.#touch();
+    informer.addHandler({ added: touch, updated: touch, deleted: touch });
+    return informer;
+  }
+
+  #watchAll(signal: AbortSignal): void {
+    if (this.#isWatchingAll) return;
+    this.#isWatchingAll = true;
+    const told = new Promise<void>((resolve) => {
+      this.#options.ads.subscribe<WorkloadResource>(workloadTypeUrl, "*", {
+        apply: (updated, removed) => {
+          for (const { name, resource } of updated) this.#pods.set(name, toPolicyPod(resource));
+          for (const name of removed) this.#pods.delete(name);
+          resolve();
+          this.#touch();
+        },
+      });
+    });
+    void this.#namespaces.run(signal);
+    void Promise.all([told, this.#namespaces.synced, this.#policies.synced]).then(() => {
+      this.#isComplete = true;
+      this.#touch();
+    });
+  }
+
+  #touch(): void {
+    // Before the lists are complete nothing is told: half of the pods would be taken for all.
+    if (this.#isQueued || !this.#isComplete) return;
+    this.#isQueued = true;
+    this.#options.clock.after(quietMs, () => this.#tell());
+  }
+
+  #tell(): void {
+    this.#isQueued = false;
+    this.#options.sink.setPolicies({
+      policies: this.#policies.list(),
+      pods: [...this.#pods.values()].flatMap((pod) => pod ?? []),
+      namespaces: new Map(this.#namespaces.list().map(({ metadata }) => [metadata.name, metadata.labels ?? {}])),
+    });
+  }
+}
+
+/** Undefined for a pod that has the node's address, or none that can be read. */
+function toPolicyPod(workload: WorkloadResource): PolicyPod | undefined {
+  const { namespace, nodeName, labels = {}, namedPorts = [], hostNetwork = false } = workload;
+  const address = normalizeAddress(workload.address);
+  if (hostNetwork || address === undefined) return undefined;
+  return { namespace, nodeName, labels, addresses: [address], ports: namedPorts };
+}

@@ -1,0 +1,30 @@
+/**
+ * Whether the kernel and nft here can do what the proxy needs: asked with a table of its own, in one transaction that
+ * also removes it.
+ *
+ *   main.ts ─▶ probeNftables ─▶ undefined, or a sentence with what is missing
+ */
+import { messageOf } from "#lib/errors.ts";
+import type { Exec } from "./l4/exec.ts";
+
+const table = "ip wherry-proxy-probe";
+const text = `add table ${table}
+add map ${table} slots { typeof ip daddr . tcp dport . numgen inc mod 65536 : ip daddr . tcp dport ; }
+add chain ${table} nat { type nat hook output priority -100 ; policy accept ; }
+add rule ${table} nat meta l4proto tcp dnat ip to ip daddr . tcp dport . numgen inc mod 2 map @slots
+delete table ${table}
+`;
+
+/** What is missing, in words; undefined when nothing is. */
+export async function probeNftables(exec: Exec): Promise<string | undefined> {
+  try {
+    const { exitCode, stderr } = await exec(["nft", "-f", "-"], text);
+    if (exitCode === 0) return undefined;
+    const [line = ""] = stderr.trim().split("\n", 1);
+    const isRefused = /not permitted|not allowed|Permission denied/i.test(line);
+    const hint = isRefused ? "wanted CAP_NET_ADMIN in this network namespace" : "wanted nft >= 1.0 and kernel >= 5.15";
+    return `${line} (${hint})`;
+  } catch (error) {
+    return messageOf(error);
+  }
+}

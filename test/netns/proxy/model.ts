@@ -1,0 +1,120 @@
+/**
+ * The packet-walk model against the kernel: the same random Services in both, and flows from everywhere to everything.
+ * Run by proxy.test.ts inside namespaces of its own, never directly.
+ *
+ *   anyService ─▶ edits ─┬▶ proxy on nft ─▶ real connections
+ *                        └▶ proxy on FakeNft ─▶ walks, whose endpoints and refusals those must be
+ *
+ * At most 100 series of edits, as many as fit in `limitMs`.
+ */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { after, test } from "node:test";
+import * as fc from "fast-check";
+import type { ServiceResource, ServiceResourceEndpoint } from "#api/wire/service.ts";
+import { realClock as clock } from "#lib/clock.ts";
+import { errnoOf } from "#lib/errors.ts";
+import { silentLogger } from "#lib/log.ts";
+import { systemRandom as random } from "#lib/random.ts";
+import { type Exec, systemExec } from "../../../proxy/l4/exec.ts";
+import { anyService, named } from "../../../proxy/l4/fixture.ts";
+import { FakeNft } from "../../../proxy/l4/nft/fake.ts";
+import { createNodeProxy, type NodeProxy } from "../../../proxy/state.ts";
+import { callTCP, serveTCP } from "./endpoints.ts";
+import { createNetwork, type Place } from "./network.ts";
+
+const limitMs = 12_000;
+/** What is not answered by then was dropped. */
+const droppedMs = 300;
+const { node, pods, remote } = createNetwork();
+// The way to the load balancers' addresses; where there is none, packets do not get as far as the rules that reject.
+execFileSync("sh", [
+  "-e",
+  "-c",
+  `ip link add out type veth peer name nowhere
+  ip link set out up arp off
+  ip link set nowhere up
+  echo 0 >/proc/sys/net/ipv4/conf/nowhere/forwarding
+  ip route add 192.0.2.0/24 dev out`,
+]);
+const fake = new FakeNft();
+fake.localAddresses = [node.address];
+const start = (exec: Exec): NodeProxy => {
+  const facts = { nodeName: "n1", zone: "a", nodeIPs: [node.address] };
+  const proxy = createNodeProxy({ exec, clock, random, log: silentLogger, facts, healthHost: "127.0.0.1" });
+  proxy.markSynced();
+  return proxy;
+};
+const proxies = [start(systemExec(clock)), start(fake.exec)];
+const closers: (() => void)[] = [];
+for (const place of [...pods, remote]) closers.push(await serveTCP(place, 8080));
+after(() => {
+  for (const proxy of proxies) proxy.close();
+  for (const close of closers) close();
+});
+
+/** Endpoints of the fixture, on the pods that there are. */
+function place(endpoint: ServiceResourceEndpoint, at: number): ServiceResourceEndpoint {
+  const pod = [...pods, remote][at] ?? remote;
+  return { ...endpoint, address: pod.address, ports: { http: 8080 }, nodeName: pod === remote ? "n2" : "n1" };
+}
+
+const edits = fc.array(
+  anyService.map((service): ServiceResource => ({
+    ...service,
+    ports: service.ports.map((port) => ({ ...port, protocol: "TCP" })),
+    endpoints: service.endpoints.map(place),
+    // What a source had last differs between the two.
+    affinitySeconds: 0,
+  })),
+  { minLength: 1, maxLength: 4 },
+);
+const targets = [1, 2, 3].flatMap((index) => [
+  { address: `10.96.1.${index}`, port: 80 },
+  { address: `10.96.1.${index}`, port: 81 },
+  { address: `192.0.2.${index}`, port: 80 },
+  { address: node.address, port: 30_000 + index },
+]);
+
+type Target = (typeof targets)[number];
+
+/** The endpoints that the model sends such packets to, or what it does instead. */
+function expected({ address: source }: Place, { address, port }: Target): ReadonlySet<string> {
+  const seen = new Set<string>();
+  for (let n = 0; n < 8; n++) {
+    const verdict = fake.walk({ protocol: "tcp", source, destination: address, port });
+    seen.add(verdict.kind === "dnat" ? (/^[0-9.]+/.exec(verdict.to)?.[0] ?? "") : verdict.kind);
+  }
+  return seen;
+}
+
+async function observed(from: Place, to: Target): Promise<string> {
+  try {
+    return (await callTCP(from, to, droppedMs)).by;
+  } catch (error) {
+    return errnoOf(error) === "ECONNREFUSED" ? "reject" : "drop";
+  }
+}
+
+test("connections go where the model sends them", async () => {
+  let runs = 0;
+  const property = fc.asyncProperty(edits, async (services) => {
+    for (const proxy of proxies) {
+      for (const service of services) proxy.apply(named(service), []);
+      await proxy.programmed();
+    }
+    const flows = [pods[0] ?? node, pods[1] ?? node, node].flatMap((from) => targets.map((to) => ({ from, to })));
+    await Promise.all(
+      flows.map(async ({ from, to }) => {
+        const wanted = expected(from, to);
+        const was = await observed(from, to);
+        // Accepted is: left to the network, which has nobody there.
+        const isRight = wanted.has(was) || (wanted.has("accept") && (was === "drop" || was === "reject"));
+        assert.ok(isRight, `${from.address} to ${to.address}:${to.port}: ${was}, wanted ${[...wanted].join(" or ")}`);
+      }),
+    );
+    runs++;
+  });
+  await fc.assert(property, { numRuns: 100, interruptAfterTimeLimit: limitMs, endOnFailure: true });
+  assert.ok(runs >= 10, `${runs} runs`);
+});
