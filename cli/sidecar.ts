@@ -1,21 +1,26 @@
 /**
  * `wherry sidecar -c envoy.yaml`: the sidecar alone, in place of Envoy.
  *
- * SIGTERM drains and ends; a second one ends at once. SIGUSR1 opens access logs anew, as in Envoy.
+ * SIGTERM drains and ends; a second one ends at once. SIGUSR1 opens access logs anew, as in Envoy. With --base-id a
+ * second one takes the place of the first without a connection refused; with --concurrency several serve side by side.
  */
 import { lookup } from "node:dns/promises";
-import { readFileSync } from "node:fs";
+import { readFileSync, watch } from "node:fs";
 import { connect } from "node:net";
+import { basename, dirname, resolve } from "node:path";
 import { AdsClient } from "#api/xds/client.ts";
 import { realClock as clock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
 import { descriptorOf, originalDestination } from "#lib/linux.ts";
 import { systemRandom as random } from "#lib/random.ts";
+import { FilterModules } from "#proxy/l7/filters/modules.ts";
 import type { SocketAddress } from "#proxy/l7/types.ts";
 import { type BootstrapConfig, parseBootstrap } from "../sidecar/bootstrap/config.ts";
 import { LogLevels } from "../sidecar/bootstrap/log-levels.ts";
-import { type StandaloneDeps, StandaloneSidecar } from "../sidecar/bootstrap/server.ts";
+import { type StandaloneDeps, StandaloneSidecar, adminKey } from "../sidecar/bootstrap/server.ts";
+import { serveHandOver } from "../sidecar/hot-restart.ts";
 import { CliError } from "./errors.ts";
+import { hotRestartPath, inheritedFrom, predecessor, processCount, startSiblings } from "./sidecar-processes.ts";
 
 export interface SidecarCommandOptions {
   readonly configPath?: string;
@@ -26,38 +31,108 @@ export interface SidecarCommandOptions {
   readonly serviceCluster?: string;
   readonly serviceNode?: string;
   readonly mode: string;
+  readonly baseId?: string;
+  readonly restartEpoch?: string;
+  /** Of a process beside the first: what it was given. */
+  readonly inherit?: string;
 }
 
 /** Serves until a signal. Rejects with CliError. */
 export async function sidecar(options: SidecarCommandOptions): Promise<void> {
   const drainMs = seconds(options.drainTimeS);
-  refuseConcurrency(options.concurrency);
+  const count = processCount(options.concurrency);
   const levels = new LogLevels("sidecar", "info");
   if (!levels.set(options.logLevel))
     throw new CliError("Usage", `Cannot use --log-level ${options.logLevel}: wanted debug, info, warning or error`);
   const { promise: quit, resolve: onQuit } = Promise.withResolvers<void>();
-  const proxy = create(readConfig(options), depsOf(levels, onQuit));
+  const config = readConfig(options);
+  const deps = depsOf(levels, { onQuit, folder: dirname(resolve(options.configPath ?? "config.yaml")) });
+  if (count > 1 && config.ads?.hasListeners === true)
+    throw new CliError("Usage", `Cannot use --concurrency ${count}: listeners come from a control plane, wanted 1`);
   if (options.mode === "validate") {
+    const proxy = create(config, deps);
     process.stdout.write(`configuration '${options.configPath ?? "--config-yaml"}' OK\n`);
     await proxy.shutDown({ drainMs: 0 });
     return process.exit(0);
   }
+  const ending = async (): Promise<void> => Promise.race([quit, signalled()]);
+  if (options.inherit === undefined) await serveFirst({ config, deps, options, count, onQuit, ending, drainMs });
+  else await serveBeside(config, { ...deps, inherited: inheritedFrom(options.inherit) }, { ending, drainMs });
+  process.exit(0);
+}
+
+interface FirstProcess {
+  readonly config: BootstrapConfig;
+  readonly deps: StandaloneDeps;
+  readonly options: SidecarCommandOptions;
+  /** Processes that serve, this one among them. */
+  readonly count: number;
+  readonly onQuit: () => void;
+  readonly ending: () => Promise<void>;
+  readonly drainMs: number;
+}
+
+/** Takes the sockets of the one before, where there is one, serves, and hands them to the one that follows. */
+async function serveFirst({ config, deps, options, count, onQuit, ending, drainMs }: FirstProcess): Promise<void> {
+  const { log } = deps;
+  const path = options.baseId === undefined ? undefined : hotRestartPath(options.baseId);
+  const before = path === undefined ? undefined : await failing(predecessor(path, options.restartEpoch));
+  const proxy = await begin(config, { ...deps, inherited: before?.sockets }).catch((error: unknown) => {
+    before?.abandon();
+    throw error;
+  });
+  for (const [name, { address, port }] of proxy.addresses) log.info("Listening", { listener: name, address, port });
+  if (proxy.adminAddress !== undefined) log.info("Admin pages", { ...proxy.adminAddress });
+  const sockets = proxy.sockets().filter(({ key }) => key !== adminKey);
+  const siblings = startSiblings(count - 1, sockets, { log, clock });
+  await before?.live();
+  const control =
+    path === undefined
+      ? undefined
+      : await serveHandOver({ path, log, pid: process.pid, sockets: () => proxy.sockets(), onReplaced: onQuit });
+  process.on("SIGUSR1", () => proxy.reopenLogs());
+  await ending();
+  control?.close();
+  await Promise.all([end(proxy, deps, drainMs), siblings.end()]);
+}
+
+/** Serves on the sockets of the first process, and ends with it. Its admin pages are the first one's own. */
+async function serveBeside(
+  config: BootstrapConfig,
+  deps: StandaloneDeps,
+  { ending, drainMs }: Pick<FirstProcess, "ending" | "drainMs">,
+): Promise<void> {
+  const isAlone = new Promise<void>((resolve) => process.stdin.once("close", resolve).resume());
+  const proxy = await begin({ ...config, admin: undefined }, deps);
+  process.on("SIGUSR1", () => proxy.reopenLogs());
+  await Promise.race([ending(), isAlone]);
+  await end(proxy, deps, drainMs);
+}
+
+async function begin(config: BootstrapConfig, deps: StandaloneDeps): Promise<StandaloneSidecar> {
+  const proxy = create(config, deps);
   try {
     await proxy.start();
+    return proxy;
   } catch (error) {
     await proxy.shutDown({ drainMs: 0 });
     throw new CliError("Failed", messageOf(error), { cause: error });
   }
-  for (const [name, { address, port }] of proxy.addresses)
-    levels.log.info("Listening", { listener: name, address, port });
-  if (proxy.adminAddress !== undefined) levels.log.info("Admin pages", { ...proxy.adminAddress });
-  process.on("SIGUSR1", () => proxy.reopenLogs());
-  await Promise.race([quit, signalled()]);
-  levels.log.info("Draining", { connections: proxy.connectionCount });
+}
+
+async function end(proxy: StandaloneSidecar, { log }: StandaloneDeps, drainMs: number): Promise<void> {
+  log.info("Draining", { connections: proxy.connectionCount });
   process.once("SIGTERM", () => process.exit(1));
   process.once("SIGINT", () => process.exit(1));
   await proxy.shutDown({ drainMs });
-  process.exit(0);
+}
+
+async function failing<T>(step: Promise<T>): Promise<T> {
+  try {
+    return await step;
+  } catch (error) {
+    throw error instanceof CliError ? error : new CliError("Failed", messageOf(error), { cause: error });
+  }
 }
 
 async function signalled(): Promise<void> {
@@ -92,12 +167,21 @@ function seconds(text: string): number {
   return Number(text) * 1000;
 }
 
-function refuseConcurrency(text: string | undefined): void {
-  if (text === undefined || text === "0" || text === "1") return;
-  throw new CliError("Usage", `Cannot use --concurrency ${text}: one thread serves, wanted 1`);
+/** Tells of each change of `file`; editors and config maps put a new file, or another link, in its place. */
+function watchFile(file: string, onChange: () => void): () => void {
+  const watcher = watch(dirname(file), { persistent: false }, (_event, name) => {
+    if (name === null || name === basename(file) || name === "..data") onChange();
+  });
+  // The folder is gone: what was loaded stays.
+  watcher.on("error", () => watcher.close());
+  return () => watcher.close();
 }
 
-function depsOf(levels: LogLevels, onQuit: () => void): StandaloneDeps {
+/** `folder`: where the modules of filters are. */
+function depsOf(
+  levels: LogLevels,
+  { onQuit, folder }: { readonly onQuit: () => void; readonly folder: string },
+): StandaloneDeps {
   const { log } = levels;
   return {
     clock,
@@ -113,5 +197,6 @@ function depsOf(levels: LogLevels, onQuit: () => void): StandaloneDeps {
     },
     createADS: (target, node) => new AdsClient({ target, node, log, clock, random }),
     onQuit,
+    filterModules: new FilterModules({ folder, log, watch: watchFile }),
   };
 }

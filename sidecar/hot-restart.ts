@@ -86,6 +86,8 @@ export interface TakenOver {
   readonly sockets: ReadonlyMap<string, number>;
   /** Tells the old process that this one serves. */
   live(): Promise<void>;
+  /** Leaves the old process as it is; its sockets here are closed with this process. */
+  abandon(): void;
 }
 
 /** The process that takes a duplicate of a descriptor of another; #lib/linux.ts has it. */
@@ -123,6 +125,7 @@ export async function takeOver(path: string, take: Take): Promise<TakenOver | un
       socket.resume();
       await over;
     },
+    abandon: () => void socket.destroy(),
   };
 }
 

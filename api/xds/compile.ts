@@ -39,6 +39,8 @@ const files = [
   "envoy/extensions/filters/http/header_mutation/v3/header_mutation.proto",
   "envoy/extensions/filters/http/health_check/v3/health_check.proto",
   "envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.proto",
+  "envoy/extensions/filters/http/ratelimit/v3/rate_limit.proto",
+  "envoy/service/ratelimit/v3/rls.proto",
   "envoy/extensions/path/match/uri_template/v3/uri_template_match.proto",
   "envoy/extensions/path/rewrite/uri_template/v3/uri_template_rewrite.proto",
   "envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts.proto",
@@ -73,6 +75,9 @@ const roots = [
   "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute",
   "envoy.extensions.filters.http.health_check.v3.HealthCheck",
   "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+  "envoy.extensions.filters.http.ratelimit.v3.RateLimit",
+  "envoy.service.ratelimit.v3.RateLimitRequest",
+  "envoy.service.ratelimit.v3.RateLimitResponse",
   "envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig",
   "envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig",
   "envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate",
@@ -96,6 +101,8 @@ const roots = [
   "google.protobuf.Empty",
   "wherry.v1.Service",
   "wherry.v1.Workload",
+  "wherry.v1.RedisRateLimit",
+  "wherry.v1.FilterModule",
 ];
 
 /** The table of all messages and enums reachable from `roots`. Throws with a hint when the .proto files are not installed. */

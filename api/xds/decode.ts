@@ -4,7 +4,8 @@
  *   bytes from ADS ─▶ decodeMessage() ─▶ objects as in envoy.ts, api/wire
  *
  * Refuses fields and types that Envoy's API (as compiled) does not have: what we cannot read we cannot obey.
- * Absent fields stay absent, except the lists that envoy.ts says are always there and every field of wherry.v1.
+ * Absent fields stay absent, except the lists that envoy.ts says are always there and every field of wherry.v1 that has
+ * no presence.
  * Not done: the rule that two occurrences of one singular message are merged; no encoder writes that, the last one
  * wins.
  */
@@ -101,7 +102,8 @@ function initialOf(message: Message): JsonObject {
   for (const name of lists.get(message.name) ?? []) value[name] = [];
   if (!message.name.startsWith("wherry.v1.")) return value;
   for (const field of message.fields)
-    value[field.name] = field.mapKey !== undefined ? {} : field.list ? [] : zeroOf(field.type);
+    if (field.list || field.mapKey !== undefined || !field.presence)
+      value[field.name] = field.mapKey !== undefined ? {} : field.list ? [] : zeroOf(field.type);
   return value;
 }
 

@@ -10,9 +10,11 @@
 import type { BalancingPolicy } from "./balance/balancer.ts";
 import { HostSet, type HostSetOptions } from "./balance/host-set.ts";
 import { type SubsetSpec, Subsets } from "./balance/subsets.ts";
+import { ConnectionBudget } from "./connection-budget.ts";
 import { Endpoint, type EndpointSpec } from "./endpoint.ts";
 import { type UpstreamOptions, upstreamOptionsDefault } from "./options.ts";
-import type { ConnectionBudget, PoolOptions } from "./pool.ts";
+import type { PoolOptions } from "./pool.ts";
+import { type AccrualSpec, FailureAccrual } from "./resilience/accrual.ts";
 import { type HealthCheckSpec, HealthChecker } from "./resilience/health-check.ts";
 import { Limits, type Thresholds, noThresholds } from "./resilience/limits.ts";
 import { OutlierDetector, type OutlierSpec, type TryResult } from "./resilience/outlier.ts";
@@ -71,6 +73,7 @@ export interface ClusterSpec {
   readonly thresholds?: Readonly<Record<RoutingPriority, Thresholds>>;
   readonly outlier?: OutlierSpec | undefined;
   readonly healthChecks?: readonly HealthCheckSpec[];
+  readonly accrual?: AccrualSpec | undefined;
 }
 
 /** What decides whose turn it is. */
@@ -105,7 +108,7 @@ export class Cluster {
     this.#pool = poolOptionsOf(spec);
     const thresholds = spec.thresholds ?? { default: noThresholds, high: noThresholds };
     this.limits = { default: new Limits(thresholds.default), high: new Limits(thresholds.high) };
-    this.#budget = { open: 0, max: Math.min(thresholds.default.connections, clusterConnectionsMax) };
+    this.#budget = new ConnectionBudget(Math.min(thresholds.default.connections, clusterConnectionsMax));
     const hosts = hostSetOptionsOf(spec);
     this.#hosts = new HostSet(hosts, deps);
     this.#subsets = spec.subsets === undefined ? undefined : new Subsets(spec.subsets, hosts, deps);
@@ -137,7 +140,8 @@ export class Cluster {
 
   /** Results of tries matter to somebody. */
   get isWatching(): boolean {
-    return this.outliers !== undefined || this.spec.policy?.kind === "peakEWMA";
+    const { accrual, policy } = this.spec;
+    return this.outliers !== undefined || accrual !== undefined || policy?.kind === "peakEWMA";
   }
 
   get connectionCount(): number {
@@ -155,7 +159,7 @@ export class Cluster {
       known?.configure(spec, nowMs);
       next.set(key, known ?? new Endpoint(spec, this.#budget, this.#deps, this.#pool));
     }
-    for (const [key, endpoint] of this.#endpoints) if (!next.has(key)) endpoint.pool.close();
+    for (const [key, endpoint] of this.#endpoints) if (!next.has(key)) endpoint.close();
     this.#endpoints = next;
     this.#members = [...next.values()];
     this.#checker?.update(this.#members);
@@ -175,13 +179,17 @@ export class Cluster {
   report(endpoint: Endpoint, result: TryResult, tookMs: number): void {
     if (this.spec.policy?.kind === "peakEWMA") endpoint.observe(tookMs, this.#deps.nowMs());
     this.outliers?.report(endpoint, result);
+    if (this.spec.accrual === undefined) return;
+    const hasFailed = result.kind === "local" || result.status >= 500;
+    if (hasFailed) endpoint.accrual ??= new FailureAccrual(this.spec.accrual, this.#deps.random, () => this.#arrange());
+    endpoint.accrual?.report(hasFailed);
   }
 
   /** For a cluster that is gone: closes the idle connections. Requests in flight may still be retried here. */
   close(): void {
     this.#isClosed = true;
     this.#checker?.close();
-    for (const endpoint of this.#endpoints.values()) endpoint.pool.close();
+    for (const endpoint of this.#endpoints.values()) endpoint.close();
   }
 
   /** Health has changed: who may be picked is looked up anew. */

@@ -15,6 +15,7 @@ import { BodyReader } from "./http1/body.ts";
 import { HTTP1Error } from "./http1/errors.ts";
 import { type RequestHead, parseRequestHead } from "./http1/request.ts";
 import { HeadScanner } from "./http1/scanner.ts";
+import { countRead } from "./read-buffers.ts";
 import { formatReply, renderReply } from "./reply.ts";
 import { ResponseWriter, type WriterOwner } from "./response-writer.ts";
 import type { DownstreamHandler } from "./stream.ts";
@@ -175,6 +176,7 @@ export class DownstreamConnection implements WriterOwner {
   #onData(chunk: Buffer): void {
     if (this.#state === "lingering") return;
     this.touch();
+    countRead(chunk.length);
     if (this.#stash !== undefined) this.#stash = Buffer.concat([this.#stash, chunk]);
     else this.#read(chunk);
     this.#updateReading();
@@ -262,6 +264,7 @@ export class DownstreamConnection implements WriterOwner {
   /** Answers a request that could not be read. */
   #refuse(status: number, sentence: string): void {
     const reply = renderReply({ status, flag: "DPE", sentence }, undefined);
+    this.#writer.flush();
     this.socket.write(formatReply(reply, { keepsAlive: false, isHead: false }));
     this.#context.observer.onExchange({
       connection: this.info,
@@ -319,6 +322,7 @@ export class DownstreamConnection implements WriterOwner {
     this.#state = "lingering";
     this.#stash = undefined;
     this.#isBlocked = false;
+    this.#writer.flush();
     this.socket.end();
     this.#arm(this.#context.deps.nowMs() + lingerMs);
     this.#updateReading();

@@ -4,7 +4,9 @@
  */
 import type { Balanced } from "./balance/balancer.ts";
 import { Latency } from "./balance/peak-ewma.ts";
-import { type ConnectionBudget, Pool, type PoolOptions } from "./pool.ts";
+import type { ConnectionBudget } from "./connection-budget.ts";
+import { Pool, type PoolOptions } from "./pool.ts";
+import type { FailureAccrual } from "./resilience/accrual.ts";
 import { OutlierState } from "./resilience/outlier.ts";
 import type { EngineDeps, SocketAddress } from "./types.ts";
 
@@ -18,6 +20,8 @@ export class Endpoint implements SocketAddress, Balanced {
   readonly hashKey: string;
   readonly pool: Pool;
   readonly outlier: OutlierState = new OutlierState();
+  /** From its first failure on, in clusters that have a breaker. */
+  accrual: FailureAccrual | undefined;
   activeRequests = 0;
   servesSinceMs: number;
   /** What active health checks say; true without any. */
@@ -65,7 +69,13 @@ export class Endpoint implements SocketAddress, Balanced {
 
   /** May be picked without need. */
   get isHealthy(): boolean {
-    return this.#spec.isServing && this.isChecked && !this.outlier.isEjected;
+    return this.#spec.isServing && this.isChecked && !this.outlier.isEjected && this.accrual?.isAdmitting !== false;
+  }
+
+  /** It has left its cluster: idle connections are closed, others with their responses. */
+  close(): void {
+    this.pool.close();
+    this.accrual?.close();
   }
 
   /** One answer took `tookMs`. */

@@ -13,7 +13,7 @@
  * downstream is ended without an answer instead of 503. The calling sidecar knows other endpoints and may retry there;
  * a 503 from here would look like the application's own answer, which nobody may repeat. The caller counts the request.
  */
-import type { Cluster, PickRequest } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
 import type { ConnectionInfo, ExchangeRecord, HTTPContext } from "./context.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { type FailureAnswer, answerToFailure, answerToTimeout, noEndpoint, overflowed } from "./failures.ts";
@@ -27,8 +27,8 @@ import { type TryEnd, retryDelayMs } from "./retry.ts";
 import { detailsOf } from "./accesslog/details.ts";
 import { type AnswerPlan, type ForwardPlan, type Plan, headOfTry, planRequest, planResponse } from "./route/plan.ts";
 import { answerHeaders } from "./route/answer.ts";
-import { type RequestHash, hashOf } from "./route/hash.ts";
 import type { CompiledRoute } from "./route/types.ts";
+import { Shadows } from "./shadows.ts";
 import type {
   DownstreamHandler,
   DownstreamStream,
@@ -37,14 +37,14 @@ import type {
   UpstreamHandler,
   UpstreamStream,
 } from "./stream.ts";
-import { Tries } from "./tries.ts";
+import { Tries, type TriesOwner } from "./tries.ts";
 import type { ResponseFlag } from "./types.ts";
 
 const noHeaders: AnswerPlan["headers"] = [];
 
 type State = "trying" | "sending" | "responding" | "tunnel" | "ended";
 
-export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRecord {
+export class Exchange implements DownstreamHandler, UpstreamHandler, TriesOwner, ExchangeRecord {
   readonly connection: ConnectionInfo;
   readonly head: RequestHead;
   cluster: Cluster | undefined;
@@ -70,8 +70,8 @@ export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRec
   #state: State = "trying";
   #plan: Plan | undefined;
   #route: CompiledRoute | undefined;
-  /** For the balancer, where the route has hash policies. */
-  #hash: RequestHash | undefined;
+  /** Copies of the request to other clusters, whose answers nobody reads. */
+  #shadows: Shadows | undefined;
   #request: OutgoingRequest | undefined;
   #pending: PendingStream | undefined;
   #upstream: UpstreamStream | undefined;
@@ -90,7 +90,7 @@ export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRec
     this.#context = context;
     this.head = head;
     this.#startMs = startMs;
-    this.#tries = new Tries(context.deps, () => this.#onTryTimeout());
+    this.#tries = new Tries(context.deps, this);
     this.connection = downstream.info;
   }
 
@@ -152,18 +152,10 @@ export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRec
     };
     if (!this.#tries.begin(this.cluster, route.priority))
       return this.#fail(overflowed(`cluster ${name} has all the requests it may have`));
-    const endpoint = this.cluster.pick(this.#pickRequest(plan));
+    const endpoint = this.#tries.pick(plan, this.connection);
     if (endpoint === undefined) return this.#fail(noEndpoint(name));
+    if (plan.mirrors.length > 0) this.#shadows = new Shadows(this.#request, plan, this.#context, this.#hasRequest);
     this.#try(endpoint, true);
-  }
-
-  #pickRequest({ route, head, metadataMatch }: ForwardPlan): PickRequest {
-    const { destination, remoteAddress } = this.connection;
-    if (route.hashPolicies.length > 0 && this.#hash === undefined) {
-      const newCookie = (): string => Buffer.from(this.#context.deps.random.bytes(8)).toString("hex");
-      this.#hash = hashOf(route.hashPolicies, head, { remoteAddress, newCookie });
-    }
-    return { tried: this.#tries.tried, destination, hash: this.#hash?.hash, metadataMatch };
   }
 
   // Downstream side.
@@ -171,6 +163,7 @@ export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRec
   onRequestBody(slice: Buffer): void {
     if (this.#state === "ended") return;
     this.requestBytes += slice.length;
+    this.#shadows?.body(slice);
     const replay = this.#replay;
     if (this.#state === "trying") {
       replay.hold(slice);
@@ -189,6 +182,7 @@ export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRec
     if (this.#state === "ended") return;
     this.#hasRequest = true;
     this.#trailers = trailers;
+    this.#shadows?.end(trailers);
     if (this.#state !== "tunnel") this.#startTimeout();
     this.#upstream?.end(trailers);
     if (this.#state === "tunnel" && this.#hasResponse) this.#endTunnel();
@@ -230,6 +224,7 @@ export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRec
     if (this.#state === "responding" || this.#state === "tunnel") return this.#abort(kind === "route" ? "UT" : "SI");
     const isStreamDue = kind === "route" && this.#context.deps.nowMs() >= this.#streamDueMs;
     if (isStreamDue) this.details = "max_duration_timeout";
+    this.#tries.report({ kind: "local" });
     this.#fail(answerToTimeout(isStreamDue ? "stream" : kind, this.#hasRequest));
   }
 
@@ -237,6 +232,7 @@ export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRec
 
   onConnected(stream: UpstreamStream): void {
     this.#pending = undefined;
+    this.#tries.endWait();
     stream.cork();
     this.#send(stream);
     stream.uncork();
@@ -350,12 +346,14 @@ export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRec
       if (this.#isCorked) idle.cork();
       return this.#send(idle);
     }
+    if (!this.#tries.wait())
+      return this.#fail(overflowed(`cluster ${this.cluster!.name} has all the requests that may wait`));
     this.#pending = endpoint.pool.open(this, this.head, this.cluster!.spec.connectTimeoutMs);
     if (this.#pending === undefined)
       this.#fail(overflowed(`cluster ${this.cluster!.name} has all the connections it may have`));
   }
 
-  #onTryTimeout(): void {
+  onTryTimeout(): void {
     if (this.#state !== "trying" && this.#state !== "sending") return;
     this.#pending?.cancel();
     this.#pending = undefined;
@@ -389,7 +387,7 @@ export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRec
     this.#state = "trying";
     const { deps } = this.#context;
     const { tried } = this.#tries;
-    const endpoint = this.cluster!.pick(this.#pickRequest(this.#plan as ForwardPlan));
+    const endpoint = this.#tries.pick(this.#plan as ForwardPlan, this.connection);
     if (endpoint === undefined) return this.#fail(noEndpoint(this.cluster!.name));
     // Another endpoint at once, where nothing was answered; else a moment later: who is overloaded needs it.
     const isElsewhere = end.kind !== "head" && !tried.includes(endpoint);
@@ -410,8 +408,10 @@ export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRec
     this.#upstream = upstream;
     const { slices } = this.#replay;
     const plan = this.#plan as ForwardPlan;
-    const attempt = this.#tries.tried.length + 1;
-    const head = headOfTry(plan, { attempt, endpointHost: this.endpoint!.hostname, isTimeoutRetry: false });
+    const { attempts: attempt } = this;
+    const endpointHost = this.endpoint!.hostname;
+    const isFixed = plan.changes === undefined;
+    const head = isFixed ? plan.head : headOfTry(plan, { attempt, endpointHost, isTimeoutRetry: false });
     const request = head === plan.head ? this.#request! : { ...this.#request!, head };
     let isWritable = upstream.sendHead(
       request,
@@ -462,7 +462,7 @@ export class Exchange implements DownstreamHandler, UpstreamHandler, ExchangeRec
     const plan = this.#plan;
     return plan === undefined
       ? head
-      : planResponse(plan, head, { policy: this.#context.policy, record: this, setCookie: this.#hash?.setCookie });
+      : planResponse(plan, head, { policy: this.#context.policy, record: this, setCookie: this.#tries.setCookie });
   }
 
   #abort(flag: ResponseFlag): void {

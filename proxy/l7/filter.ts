@@ -13,7 +13,8 @@ import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
 import type { ResponseHead } from "./http1/response.ts";
 import type { Logger } from "#lib/log.ts";
-import type { ResponseFlag } from "./types.ts";
+import type { Descriptor } from "./route/rate-limits.ts";
+import type { ResponseFlag, SocketAddress } from "./types.ts";
 
 /** Go on with the next filter, or hold the message here until `resume()`. */
 export type Verdict = "continue" | "stop";
@@ -25,6 +26,8 @@ export type DataVerdict = Verdict | Buffer;
 export interface FilterReply {
   readonly status: number;
   readonly body?: string;
+  /** Of x-wherry-error; default the body. */
+  readonly sentence?: string;
   /** Default "-". */
   readonly flag?: ResponseFlag;
   /** Added to the answer; names as they are to be written. */
@@ -59,6 +62,10 @@ export interface FilterContext {
    * or undefined.
    */
   routeConfigOf(name: string): unknown;
+  /** What the rate limits of the request's route count it by, for filters of that stage. */
+  descriptorsOf(stage: number): readonly Descriptor[];
+  /** An endpoint of the cluster whose turn it is, for a call of the filter's own. Undefined: none serves. */
+  endpointOf(cluster: string): SocketAddress | undefined;
   /** Monotonic time, in ms. */
   nowMs(): number;
   /** Runs once after a delay, in ms, unless the request is done by then. */

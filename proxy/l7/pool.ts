@@ -4,11 +4,13 @@
  *   exchange.ts ─▶ take() or open() ─▶ HTTP/1: UpstreamConnection ─▶ (response complete) give() ─▶ idle ─▶ closed
  *                                  └─▶ HTTP/2: http2/pool.ts, many streams a connection
  *
+ * Where the cluster has all its connections, a request of HTTP/1 waits for one (connection-budget.ts).
  * Invariants: what take() returns is open and may be sent to at once; at most `idleMax` idle HTTP/1 connections; a
  * cluster never has more connections than its budget.
  */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import type { ConnectionBudget, Waiting } from "./connection-budget.ts";
 import { type DialOwner, Dialing } from "./dial.ts";
 import type { RequestHead } from "./http1/request.ts";
 import { HTTP2Pool, type HTTP2PoolOwner } from "./http2/pool.ts";
@@ -20,12 +22,6 @@ import { type ConnectionOwner, UpstreamConnection } from "./upstream.ts";
 
 /** Most idle connections an endpoint; the oldest is closed beyond. */
 export const idleMax = 2048;
-
-/** Connections of a whole cluster. */
-export interface ConnectionBudget {
-  open: number;
-  readonly max: number;
-}
 
 export interface PoolOptions {
   readonly upstream: UpstreamOptions;
@@ -61,30 +57,52 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
   /** A stream on a connection that is open, or undefined when there is none fresh enough. */
   take(handler: UpstreamHandler, head: RequestHead, nowMs: number): UpstreamStream | undefined {
     if (this.#speaksHTTP2(head)) return this.#http2?.take(handler);
-    for (;;) {
-      const connection = this.#idle.pop();
-      if (connection === undefined) return undefined;
-      if (connection.isFresh(nowMs - this.idleMs)) {
-        connection.begin(handler, head.method);
-        return connection;
-      }
-      connection.cancel();
-    }
+    const connection = this.#takeIdle(nowMs);
+    connection?.begin(handler, head.method);
+    return connection;
   }
 
-  /** A stream on a new connection, or undefined when the cluster has all it may. */
+  /** A stream on a new connection, or undefined when the cluster has all it may, and nobody may wait. */
   open(handler: UpstreamHandler, head: RequestHead, connectTimeoutMs: number): PendingStream | undefined {
     const isHTTP2 = this.#speaksHTTP2(head);
     // Streams may share a connection that is still in the making.
     const shared = isHTTP2 ? this.#http2?.join(handler) : undefined;
     if (shared !== undefined) return shared;
-    if (!this.reserve()) return undefined;
+    const isWaiting = !this.reserve();
+    if (isWaiting && !isHTTP2 && this.upstream.protocol !== "auto") {
+      const request = new WaitingRequest(this, handler, { head, timeoutMs: connectTimeoutMs });
+      if (this.#budget.wait(request)) return request;
+    }
+    if (isWaiting) {
+      this.deps.counters.upstreamOverflows++;
+      return undefined;
+    }
     const target = { to: this.address, timeoutMs: connectTimeoutMs, tls: this.tls };
     if (isHTTP2) return this.#http2Pool().open(handler, target);
     if (this.upstream.protocol === "auto") return new Negotiation(this, handler, { head, timeoutMs: connectTimeoutMs });
-    const connection = new UpstreamConnection(this, handler, head.method);
-    connection.connect(target);
-    return connection;
+    return this.#connect(handler, head, connectTimeoutMs);
+  }
+
+  /** For one that waited, while there is room. */
+  dial(handler: UpstreamHandler, head: RequestHead, connectTimeoutMs: number): PendingStream {
+    this.reserve();
+    return this.#connect(handler, head, connectTimeoutMs);
+  }
+
+  /** Nobody waits in this place any more. False: it was served meanwhile. */
+  leave(request: WaitingRequest): boolean {
+    return this.#budget.leave(request);
+  }
+
+  /** A connection is idle: for a request that waits here, or to make room for one that waits elsewhere. */
+  serveWaiting(): void {
+    if (!this.#budget.hasWaiting) return;
+    const request = this.#budget.firstOf(this) as WaitingRequest | undefined;
+    if (request === undefined) return this.#idle.shift()?.cancel();
+    const connection = this.#takeIdle(this.deps.nowMs());
+    if (connection === undefined) return;
+    this.#budget.leave(request);
+    request.serve(connection);
   }
 
   /** Takes back a connection whose response is complete. */
@@ -107,18 +125,14 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
 
   /** Room for one more connection of the cluster; false when there is none. */
   reserve(): boolean {
-    if (this.#budget.open >= this.#budget.max) {
-      this.deps.counters.upstreamOverflows++;
-      return false;
-    }
-    this.#budget.open++;
+    if (!this.#budget.take()) return false;
     this.deps.counters.upstreamOpen++;
     return true;
   }
 
   release(): void {
-    this.#budget.open--;
     this.deps.counters.upstreamOpen--;
+    this.#budget.release();
   }
 
   /** The handshake is done: what was agreed on decides which connection the socket becomes. */
@@ -135,6 +149,20 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
     this.#closed = true;
     this.#http2?.close();
     for (const connection of this.#idle.splice(0)) connection.cancel();
+  }
+
+  #takeIdle(nowMs: number): UpstreamConnection | undefined {
+    for (;;) {
+      const connection = this.#idle.pop();
+      if (connection === undefined || connection.isFresh(nowMs - this.idleMs)) return connection;
+      connection.cancel();
+    }
+  }
+
+  #connect(handler: UpstreamHandler, head: RequestHead, timeoutMs: number): PendingStream {
+    const connection = new UpstreamConnection(this, handler, head.method);
+    connection.connect({ to: this.address, timeoutMs, tls: this.tls });
+    return connection;
   }
 
   #http2Pool(): HTTP2Pool {
@@ -156,6 +184,41 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
   }
 }
 
+/** What a connection is wanted for. */
+interface Wanted {
+  readonly head: RequestHead;
+  /** For the connection to be made, in ms. */
+  readonly timeoutMs: number;
+}
+
+/** A request that waits for a connection: one that comes free here, or one of its own. */
+class WaitingRequest implements PendingStream, Waiting {
+  readonly pool: Pool;
+  readonly #handler: UpstreamHandler;
+  readonly #wanted: Wanted;
+  #dialing: PendingStream | undefined;
+
+  constructor(pool: Pool, handler: UpstreamHandler, wanted: Wanted) {
+    this.pool = pool;
+    this.#handler = handler;
+    this.#wanted = wanted;
+  }
+
+  serve(connection: UpstreamConnection): void {
+    connection.begin(this.#handler, this.#wanted.head.method);
+    this.#handler.onConnected(connection);
+  }
+
+  dial(): void {
+    const { head, timeoutMs } = this.#wanted;
+    this.#dialing = this.pool.dial(this.#handler, head, timeoutMs);
+  }
+
+  cancel(): void {
+    if (!this.pool.leave(this)) this.#dialing?.cancel();
+  }
+}
+
 /** A connection whose protocol ALPN decides. */
 class Negotiation implements PendingStream, DialOwner {
   readonly deps: EngineDeps;
@@ -164,7 +227,7 @@ class Negotiation implements PendingStream, DialOwner {
   readonly #head: RequestHead;
   readonly #dialing: Dialing;
 
-  constructor(pool: Pool, handler: UpstreamHandler, { head, timeoutMs }: { head: RequestHead; timeoutMs: number }) {
+  constructor(pool: Pool, handler: UpstreamHandler, { head, timeoutMs }: Wanted) {
     this.deps = pool.deps;
     this.#pool = pool;
     this.#handler = handler;

@@ -8,6 +8,7 @@
  */
 import type { Socket } from "node:net";
 import type { ConnectionInfo } from "./context.ts";
+import { GatheredWriter } from "./gathered-writer.ts";
 import { type Framing, chunkedBody, untilCloseBody } from "./http1/framing.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
@@ -44,6 +45,7 @@ export class ResponseWriter implements DownstreamStream {
   readonly info: ConnectionInfo;
   readonly #owner: WriterOwner;
   readonly #socket: Socket;
+  readonly #out: GatheredWriter;
   #isChunked = false;
   #isTunnel = false;
   #keepsAlive = false;
@@ -51,20 +53,26 @@ export class ResponseWriter implements DownstreamStream {
   constructor(owner: WriterOwner) {
     this.#owner = owner;
     this.#socket = owner.socket;
+    this.#out = new GatheredWriter(owner.socket);
     this.info = owner.info;
   }
 
   cork(): void {
-    this.#socket.cork();
+    this.#out.cork();
   }
 
   uncork(): void {
-    this.#socket.uncork();
+    this.#out.uncork();
+  }
+
+  /** Before somebody else writes to the socket, or ends it. */
+  flush(): void {
+    this.#out.flush();
   }
 
   sendInterim(head: ResponseHead): void {
     // HTTP/1.0 has no interim responses.
-    if (this.#owner.head?.protocol === "HTTP/1.1") this.#socket.write(formatInterimHead(head), "latin1");
+    if (this.#owner.head?.protocol === "HTTP/1.1") this.#out.text(formatInterimHead(head));
   }
 
   sendHead(head: ResponseHead, { framing, isRequestWhole }: ResponseOptions): void {
@@ -73,26 +81,27 @@ export class ResponseWriter implements DownstreamStream {
     const down = this.#framingTo(framing);
     this.#isChunked = down.kind === "chunked";
     const isBodiless = framing.kind === "none";
-    this.#socket.write(formatResponseHead(head, { framing: down, isBodiless, keepsAlive: this.#keepsAlive }), "latin1");
+    this.#out.text(formatResponseHead(head, { framing: down, isBodiless, keepsAlive: this.#keepsAlive }));
   }
 
   sendBody(slice: Buffer): boolean {
-    if (!this.#isChunked) return this.#socket.write(slice);
+    if (!this.#isChunked) return this.#out.bytes(slice);
     // An empty chunk would be the last.
     if (slice.length === 0) return true;
-    this.#socket.write(formatChunkLine(slice.length), "latin1");
-    this.#socket.write(slice);
-    return this.#socket.write("\r\n", "latin1");
+    this.#out.text(formatChunkLine(slice.length));
+    this.#out.bytes(slice);
+    return this.#out.text("\r\n");
   }
 
   end(trailers: Headers | undefined): void {
     if (this.#isTunnel) {
+      this.#out.flush();
       this.#socket.end();
       return;
     }
     if (this.#isChunked) {
       const isWanted = trailers !== undefined && (this.#owner.sendsTrailers || asksForTrailers(this.#owner.head));
-      this.#socket.write(isWanted ? formatTrailers(trailers) : "0\r\n\r\n", "latin1");
+      this.#out.text(isWanted ? formatTrailers(trailers) : "0\r\n\r\n");
     }
     this.#isChunked = false;
     this.#owner.onResponseEnd(this.#keepsAlive);
@@ -102,13 +111,14 @@ export class ResponseWriter implements DownstreamStream {
     const { head } = this.#owner;
     const keepsAlive = this.#owner.keepsAlive && isRequestWhole;
     const options = { keepsAlive, isHead: head?.method === "HEAD" };
+    this.#out.flush();
     this.#socket.write(formatReply(renderReply(reply, head), options));
     this.#owner.onResponseEnd(keepsAlive);
   }
 
   openTunnel(head: ResponseHead): void {
     this.#isTunnel = true;
-    this.#socket.write(formatInterimHead(head), "latin1");
+    this.#out.text(formatInterimHead(head));
     this.#owner.onTunnel();
   }
 

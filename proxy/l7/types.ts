@@ -35,6 +35,8 @@ export interface EngineDeps {
   readonly log: Logger;
   readonly random: Random;
   readonly counters: EngineCounters;
+  /** What this proxy belongs to, as the bootstrap's node says; "source_cluster" of rate limits. */
+  readonly serviceCluster?: string;
 }
 
 /** Plain numbers, read by the metrics page. */

@@ -8,6 +8,7 @@
  */
 import type { Socket } from "node:net";
 import { type DialOwner, type DialTarget, Dialing } from "./dial.ts";
+import { GatheredWriter } from "./gathered-writer.ts";
 import { BodyReader } from "./http1/body.ts";
 import { HTTP1Error } from "./http1/errors.ts";
 import { responseFraming } from "./http1/framing.ts";
@@ -16,6 +17,7 @@ import { type ResponseHead, parseResponseHead } from "./http1/response.ts";
 import { HeadScanner } from "./http1/scanner.ts";
 import { formatChunkLine, formatRequestHead, formatTrailers, type OutgoingRequest } from "./http1/write.ts";
 import type { UpstreamOptions } from "./options.ts";
+import { countRead } from "./read-buffers.ts";
 import type { PendingStream, UpstreamFailure, UpstreamHandler, UpstreamStream } from "./stream.ts";
 import { resetSocket } from "./tcp.ts";
 import { Deadline } from "./timer-wheel.ts";
@@ -29,6 +31,8 @@ export interface ConnectionOwner {
   readonly idleMs: number;
   /** Takes back a connection whose response is complete. */
   give(connection: UpstreamConnection): void;
+  /** The one taken back may serve who waits. */
+  serveWaiting(): void;
   removeIdle(connection: UpstreamConnection): void;
   /** The connection's socket is closed. */
   forget(connection: UpstreamConnection): void;
@@ -49,6 +53,7 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   #state: State = "connecting";
   #dialing: Dialing | undefined;
   #socket: Socket | undefined;
+  #out: GatheredWriter | undefined;
   #handler: UpstreamHandler | undefined;
   #method: string;
   #hasHead = false;
@@ -86,6 +91,7 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   attach(socket: Socket): void {
     this.#dialing = undefined;
     this.#socket = socket;
+    this.#out = new GatheredWriter(socket);
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
     socket.on("drain", () => this.#handler?.onDrain());
     socket.on("end", () => this.#onEnd());
@@ -113,36 +119,37 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   }
 
   cork(): void {
-    this.#socket?.cork();
+    this.#out?.cork();
   }
 
   uncork(): void {
-    this.#socket?.uncork();
+    this.#out?.uncork();
   }
 
   sendHead(request: OutgoingRequest): boolean {
     this.#isChunked = request.head.framing.kind === "chunked";
-    return this.#socket!.write(formatRequestHead(request), "latin1");
+    return this.#out!.text(formatRequestHead(request));
   }
 
   sendBody(slice: Buffer): boolean {
-    const socket = this.#socket!;
-    if (!this.#isChunked || this.#state === "tunnel") return socket.write(slice);
+    const out = this.#out!;
+    if (!this.#isChunked || this.#state === "tunnel") return out.bytes(slice);
     // An empty chunk would be the last.
     if (slice.length === 0) return true;
-    socket.write(formatChunkLine(slice.length), "latin1");
-    socket.write(slice);
-    return socket.write("\r\n", "latin1");
+    out.text(formatChunkLine(slice.length));
+    out.bytes(slice);
+    return out.text("\r\n");
   }
 
   end(trailers: Headers | undefined): void {
-    const socket = this.#socket!;
+    const out = this.#out!;
     if (this.#state === "tunnel") {
-      socket.end();
+      out.flush();
+      this.#socket?.end();
       return;
     }
     const isWanted = trailers !== undefined && this.#pool.upstream.sendsTrailers;
-    if (this.#isChunked) socket.write(isWanted ? formatTrailers(trailers) : "0\r\n\r\n", "latin1");
+    if (this.#isChunked) out.text(isWanted ? formatTrailers(trailers) : "0\r\n\r\n");
     this.#requestEnded = true;
   }
 
@@ -164,6 +171,7 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
     // Bytes that no request asked for: whose answer they are cannot be known.
     if (this.#state !== "busy" && this.#state !== "tunnel") return this.cancel();
     const handler = this.#handler!;
+    countRead(chunk.length);
     this.#sawBytes = true;
     handler.onBatchStart();
     try {
@@ -228,6 +236,7 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
       if (this.#socket?.isPaused() === true) this.#socket.resume();
     } else this.#close(undefined);
     handler?.onResponseEnd(this.#body.trailers);
+    this.#pool.serveWaiting();
   }
 
   /** A 2xx to CONNECT has no body: what follows is the tunnel (RFC 9110 §9.3.6). */

@@ -11,6 +11,7 @@ import type { Endpoint } from "#proxy/l7/endpoint.ts";
 import { thresholdsDefault } from "#proxy/l7/resilience/limits.ts";
 import type { SocketAddress } from "#proxy/l7/types.ts";
 import type { NamedResource } from "../state.ts";
+import { redact } from "./redact.ts";
 
 export interface DumpSource {
   readonly bootstrap: object;
@@ -39,7 +40,7 @@ export function configDump(source: DumpSource, { includesEndpoints }: { readonly
     entry: { listener: { "@type": `${config}listener.v3.Listener`, ...(resource as object) }, last_updated },
   }));
   const inline = source.listeners.flatMap(({ resource }) => inlineRoutes(resource));
-  return {
+  return redact({
     configs: [
       { "@type": `${admin}BootstrapConfigDump`, bootstrap: source.bootstrap, last_updated },
       {
@@ -64,7 +65,7 @@ export function configDump(source: DumpSource, { includesEndpoints }: { readonly
         })),
       },
     ],
-  };
+  }) as object;
 }
 
 function endpointsDump({ endpoints, updated }: DumpSource): object {

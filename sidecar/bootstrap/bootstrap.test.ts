@@ -6,6 +6,7 @@ import { silentLogger } from "#lib/log.ts";
 import { seededRandom } from "#lib/random.ts";
 import { Cluster } from "#proxy/l7/cluster.ts";
 import { compileCluster } from "#proxy/l7/config/cluster.ts";
+import { compileListener } from "#proxy/l7/config/listener.ts";
 import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
 import { createCounters } from "#proxy/l7/types.ts";
 import { parseBootstrap } from "./config.ts";
@@ -34,6 +35,30 @@ test("parseBootstrap() reads a control plane over delta ADS", () => {
   const dynamic = `dynamic_resources: { ${ads}, cds_config: { ads: {}, resource_api_version: V3 }, lds_config: { ads: {} } }`;
   const config = parseBootstrap([`{ ${dynamic}, static_resources: { clusters: [${adsCluster}] } }`]);
   assert.deepEqual(config.ads, { cluster: "xds", hasListeners: true, hasClusters: true });
+});
+
+test("parseBootstrap() reads a filter of Wherry's own", () => {
+  const limit = {
+    "@type": "type.googleapis.com/wherry.v1.RedisRateLimit",
+    domain: "shop",
+    url: "redis://127.0.0.1",
+    limits: [{ descriptors: [{ key: "user" }], requests_per_unit: 3, unit: "MINUTE" }],
+  };
+  const prefix = "type.googleapis.com/envoy.extensions.filters";
+  const manager = {
+    "@type": `${prefix}.network.http_connection_manager.v3.HttpConnectionManager`,
+    route_config: { virtual_hosts: [{ name: "all", domains: ["*"] }] },
+    http_filters: [
+      { name: "limit", typed_config: limit },
+      { name: "router", typed_config: { "@type": `${prefix}.http.router.v3.Router` } },
+    ],
+  };
+  const address = { socket_address: { address: "127.0.0.1", port_value: 0 } };
+  const chain = { filters: [{ name: "hcm", typed_config: manager }] };
+  const bootstrap = { static_resources: { listeners: [{ name: "l", address, filter_chains: [chain] }] } };
+  const [listener] = parseBootstrap([JSON.stringify(bootstrap)]).listeners;
+  const { filter } = compileListener(listener!.resource).chains[0]!;
+  assert.deepEqual(filter.kind === "http" && filter.filters.map(({ name }) => name), ["limit"]);
 });
 
 test("parseBootstrap() refuses what is wrong or not supported by its path", () => {

@@ -132,8 +132,8 @@ function readNode(node: Reader | undefined, { serviceNode, serviceCluster }: Nod
 function readAdmin(admin: Reader | undefined): SocketAddress | undefined {
   if (admin === undefined) return undefined;
   const address = admin.object("address");
-  // The admin's own requests are not logged; its profiles are Node's.
-  admin.ignore("access_log_path", "access_log", "profile_path", "ignore_global_conn_limit").done();
+  // Profiles are not taken, and the admin is under no limit of connections anyway.
+  admin.ignore("profile_path", "ignore_global_conn_limit").done();
   return address === undefined ? undefined : readSocketAddress(address);
 }
 
@@ -157,10 +157,11 @@ function readDynamic(dynamic: Reader | undefined, clusters: readonly NamedResour
   const grpc = service.object("envoy_grpc");
   if (grpc === undefined) throw service.unsupported("google_grpc", "wanted envoy_grpc with a static cluster");
   const cluster = grpc.wantText("cluster_name");
-  grpc.ignore("authority").done();
+  grpc.done();
   // Time limits of single calls do not go with a stream.
   service.ignore("timeout").done();
-  ads.ignore("set_node_on_first_message_only", "rate_limit_settings").done();
+  // A delta stream names its node once, whatever is asked for.
+  ads.ignore("set_node_on_first_message_only").done();
   if (!clusters.some(({ name }) => name === cluster))
     throw grpc.bad("cluster_name", `${JSON.stringify(cluster)} is not among static_resources.clusters`);
   return { cluster, hasListeners, hasClusters };
@@ -169,7 +170,7 @@ function readDynamic(dynamic: Reader | undefined, clusters: readonly NamedResour
 function isFromADS(source: Reader | undefined): boolean {
   if (source === undefined) return false;
   if (!source.isSet("ads")) throw source.unsupported("ads", "only ADS is supported as a source");
-  source.ignore("ads", "resource_api_version", "initial_fetch_timeout").done();
+  source.ignore("ads", "resource_api_version").allow("initial_fetch_timeout", ["15s"], "wanted 15s").done();
   return true;
 }
 
@@ -196,15 +197,15 @@ function flatKeys(values: Readonly<Record<string, unknown>>, prefix: string): re
 }
 
 function readHarmless(reader: Reader): void {
-  // Statistics are read when they are asked for, so there is nothing to flush; watchdogs and the memory allocator are
-  // of Envoy's process; tags of statistics and buckets are those of Envoy's defaults.
+  // Statistics are read when they are asked for, so there is nothing to flush; watchdogs look after Envoy's threads,
+  // the memory allocator is of its process; tags of statistics and buckets are those of Envoy's defaults.
   reader.ignore("stats_flush_interval", "watchdog", "watchdogs", "memory_allocator_manager");
   const stats = reader.object("stats_config");
   stats?.flag("use_all_default_tags");
   stats?.done();
   const manager = reader.object("cluster_manager");
-  // Zones are not preferred by where this proxy itself runs.
-  manager?.ignore("local_cluster_name", "enable_deferred_cluster_creation").done();
+  // Clusters cost next to nothing before their first request, so that there is nothing to defer.
+  manager?.ignore("enable_deferred_cluster_creation").done();
   const overload = reader.object("overload_manager");
   if (overload !== undefined) readOverload(overload);
 }
@@ -214,7 +215,8 @@ const connectionsMonitor =
 
 /** Only the limit of downstream connections, which is there without being asked for. */
 function readOverload(reader: Reader): void {
-  reader.ignore("refresh_interval", "buffer_factory_config");
+  // Of no effect without monitors.
+  reader.ignore("refresh_interval");
   for (const monitor of reader.list("resource_monitors")) {
     const type = monitor.ignore("name").wantObject("typed_config");
     type.oneOf("@type", [connectionsMonitor]);

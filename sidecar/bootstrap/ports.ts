@@ -2,14 +2,19 @@
  * The addresses that a stand-alone sidecar listens on: listeners in force → bound servers.
  *
  *   snapshot ─▶ bind(listeners) ─▶ listen() ─▶ onSocket(socket, name of the listener)
+ *   hot-restart.ts ─▶ Inherited ─▶ bind(): listens on what the process before had bound
+ *   sockets() ─▶ hot-restart.ts: to the process that follows
  *
  * Invariants: one server an address; what left is closed, its connections end by themselves; changes are made one after
  * the other. bind() rejects with the address when one cannot be bound, and keeps the others.
  */
+import { closeSync } from "node:fs";
 import { type Server, type Socket, createServer, isIPv6 } from "node:net";
 import { errnoOf, messageOf } from "#lib/errors.ts";
+import { descriptorOf } from "#lib/linux.ts";
 import type { SocketAddress } from "#proxy/l7/types.ts";
 import { SidecarError } from "../errors.ts";
+import type { ListeningSocket } from "../hot-restart.ts";
 
 export interface BoundListener extends SocketAddress {
   readonly name: string;
@@ -17,6 +22,29 @@ export interface BoundListener extends SocketAddress {
 
 export interface PortsOptions {
   readonly onSocket: (socket: Socket, name: string) => void;
+  /** Sockets of the process before. */
+  readonly inherited: Inherited;
+}
+
+/** Descriptors that listen already, by what they listen for; each is taken once. */
+export class Inherited {
+  readonly #fds: Map<string, number>;
+
+  constructor(fds: ReadonlyMap<string, number>) {
+    this.#fds = new Map(fds);
+  }
+
+  take(key: string): number | undefined {
+    const fd = this.#fds.get(key);
+    this.#fds.delete(key);
+    return fd;
+  }
+
+  /** What nobody took is closed: it would take connections that nobody accepts. */
+  close(): void {
+    for (const fd of this.#fds.values()) closeSync(fd);
+    this.#fds.clear();
+  }
 }
 
 interface Bound {
@@ -37,6 +65,11 @@ export class Ports {
   /** Where each listener listens: what was asked for, with the port that the kernel chose for 0. */
   get addresses(): ReadonlyMap<string, SocketAddress> {
     return new Map([...this.#bound.values()].map(({ name, server }) => [name, addressOf(server)] as const));
+  }
+
+  /** For the process that follows. */
+  sockets(): readonly ListeningSocket[] {
+    return [...this.#bound].flatMap(([key, { server }]) => listening(key, server));
   }
 
   /** Resolves when exactly these are bound. */
@@ -66,21 +99,38 @@ export class Ports {
     for (const [key, listener] of wanted) {
       const known = this.#bound.get(key);
       if (known !== undefined) known.name = listener.name;
-      else if (!this.#isClosed) this.#bound.set(key, await this.#open(listener));
+      else if (!this.#isClosed) this.#bound.set(key, await this.#open(key, listener));
     }
   }
 
-  async #open(listener: BoundListener): Promise<Bound> {
+  async #open(key: string, listener: BoundListener): Promise<Bound> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: false });
     const bound: Bound = { server, name: listener.name };
-    await listen(server, listener, `listener ${listener.name}`);
+    await listen(server, listener, { what: `listener ${listener.name}`, fd: this.#options.inherited.take(key) });
     server.on("connection", (socket: Socket) => this.#options.onSocket(socket, bound.name));
     return bound;
   }
 }
 
+/** A server as the process that follows gets it; none where it does not listen. */
+export function listening(key: string, server: Server): readonly ListeningSocket[] {
+  const fd = descriptorOf(server as unknown as Socket);
+  return fd === undefined ? [] : [{ key, fd }];
+}
+
+export interface ListenOptions {
+  /** For messages. */
+  readonly what: string;
+  /** Of a socket that listens there already. */
+  readonly fd?: number | undefined;
+}
+
 /** Resolves when the server listens; rejects with the address and what is wrong with it. */
-export async function listen(server: Server, { address, port }: SocketAddress, what: string): Promise<void> {
+export async function listen(
+  server: Server,
+  { address, port }: SocketAddress,
+  { what, fd }: ListenOptions,
+): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error) => {
       const where = `${isIPv6(address) ? `[${address}]` : address}:${port}`;
@@ -88,7 +138,8 @@ export async function listen(server: Server, { address, port }: SocketAddress, w
       const message = `Cannot bind ${what} ${where}: ${errnoOf(error) ?? messageOf(error)}${hint}`;
       reject(new SidecarError("CANNOT_LISTEN", message, { cause: error }));
     });
-    server.listen({ host: address, port, backlog: 4096 }, resolve);
+    const backlog = 4096;
+    server.listen(fd === undefined ? { host: address, port, backlog } : { fd, backlog }, resolve);
   });
 }
 

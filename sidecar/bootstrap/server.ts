@@ -18,9 +18,11 @@ import type { Random } from "#lib/random.ts";
 import { AccessLogs } from "#proxy/l7/accesslog/sink.ts";
 import type { CompiledChain, CompiledListener } from "#proxy/l7/config/listener.ts";
 import type { Observer } from "#proxy/l7/context.ts";
+import type { FilterModules } from "#proxy/l7/filters/modules.ts";
 import { ListenerSet, type LiveConfig } from "#proxy/l7/listener.ts";
 import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
 import { type Dial, type EngineDeps, type SocketAddress, createCounters } from "#proxy/l7/types.ts";
+import type { ListeningSocket } from "../hot-restart.ts";
 import { type AdminPagesView, createAdminPages } from "../admin/pages.ts";
 import { EnvoyStats } from "../admin/stats.ts";
 import { ConfigState } from "../state.ts";
@@ -30,7 +32,7 @@ import { type AdminContext, adminView } from "./admin-view.ts";
 import type { BootstrapConfig } from "./config.ts";
 import { DNSClusters, type Lookup } from "./dns-clusters.ts";
 import type { LogLevels } from "./log-levels.ts";
-import { Ports, addressOf, listen } from "./ports.ts";
+import { Inherited, Ports, addressOf, listen, listening } from "./ports.ts";
 
 export interface StandaloneDeps {
   readonly clock: Clock;
@@ -45,6 +47,10 @@ export interface StandaloneDeps {
   readonly levels: LogLevels;
   /** POST /quitquitquit. */
   readonly onQuit: () => void;
+  /** Filters that are modules of their own; undefined: there are none. */
+  readonly filterModules?: FilterModules | undefined;
+  /** Descriptors that listen, of the process whose place this one takes, by what sockets() calls them. */
+  readonly inherited?: ReadonlyMap<string, number> | undefined;
 }
 
 export interface DrainTimes {
@@ -54,6 +60,8 @@ export interface DrainTimes {
 
 /** Time between "no keep-alive" and the closing of idle connections in a drain, in ms. */
 const drainGraceMs = 1000;
+/** What the socket of the admin pages is called towards the process that follows. */
+export const adminKey: string = "admin";
 
 export class StandaloneSidecar implements AdminContext {
   readonly config: BootstrapConfig;
@@ -67,6 +75,7 @@ export class StandaloneSidecar implements AdminContext {
   isDraining: boolean = false;
   isLive: boolean = false;
   readonly #listeners: ListenerSet;
+  readonly #inherited: Inherited;
   readonly #ports: Ports;
   readonly #dns: DNSClusters;
   readonly #logs: AccessLogs;
@@ -92,10 +101,15 @@ export class StandaloneSidecar implements AdminContext {
       log: deps.log,
       random: deps.random,
       counters: createCounters(),
+      serviceCluster: config.node.cluster,
     };
     this.#logs = new AccessLogs({ clock: deps.clock, log: deps.log, random: () => deps.random.next() });
     this.#dns = new DNSClusters({ ...deps, onWarm: () => this.state.refresh() });
-    this.#ports = new Ports({ onSocket: (socket, name) => this.#accept(socket, name) });
+    this.#inherited = new Inherited(deps.inherited ?? new Map());
+    this.#ports = new Ports({
+      onSocket: (socket, name) => this.#accept(socket, name),
+      inherited: this.#inherited,
+    });
     this.state = new ConfigState({
       deps: this.engine,
       onNames: (typeUrl, names) => this.#ads?.setNames(typeUrl, names),
@@ -108,6 +122,7 @@ export class StandaloneSidecar implements AdminContext {
       observerFor: (listener, chain) => this.#observerOf(listener, chain),
       requestHeaders: new RequestIds(new Ids(deps.random)),
       live: () => this.#live,
+      ...(deps.filterModules === undefined ? {} : { filterModules: deps.filterModules }),
     });
     this.state.apply(typeUrls.cluster, config.clusters, []);
     this.state.apply(typeUrls.listener, config.listeners, []);
@@ -129,12 +144,18 @@ export class StandaloneSidecar implements AdminContext {
     return this.#listeners.connectionCount;
   }
 
+  /** What listens now, for the process that follows. */
+  sockets(): readonly ListeningSocket[] {
+    const admin = this.#admin === undefined ? [] : listening(adminKey, this.#admin);
+    return [...this.#ports.sockets(), ...admin];
+  }
+
   /** Resolves when every listener of the first whole configuration is bound. */
   async start(): Promise<void> {
     const { admin } = this.config;
     if (admin !== undefined) {
       this.#admin = createAdminPages(this.#view());
-      await listen(this.#admin, admin, "admin");
+      await listen(this.#admin, admin, { what: "admin", fd: this.#inherited.take(adminKey) });
     }
     this.#subscribe();
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -142,6 +163,7 @@ export class StandaloneSidecar implements AdminContext {
     this.#onLive(this.#live);
     await promise;
     await this.#bind();
+    this.#inherited.close();
     this.isLive = true;
   }
 
@@ -149,7 +171,9 @@ export class StandaloneSidecar implements AdminContext {
   async shutDown({ drainMs }: DrainTimes): Promise<void> {
     this.#ports.close();
     await this.drain(drainMs, false);
+    this.#inherited.close();
     this.#stopped.abort();
+    this.deps.filterModules?.close();
     this.#dns.close();
     this.#listeners.destroy();
     for (const cluster of this.#live.clusters.values()) cluster.close();

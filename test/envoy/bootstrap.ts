@@ -1,13 +1,14 @@
 /**
  * One bootstrap with a listener for each group of cases, for Envoy and for Wherry alike.
  *
- * Clusters: "a" and "b" answer with what they saw, "refused" has nobody who listens, "empty" has no endpoint.
+ * Clusters: "a" and "b" answer with what they saw, "refused" has nobody who listens, "empty" has no endpoint, "rls" limits rates, "full" takes
+ * no request, "ejecting" loses its endpoint with the first error; "ring" and "maglev" choose between "a" and "b" by hash.
  */
 import type { CaseGroup, Fields } from "./types.ts";
 
 export interface BootstrapOptions {
   readonly groups: readonly CaseGroup[];
-  readonly ports: { readonly a: number; readonly b: number; readonly refused: number };
+  readonly ports: { readonly a: number; readonly b: number; readonly rls: number; readonly refused: number };
   /** Where each group's access log goes. */
   readonly logPath: (group: string) => string;
 }
@@ -17,6 +18,7 @@ const managerType = `${types}extensions.filters.network.http_connection_manager.
 
 export function bootstrapOf({ groups, ports, logPath }: BootstrapOptions): Fields {
   return {
+    node: { id: "case", cluster: "cases" },
     admin: { address: socketAddress(0) },
     static_resources: {
       listeners: groups.map((group) => listenerOf(group, logPath(group.name))),
@@ -25,6 +27,14 @@ export function bootstrapOf({ groups, ports, logPath }: BootstrapOptions): Field
         clusterOf("b", [ports.b]),
         clusterOf("refused", [ports.refused]),
         clusterOf("empty", []),
+        clusterOf("rls", [ports.rls], { http2_protocol_options: {} }),
+        clusterOf("full", [ports.a], { circuit_breakers: { thresholds: [{ max_requests: 0 }] } }),
+        clusterOf("ejecting", [ports.a], {
+          outlier_detection: { consecutive_5xx: 1, max_ejection_percent: 100, base_ejection_time: "600s" },
+          common_lb_config: { healthy_panic_threshold: { value: 0 } },
+        }),
+        hashedOf("ring", ports, { lb_policy: "RING_HASH", ring_hash_lb_config: { minimum_ring_size: 128 } }),
+        hashedOf("maglev", ports, { lb_policy: "MAGLEV", maglev_lb_config: { table_size: 251 } }),
       ],
     },
   };
@@ -67,13 +77,25 @@ function hostOf({ host = {}, routes = [] }: CaseGroup): Fields {
   return { name: "host", domains: ["*"], routes, ...host };
 }
 
-function clusterOf(name: string, ports: readonly number[]): Fields {
+/** Endpoints are told apart by their names: ports differ from run to run. */
+function hashedOf(name: string, { a, b }: BootstrapOptions["ports"], more: Fields): Fields {
+  const lb_endpoints = Object.entries({ a, b }).map(([hostname, port]) => ({
+    endpoint: { hostname, address: socketAddress(port) },
+  }));
+  const common_lb_config = { consistent_hashing_lb_config: { use_hostname_for_hashing: true } };
+  const load_assignment = { cluster_name: name, endpoints: [{ lb_endpoints }] };
+  // Envoy goes by names in clusters that resolve names.
+  return { ...clusterOf(name, [], { type: "STRICT_DNS", common_lb_config, ...more }), load_assignment };
+}
+
+function clusterOf(name: string, ports: readonly number[], more: Fields = {}): Fields {
   const lb_endpoints = ports.map((port) => ({ endpoint: { address: socketAddress(port) } }));
   return {
     name,
     type: "STATIC",
     connect_timeout: "1s",
     load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints }] },
+    ...more,
   };
 }
 

@@ -11,8 +11,7 @@ export const differences: Readonly<Record<string, string>> = {
   "failures/named not at all": "%RESPONSE_CODE% in a header of a local answer is 0 in Envoy; here it is the code",
   "escaped-reject//a%2Fb": "the answer has flag DPE, so that x-wherry-error says why it is refused",
   "escaped-reject//a%2fb%5Cc?d%2Fe": "the answer has flag DPE, so that x-wherry-error says why it is refused",
-  "health-check/check":
-    "Envoy names its own cluster in a header and says a route; here the filter answers before one is chosen",
+  "health-check/check": "Envoy names its own cluster in a header",
   "upgrades-named/refused": "the answer has a sentence that says why it is refused",
   "retries//5xx 503": "URX is not told: the answer of the last try is passed on with no flag",
   "retries//5xx 500": "URX is not told: the answer of the last try is passed on with no flag",
@@ -23,5 +22,6 @@ export const differences: Readonly<Record<string, string>> = {
   "retries/by header": "URX is not told: the answer of the last try is passed on with no flag",
   "retries/asked for": "URX is not told: the answer of the last try is passed on with no flag",
   "retries//refused 200": "one flag is told, the one that explains the answer; Envoy tells URX beside it",
+  "faults/own": "one flag is told, the one that explains the answer; Envoy tells DI beside it",
   "timeouts//stream": "the answer has flag DT and says its reason in x-wherry-error; Envoy has no flag for it",
 };

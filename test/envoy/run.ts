@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ask } from "./ask.ts";
 import { bootstrapOf } from "./bootstrap.ts";
+import { startRateLimitService } from "./rate-limit-service.ts";
 import type { RunningProxy } from "./proxies.ts";
 import type { Answer, CaseGroup, Fields } from "./types.ts";
 import { startUpstream } from "./upstream.ts";
@@ -24,7 +25,8 @@ export async function runCases(groups: readonly CaseGroup[], start: Start): Prom
   const dir = mkdtempSync(join(tmpdir(), "wherry-envoy-"));
   const a = await startUpstream("a");
   const b = await startUpstream("b");
-  const ports = { a: a.port, b: b.port, refused: await refusedPort() };
+  const rls = await startRateLimitService();
+  const ports = { rls: rls.port, a: a.port, b: b.port, refused: await refusedPort() };
   const logPath = (group: string): string => join(dir, logName(group));
   const answers = new Map<string, Omit<Answer, "log">>();
   try {
@@ -40,6 +42,7 @@ export async function runCases(groups: readonly CaseGroup[], start: Start): Prom
   } finally {
     a.server.close();
     b.server.close();
+    rls.server.forceShutdown();
     rmSync(dir, { recursive: true });
   }
 }

@@ -16,13 +16,20 @@ export interface Seen {
 }
 
 export async function startUpstream(name: string): Promise<{ server: Server; port: number }> {
-  const server = createServer((request, response) => void answer(name, request, response));
+  const copies: string[] = [];
+  const server = createServer((request, response) => void answer({ name, copies }, request, response));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return { server, port: (server.address() as AddressInfo).port };
 }
 
-async function answer(name: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+interface Upstream {
+  readonly name: string;
+  /** What came with x-copy and was not yet asked for with x-answer-copies. */
+  readonly copies: string[];
+}
+
+async function answer({ name, copies }: Upstream, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
   const headers: string[] = [];
@@ -36,9 +43,13 @@ async function answer(name: string, request: IncomingMessage, response: ServerRe
   };
   const delayMs = Number(request.headers["x-answer-delay"] ?? 0);
   if (delayMs > 0) await realClock.sleep(delayMs);
+  const { host = "", "x-copy": copy } = request.headers;
+  if (copy !== undefined) copies.push(`${seen.line} of ${host} ${seen.body}`.trim());
+  const told =
+    request.headers["x-answer-copies"] === undefined ? seen : { ...seen, body: copies.splice(0).sort().join("; ") };
   response.sendDate = false;
   for (const added of request.headersDistinct["x-answer-header"] ?? [])
     response.appendHeader(added.slice(0, added.indexOf("=")), added.slice(added.indexOf("=") + 1));
   response.statusCode = Number(request.headers["x-answer-status"] ?? 200);
-  response.end(JSON.stringify(seen));
+  response.end(JSON.stringify(told));
 }

@@ -71,7 +71,7 @@ export function formatExplanation(explanation: Explanation): string {
     ...shares.flatMap(formatShare),
     line(
       "policy",
-      shares.length === 0 ? "" : "none: no AuthorizationPolicy or NetworkPolicy is served, everyone may call",
+      shares.length === 0 ? "" : "not looked at: a NetworkPolicy may refuse it (see: wherry get networkpolicies -A)",
     ),
     `→ ${formatOutcome(explanation)}`,
   ];

@@ -149,7 +149,7 @@ test("formatExplanation() is one line a stage, the outcome last", () => {
       "              10.244.1.2:9080 NOT READY  no pod",
       "  cluster   10 % v3, 1 endpoint",
       "              10.244.1.4:9080 ready  no pod",
-      "  policy    none: no AuthorizationPolicy or NetworkPolicy is served, everyone may call",
+      "  policy    not looked at: a NetworkPolicy may refuse it (see: wherry get networkpolicies -A)",
       "→ answered by one of 2 endpoints, each in its turn",
       "",
     ].join("\n"),

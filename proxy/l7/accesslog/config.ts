@@ -61,8 +61,10 @@ export function readSubstitution(reader: Reader): LogFormat {
   const json = reader.object("json_format");
   const text = reader.text("text_format") ?? reader.object("text_format_source")?.wantText("inline_string");
   if (reader.has("formatters")) throw reader.unsupported("formatters", "the field is not supported");
+  const options = reader.object("json_format_options");
+  options?.allow("sort_properties", [true], "fields are always sorted").done();
   // Local replies look at it themselves; a log has no content type.
-  reader.ignore("content_type", "json_format_options").done();
+  reader.ignore("content_type").done();
   if (json !== undefined) return { kind: "json", tree: toTree(reader.raw("json_format"), json), omitsEmpty };
   if (text === undefined) throw reader.bad("text_format", "no format, wanted text_format or json_format");
   return textFormat(text, reader, "text_format");

@@ -53,7 +53,7 @@ export function readBalancing(cluster: Reader, isOriginalDst: boolean): Balancin
   const byHostname = hashing?.flag("use_hostname_for_hashing") ?? false;
   hashing?.done();
   // Updates take effect at once here, and streams in flight keep their endpoint.
-  common?.ignore("update_merge_window", "override_host_status").done();
+  common?.ignore("update_merge_window").done();
   return {
     policy,
     panicThreshold,

@@ -11,7 +11,7 @@ import type { EndpointSpec } from "../endpoint.ts";
 import { readUpstreamTLS } from "../tls/config.ts";
 import { type HashKeys, metadataTexts, readBalancing } from "./balancing.ts";
 import { ConfigError, Reader } from "./reader.ts";
-import { readHealthChecks, readOutlier, readThresholds } from "./resilience.ts";
+import { readAccrual, readHealthChecks, readOutlier, readThresholds } from "./resilience.ts";
 import { readUpstream } from "./upstream.ts";
 
 const connectTimeoutMsDefault = 5000;
@@ -35,7 +35,9 @@ export function compileCluster(resource: unknown): ClusterSpec {
       : readAssignment(assignment, { takesNames: dns !== undefined, hashKeys });
   if (type === "LOGICAL_DNS" && endpoints.length !== 1)
     throw reader.bad("load_assignment", "LOGICAL_DNS wants exactly one endpoint");
-  const service = readService(reader.object("metadata"));
+  const metadata = reader.object("metadata");
+  const service = readService(metadata);
+  const accrual = readAccrual(metadata?.object("filter_metadata")?.object("wherry.failure_accrual"));
   const socket = reader.object("transport_socket");
   const tls = socket === undefined ? undefined : readUpstreamTLS(socket);
   const upstream = readUpstream(reader, tls !== undefined);
@@ -43,6 +45,7 @@ export function compileCluster(resource: unknown): ClusterSpec {
     thresholds: readThresholds(reader),
     outlier: readOutlier(reader),
     healthChecks: readHealthChecks(reader, name),
+    accrual,
   };
   // Statistics have their own names here.
   reader.ignore("alt_stat_name").done();
@@ -71,9 +74,10 @@ function readDNS(reader: Reader, type: "STRICT_DNS" | "LOGICAL_DNS"): DNSSpec {
   if (refreshMs <= 0) throw reader.bad("dns_refresh_rate", "it is zero, wanted more");
   const failure = reader.object("dns_failure_refresh_rate");
   const failureMs = failure?.durationMs("base_interval") ?? refreshMs;
-  failure?.ignore("max_interval").done();
-  // The system's resolver tells no times to live: names are asked for again at the refresh rate, which is no later.
-  reader.ignore("respect_dns_ttl");
+  failure
+    ?.allow("max_interval", [`${failureMs / 1000}s`], "wanted base_interval: failures are retried at one rate")
+    .done();
+  reader.allow("respect_dns_ttl", [false], "the system's resolver tells no times to live (wanted dns_refresh_rate)");
   return { type, family: reader.oneOf("dns_lookup_family", families) ?? "AUTO", refreshMs, failureMs };
 }
 
@@ -87,7 +91,8 @@ function readEDSName(reader: Reader, name: string): string {
   const eds = reader.wantObject("eds_cluster_config");
   const source = eds.wantObject("eds_config");
   if (source.object("ads") === undefined) throw source.unsupported("ads", "only ADS is supported as a source");
-  source.ignore("resource_api_version", "initial_fetch_timeout").done();
+  // What is waited for, and how long, is the same for all resources: see sidecar/state.ts.
+  source.ignore("resource_api_version").allow("initial_fetch_timeout", ["15s"], "wanted 15s").done();
   const serviceName = eds.text("service_name");
   eds.done();
   return serviceName === undefined || serviceName === "" ? name : serviceName;
@@ -145,7 +150,7 @@ function readEndpoint(entry: Reader, { takesNames, hashKeys }: AssignmentOptions
     throw socket.bad("address", `${JSON.stringify(address)} is not an IP address`);
   const port = socket.integer("port_value", 1) ?? 0;
   if (port < 1 || port > 65_535) throw socket.bad("port_value", "it is not a port");
-  socket.ignore("protocol").done();
+  socket.allow("protocol", ["TCP"], "wanted TCP").done();
   const hostname = endpoint.text("hostname") || address;
   endpoint.done();
   const health = entry.oneOf("health_status", ["UNKNOWN", "HEALTHY", "UNHEALTHY", "DRAINING", "TIMEOUT", "DEGRADED"]);
@@ -160,10 +165,17 @@ function readEndpoint(entry: Reader, { takesNames, hashKeys }: AssignmentOptions
     workload,
     isServing: health === undefined || health === "UNKNOWN" || health === "HEALTHY",
     hostname,
-    ...(hashKeys.byHostname ? { hashKey: hostname } : {}),
+    ...hashKeyOf(lb, hostname, hashKeys),
     weight,
     ...(lb === undefined ? {} : { metadata: metadataTexts(lb) }),
   };
+}
+
+/** What consistent hashing knows the endpoint by, where it is not its address: its metadata say it, or its name is it. */
+function hashKeyOf(lb: unknown, hostname: string, { byHostname }: HashKeys): { readonly hashKey?: string } {
+  const named: unknown = typeof lb === "object" && lb !== null && "hash_key" in lb ? lb.hash_key : undefined;
+  if (typeof named === "string" && named !== "") return { hashKey: named };
+  return byHostname ? { hashKey: hostname } : {};
 }
 
 function readService(metadata: Reader | undefined): ServiceName | undefined {
@@ -181,7 +193,7 @@ export function readSocketAddress(reader: Reader): { address: string; port: numb
   const socket = reader.wantObject("socket_address");
   const address = socket.wantText("address");
   const port = socket.integer("port_value", 0) ?? 0;
-  socket.ignore("protocol").done();
+  socket.allow("protocol", ["TCP"], "wanted TCP").done();
   if (isIP(address) === 0 || port > 65_535)
     throw new ConfigError("BAD_VALUE", `Cannot read ${socket.path}: ${address}:${port} is not an address and a port`);
   return { address, port };

@@ -82,9 +82,8 @@ export interface LocalRateLimitConfig {
 export function readLocalRateLimit(reader: Reader): LocalRateLimitConfig {
   reader.wantText("stat_prefix");
   const bucket = reader.object("token_bucket");
-  const status = reader.object("status")?.oneOf("code", statusNames);
   const config: LocalRateLimitConfig = {
-    status: status === undefined ? 429 : Number(statusCodes[status]),
+    status: readStatus(reader, "status", 429),
     bucket: bucket === undefined ? undefined : readBucket(bucket),
     enabled: readFraction(reader, "filter_enabled") ?? none,
     enforced: readFraction(reader, "filter_enforced") ?? none,
@@ -95,7 +94,7 @@ export function readLocalRateLimit(reader: Reader): LocalRateLimitConfig {
   return config;
 }
 
-/** envoy.type.v3.StatusCode, those that a limit may answer with; others are taken for 429, as in Envoy. */
+/** envoy.type.v3.StatusCode, those that a limit may answer with. */
 const statusCodes: Readonly<Record<string, number>> = {
   TooManyRequests: 429,
   ServiceUnavailable: 503,
@@ -103,8 +102,18 @@ const statusCodes: Readonly<Record<string, number>> = {
   Unauthorized: 401,
   Forbidden: 403,
   NotFound: 404,
+  InternalServerError: 500,
+  BadGateway: 502,
+  GatewayTimeout: 504,
 };
-const statusNames = Object.keys(statusCodes);
+
+/** An HttpStatus of a limit's answer. */
+export function readStatus(reader: Reader, name: string, otherwise: number): number {
+  const status = reader.object(name);
+  const code = status?.oneOf("code", Object.keys(statusCodes));
+  status?.done();
+  return code === undefined ? otherwise : statusCodes[code]!;
+}
 
 function readBucket(reader: Reader): NonNullable<LocalRateLimitConfig["bucket"]> {
   const tokensMax = reader.integer("max_tokens", 1);

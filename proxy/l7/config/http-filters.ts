@@ -12,6 +12,7 @@ import { readCors } from "./cors.ts";
 import { readFault, readLocalRateLimit } from "./fault.ts";
 import { readHeaderMatcher } from "./match.ts";
 import { readHeaderMutationFilter } from "./header-mutation.ts";
+import { readRateLimitFilter, readRedisRateLimit } from "./rate-limit-filter.ts";
 import type { Reader } from "./reader.ts";
 
 export interface ConfiguredFilter {
@@ -25,7 +26,10 @@ export interface ConfiguredFilter {
 const prefix = "type.googleapis.com/envoy.extensions.filters.http.";
 
 export const filterTypes: Readonly<
-  Record<"router" | "cors" | "healthCheck" | "headerMutation" | "fault" | "localRateLimit", string>
+  Record<
+    "router" | "cors" | "healthCheck" | "headerMutation" | "fault" | "localRateLimit" | "rateLimit" | "redisRateLimit",
+    string
+  >
 > = {
   router: typeUrls.router,
   cors: `${prefix}cors.v3.Cors`,
@@ -33,6 +37,8 @@ export const filterTypes: Readonly<
   headerMutation: `${prefix}header_mutation.v3.HeaderMutation`,
   fault: `${prefix}fault.v3.HTTPFault`,
   localRateLimit: `${prefix}local_ratelimit.v3.LocalRateLimit`,
+  rateLimit: `${prefix}ratelimit.v3.RateLimit`,
+  redisRateLimit: "type.googleapis.com/wherry.v1.RedisRateLimit",
 };
 
 export interface RouterConfig {
@@ -52,6 +58,8 @@ const filterReaders: ReadonlyMap<string, (reader: Reader) => unknown> = new Map<
   [filterTypes.headerMutation, readHeaderMutationFilter],
   [filterTypes.fault, readFault],
   [filterTypes.localRateLimit, readLocalRateLimit],
+  [filterTypes.rateLimit, readRateLimitFilter],
+  [filterTypes.redisRateLimit, readRedisRateLimit],
   [moduleType, readModule],
 ]);
 
@@ -92,8 +100,8 @@ function readFilter(entry: Reader): ConfiguredFilter | undefined {
 
 function readRouter(reader: Reader): RouterConfig {
   const suppressesEnvoyHeaders = reader.flag("suppress_envoy_headers") ?? false;
-  // Statistics by route and span are made as the sidecar makes them.
-  reader.ignore("dynamic_stats", "start_child_span").done();
+  reader.allow("dynamic_stats", [true], "statistics of clusters are always kept");
+  reader.allow("start_child_span", [false], "a request has one span").done();
   return { suppressesEnvoyHeaders };
 }
 

@@ -63,11 +63,8 @@ export function compileHTTP(config: Reader): CompiledHTTP {
   const { routeName, inline } = readRoutes(config);
   const streamIdleMs = config.durationMs("stream_idle_timeout") ?? streamIdleMsDefault;
   common?.done();
-  // Request ids are made for every request; draining is the process's own; invalid messages end the connection;
-  // tracing is set up for the whole sidecar.
-  config.ignore("generate_request_id", "drain_timeout", "delayed_close_timeout", "preserve_external_request_id");
-  config.ignore("add_user_agent", "proxy_100_continue", "represent_ipv4_remote_address_as_ipv4_mapped_ipv6");
-  config.ignore("tracing", "stream_error_on_invalid_http_message", "access_log_options").done();
+  readFixed(config);
+  config.done();
   return {
     kind: "http",
     statPrefix,
@@ -83,13 +80,32 @@ export function compileHTTP(config: Reader): CompiledHTTP {
   };
 }
 
+/** Fields that may only say what the engine does anyway. */
+function readFixed(config: Reader): void {
+  config
+    .allow("generate_request_id", [true], "every request without an x-request-id gets one")
+    .allow("preserve_external_request_id", [true], "an x-request-id that is there is always kept")
+    .allow("proxy_100_continue", [true], "Expect: 100-continue is always passed on")
+    .allow("stream_error_on_invalid_http_message", [false], "a message that breaks HTTP/1 ends its connection")
+    .allow("represent_ipv4_remote_address_as_ipv4_mapped_ipv6", [false], "addresses are written as they are")
+    .allow("add_user_agent", [false], "User-Agent is the downstream's")
+    .allow("delayed_close_timeout", ["0s", "1s"], "a connection that ends is closed when its answer was taken")
+    .allow("drain_timeout", ["5s"], "how a listener drains is set for the process (--drain-time-s)");
+}
+
 function readRoutes(config: Reader): Pick<CompiledHTTP, "routeName" | "inline"> {
   const rds = config.object("rds");
   const inlineConfig = config.object("route_config");
   const inline =
     inlineConfig === undefined ? undefined : compileRoutes(config.raw("route_config"), config.at("route_config"));
   const routeName = rds?.wantText("route_config_name");
-  rds?.ignore("config_source").done();
+  const source = rds?.object("config_source");
+  if (source !== undefined) {
+    if (!source.isSet("ads")) throw source.unsupported("ads", "only ADS is supported as a source");
+    // What is waited for, and how long, is the same for all resources: see sidecar/state.ts.
+    source.ignore("ads", "resource_api_version").allow("initial_fetch_timeout", ["15s"], "wanted 15s").done();
+  }
+  rds?.done();
   if ((rds === undefined) === (inline === undefined))
     throw config.bad("rds", "wanted exactly one of rds and route_config");
   return { routeName, inline };
@@ -113,11 +129,27 @@ function readOptions(config: Reader, common: Reader | undefined): HTTPOptions {
     connectionMsMax: common?.durationMs("max_connection_duration") ?? fallback.connectionMsMax,
     http2: http2 === undefined ? fallback.http2 : readHTTP2(http2),
   };
-  // Absolute targets are always understood, as RFC 9112 wants; the rest is how Envoy writes and parses, with values
-  // that are refused where they would make us lax.
-  http1?.ignore("allow_absolute_url", "header_key_format", "use_balsa_parser").done();
+  readFixedHTTP1(http1);
+  http1?.allow("allow_absolute_url", [true], "absolute targets are always understood, as RFC 9112 wants").done();
   return options;
 }
+
+/** What http_protocol_options of listeners and clusters alike may only say one way. */
+export function readFixedHTTP1(http1: Reader | undefined): void {
+  const format = http1?.object("header_key_format");
+  if (format?.isSet("proper_case_words") === true)
+    throw format.unsupported("proper_case_words", "names of headers are written as they came");
+  const formatter = format?.object("stateful_formatter");
+  // Names keep their case here without being asked to.
+  formatter?.ignore("name").object("typed_config")?.allow("@type", [preserveCase], "wanted preserve_case").done();
+  formatter?.done();
+  format?.done();
+  // Which of Envoy's parsers reads: there is one here.
+  http1?.ignore("use_balsa_parser");
+}
+
+const preserveCase =
+  "type.googleapis.com/envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig";
 
 /** http2_protocol_options, of listeners and clusters alike. */
 export function readHTTP2(reader: Reader): HTTP2Options {
@@ -128,10 +160,9 @@ export function readHTTP2(reader: Reader): HTTP2Options {
       reader.integer("initial_connection_window_size", 65_535) ?? http2OptionsDefault.connectionWindowBytes,
     allowsConnect: reader.flag("allow_connect") ?? http2OptionsDefault.allowsConnect,
   };
-  // Bounds against floods are fixed; a connection that is silent is closed by its idle time.
-  reader.ignore("hpack_table_size", "max_outbound_frames", "max_outbound_control_frames", "connection_keepalive");
-  reader.ignore("max_consecutive_inbound_frames_with_empty_payload", "max_inbound_priority_frames_per_stream");
-  reader.ignore("max_inbound_window_update_frames_per_data_frame_sent", "use_oghttp2_codec").done();
+  // Bounds against floods are fixed, and stricter than Envoy's; a silent connection is closed by its idle time. Which
+  // of Envoy's codecs reads has no meaning here.
+  reader.allow("hpack_table_size", [4096], "wanted 4096").ignore("use_oghttp2_codec").done();
   return options;
 }
 
@@ -220,7 +251,6 @@ function readInternal(config: Reader): RequestPolicy["isInternal"] {
   const internal = config.object("internal_address_config");
   if (internal === undefined) return undefined;
   const ranges = internal.list("cidr_ranges").map(readRange);
-  // Addresses of unix sockets never come up: downstreams come over TCP.
-  internal.ignore("unix_sockets").done();
+  internal.allow("unix_sockets", [false], "downstreams come over TCP").done();
   return (address) => ranges.some((range) => range.has(address));
 }

@@ -151,7 +151,8 @@ function readTLSMatch(reader: Reader): Predicate | undefined {
   };
 }
 
-function readQuery(reader: Reader): Predicate {
+/** A QueryParameterMatcher. */
+export function readQuery(reader: Reader): Predicate {
   const name = reader.wantText("name");
   const text = reader.object("string_match");
   const isPresentWanted = reader.flag("present_match") ?? true;

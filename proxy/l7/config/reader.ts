@@ -154,6 +154,15 @@ export class Reader {
     return this;
   }
 
+  /** Fields that may only say what is done anyway: `allowed` are such values, beside the default. */
+  allow(name: string, allowed: readonly (string | number | boolean)[], why: string): this {
+    const value = this.#take(name);
+    const bare = isObject(value) && "value" in value ? value["value"] : value;
+    const isAllowed = bare === undefined || bare === null || allowed.includes(bare as string);
+    if (!isAllowed) throw this.unsupported(name, `${JSON.stringify(bare)}, ${why}`);
+    return this;
+  }
+
   /** Refuses every field that was not read. */
   done(): void {
     for (const [name, value] of Object.entries(this.#fields))

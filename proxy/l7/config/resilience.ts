@@ -5,6 +5,7 @@
  *
  * Source: envoy.config.cluster.v3.{CircuitBreakers,OutlierDetection}, envoy.config.core.v3.HealthCheck.
  */
+import { type AccrualSpec, accrualDefault } from "../resilience/accrual.ts";
 import type { HealthCheckSpec } from "../resilience/health-check.ts";
 import { type Thresholds, thresholdsDefault } from "../resilience/limits.ts";
 import type { OutlierSpec } from "../resilience/outlier.ts";
@@ -42,6 +43,7 @@ export function readThresholds(cluster: Reader): Readonly<Record<RoutingPriority
 export function readOutlier(cluster: Reader): OutlierSpec | undefined {
   const reader = cluster.object("outlier_detection");
   if (reader === undefined) return undefined;
+  const splits = reader.flag("split_external_local_origin_errors") ?? false;
   const percent = (name: string, otherwise: number): number => reader.integer(name, 0) ?? otherwise;
   const baseEjectionMs = reader.durationMs("base_ejection_time") ?? 30_000;
   const spec: OutlierSpec = {
@@ -61,7 +63,7 @@ export function readOutlier(cluster: Reader): OutlierSpec | undefined {
     jitterMsMax: reader.durationMs("max_ejection_time_jitter") ?? 0,
     ejectedPercentMax: percent("max_ejection_percent", 10),
     alwaysEjectsOne: reader.flag("always_eject_one_host") ?? false,
-    splitsLocalErrors: reader.flag("split_external_local_origin_errors") ?? false,
+    splitsLocalErrors: splits,
     successRate: {
       hostsMin: percent("success_rate_minimum_hosts", 5),
       requestsMin: percent("success_rate_request_volume", 100),
@@ -75,11 +77,8 @@ export function readOutlier(cluster: Reader): OutlierSpec | undefined {
   };
   // Local errors alone are judged by rows here, not by rates.
   reader
-    .ignore(
-      "enforcing_local_origin_success_rate",
-      "enforcing_failure_percentage_local_origin",
-      "successful_active_health_check_uneject_host",
-    )
+    .allow("enforcing_local_origin_success_rate", splits ? [0] : [0, 100], "wanted 0: local errors are judged in a row")
+    .allow("successful_active_health_check_uneject_host", [false], "an ejection ends by its time alone")
     .done();
   if (spec.intervalMs === 0) throw reader.bad("interval", "it is zero, wanted more");
   return spec;
@@ -115,10 +114,10 @@ function readHealthCheck(reader: Reader, clusterName: string): HealthCheckSpec {
     healthyThreshold: wantCount("healthy_threshold"),
     check: readCheck(reader, clusterName),
   };
-  // Each check has a connection of its own; those that nobody uses yet are checked as often as others.
   reader
-    .ignore("reuse_connection", "no_traffic_interval", "no_traffic_healthy_interval", "initial_jitter")
-    .ignore("always_log_health_check_failures", "always_log_health_check_success")
+    .allow("reuse_connection", [false], "each check has a connection of its own")
+    .allow("always_log_health_check_failures", [false], "what changes is logged")
+    .allow("always_log_health_check_success", [false], "what changes is logged")
     .done();
   return spec;
 }
@@ -137,7 +136,10 @@ function readCheck(reader: Reader, clusterName: string): HealthCheckSpec["check"
     const header = option.wantObject("header");
     const pair = [header.wantText("key"), header.text("value") ?? ""] as const;
     header.done();
-    option.ignore("append_action", "append").done();
+    option
+      .allow("append_action", ["APPEND_IF_EXISTS_OR_ADD"], "headers are added")
+      .allow("append", [true], "wanted true");
+    option.done();
     return pair;
   });
   const expected = http
@@ -154,4 +156,24 @@ function readCheck(reader: Reader, clusterName: string): HealthCheckSpec["check"
   http.oneOf("codec_client_type", ["HTTP1"]);
   http.done();
   return check;
+}
+
+/**
+ * The breaker of consecutive failures: metadata `wherry.failure_accrual`, for which Envoy has no field. Names and
+ * defaults are those of Linkerd's annotations.
+ */
+export function readAccrual(reader: Reader | undefined): AccrualSpec | undefined {
+  if (reader === undefined) return undefined;
+  const jitter = reader.number("jitter_ratio", 0) ?? accrualDefault.jitter;
+  if (jitter > 1) throw reader.bad("jitter_ratio", "it is not between 0 and 1");
+  const spec: AccrualSpec = {
+    failuresMax: reader.integer("max_failures", 1) ?? accrualDefault.failuresMax,
+    penaltyMinMs: reader.durationMs("min_penalty") ?? accrualDefault.penaltyMinMs,
+    penaltyMaxMs: reader.durationMs("max_penalty") ?? accrualDefault.penaltyMaxMs,
+    jitter,
+  };
+  reader.done();
+  if (spec.penaltyMinMs === 0 || spec.penaltyMinMs > spec.penaltyMaxMs)
+    throw reader.bad("min_penalty", "it is zero or above max_penalty");
+  return spec;
 }

@@ -6,6 +6,7 @@
  * Source: envoy.config.route.v3.Route, RouteAction, RedirectAction, DirectResponseAction.
  */
 import { SmoothWeighted } from "../route/weight.ts";
+import type { RateLimitRule } from "../route/rate-limits.ts";
 import type {
   CompiledRoute,
   HeaderMutations,
@@ -22,8 +23,10 @@ import type {
 import { readDirect, readRedirect } from "./answer.ts";
 import { readHashPolicies } from "./hash-policy.ts";
 import { readMutations } from "./headers.ts";
-import { type CompiledMatch, readFraction, readMatch } from "./match.ts";
+import { type CompiledMatch, readMatch } from "./match.ts";
+import { readMirrors } from "./mirrors.ts";
 import { readCorsPolicy, readPerFilter } from "./per-filter.ts";
+import { readRouteLimits } from "./rate-limits.ts";
 import type { Reader } from "./reader.ts";
 import { readHedge, readRetryPolicy } from "./retry.ts";
 import { type Rewrites, noRewrites, readRewrites } from "./rewrite.ts";
@@ -44,6 +47,7 @@ export interface HostContext {
   readonly retry: RetryPolicy | undefined;
   readonly hedgesOnTimeout: boolean;
   readonly mirrors: readonly Mirror[];
+  readonly rateLimits: readonly RateLimitRule[];
   readonly countsAttempts: boolean;
   readonly tellsAttempts: boolean;
   readonly tellsTimeoutRetry: boolean;
@@ -81,9 +85,8 @@ export function readRoute(reader: Reader, context: HostContext): CompiledRoute {
   }
   const action = reader.wantObject(field);
   const route = field === "route" ? readAction(action, parts) : readAnswer(field, action, parts);
-  // Metadata is for others; a decorator names spans, tracing samples them, which is set elsewhere; statistics by route
-  // are not kept.
-  reader.ignore("metadata", "decorator", "tracing", "stat_prefix").done();
+  // Metadata is for others; a decorator names spans; statistics by route are not kept.
+  reader.ignore("metadata", "decorator", "stat_prefix").done();
   return route;
 }
 
@@ -107,6 +110,7 @@ function plainRoute({ name, match, context, perFilter, bufferBytesMax }: RoutePa
     metadataMatch: undefined,
     upgrades: noUpgrades,
     perFilter,
+    rateLimits: [],
     bufferBytesMax,
     unknownCluster: undefined,
   };
@@ -147,6 +151,7 @@ function readAction(action: Reader, parts: RouteParts): CompiledRoute {
     mirrors: mirrors.length === 0 ? context.mirrors : mirrors,
     metadataMatch,
     upgrades: readUpgrades(action),
+    rateLimits: readRouteLimits(action, target, context.rateLimits),
     unknownCluster: code === undefined ? undefined : notFoundStatuses[code],
   };
   if (action.isSet("internal_redirect_policy"))
@@ -192,28 +197,6 @@ function readUpgrades(action: Reader): ReadonlyMap<string, boolean> {
     entry.done();
   }
   return upgrades.size === 0 ? noUpgrades : upgrades;
-}
-
-/** request_mirror_policies of a route or a virtual host. */
-export function readMirrors(reader: Reader): readonly Mirror[] {
-  const mirrors = reader.list("request_mirror_policies").map((entry) => {
-    const cluster = entry.text("cluster") || undefined;
-    const clusterHeader = entry.text("cluster_header")?.toLowerCase() || undefined;
-    if ((cluster === undefined) === (clusterHeader === undefined))
-      throw entry.bad("cluster", "wanted exactly one of cluster and cluster_header");
-    const mirror: Mirror = {
-      cluster,
-      clusterHeader,
-      fraction: readFraction(entry, "runtime_fraction"),
-      appendsShadow: !(entry.flag("disable_shadow_host_suffix_append") ?? false),
-    };
-    // Spans of mirrored requests are sampled as the request is.
-    entry.ignore("trace_sampled").done();
-    return mirror;
-  });
-  // The engine sends one copy of each request: what asks for another is refused rather than passed over.
-  if (mirrors.length > 0) throw reader.unsupported("request_mirror_policies", "requests are not mirrored");
-  return mirrors;
 }
 
 /** Metadata of endpoints wanted by subsets: only "envoy.lb" is looked at. */

@@ -9,9 +9,11 @@ import type { HeaderMutations, PerFilter, RetryPolicy } from "../route/types.ts"
 import { type CompiledVirtualHost, RouteTable } from "../route/table.ts";
 import { readMutations } from "./headers.ts";
 import { readCorsPolicy, readPerFilter } from "./per-filter.ts";
+import { readMirrors } from "./mirrors.ts";
+import { readRateLimits } from "./rate-limits.ts";
 import { Reader } from "./reader.ts";
 import { readHedge, readRetryPolicy } from "./retry.ts";
-import { type HostContext, readMirrors, readRoute } from "./route-entry.ts";
+import { type HostContext, readRoute } from "./route-entry.ts";
 
 export function compileRoutes(resource: unknown, path = "RouteConfiguration"): RouteTable {
   const reader = new Reader(resource, path);
@@ -26,8 +28,7 @@ export function compileRoutes(resource: unknown, path = "RouteConfiguration"): R
   };
   const hosts = reader.list("virtual_hosts").map((host) => readHost(host, domains, table));
   const ignoresPort = reader.flag("ignore_port_in_host_matching") ?? false;
-  // Clusters are looked up for each request, so that none has to be there before its routes.
-  reader.ignore("validate_clusters").done();
+  reader.allow("validate_clusters", [false], "clusters are looked up for each request").done();
   return new RouteTable(name, hosts, ignoresPort);
 }
 
@@ -70,6 +71,7 @@ function readHostContext(reader: Reader, name: string, table: TableContext): Hos
     retry: policy,
     hedgesOnTimeout: hedge === undefined ? false : readHedge(hedge),
     mirrors: readMirrors(reader),
+    rateLimits: readRateLimits(reader),
     countsAttempts: reader.flag("include_request_attempt_count") ?? false,
     tellsAttempts: reader.flag("include_attempt_count_in_response") ?? false,
     tellsTimeoutRetry: false,

@@ -6,7 +6,7 @@
  * Source: envoy.extensions.upstreams.http.v3.HttpProtocolOptions, envoy.config.cluster.v3.Cluster.
  */
 import { type UpstreamOptions, type UpstreamProtocol, upstreamOptionsDefault } from "../options.ts";
-import { readHTTP2 } from "./http.ts";
+import { readFixedHTTP1, readHTTP2 } from "./http.ts";
 import type { Reader } from "./reader.ts";
 
 const optionsName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -31,9 +31,10 @@ export function readUpstream(cluster: Reader, isTLS: boolean): UpstreamOptions {
   const http1 = config.object("http_protocol_options");
   const http2 = config.object("http2_protocol_options");
   const sendsTrailers = http1?.flag("enable_trailers") ?? false;
-  http1?.ignore("header_key_format", "use_balsa_parser").done();
+  readFixedHTTP1(http1);
+  http1?.done();
   config.done();
-  options.ignore("upstream_http_protocol_options").done();
+  options.done();
   return {
     protocol,
     idleMs: common.idleMs,

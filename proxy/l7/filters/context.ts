@@ -12,8 +12,13 @@ import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import { isAll, tokenBytes } from "../http1/bytes.ts";
 import { disabledFilter } from "../config/per-filter.ts";
-import { routeInfoOf } from "../route/plan.ts";
+import { headerValue } from "../http1/headers.ts";
 import { HeadEditor, HeadersEditor } from "../route/head-editor.ts";
+import { routeInfoOf } from "../route/plan.ts";
+import { clientAddress } from "../route/policy.ts";
+import { type Descriptor, descriptorsOf } from "../route/rate-limits.ts";
+import type { CompiledRoute } from "../route/types.ts";
+import type { SocketAddress } from "../types.ts";
 
 /** What a filter may ask of its request's way. */
 export interface ContextActions {
@@ -66,9 +71,39 @@ export class RequestContext implements FilterContext {
   }
 
   routeConfigOf(name: string): unknown {
-    const info = routeInfoOf({ connection: this.connection, random: this.#http.random });
-    const config = this.#http.routes()?.find(this.request, info)?.perFilter.get(name);
+    const config = this.#route()?.perFilter.get(name);
     return config === disabledFilter ? "disabled" : config;
+  }
+
+  descriptorsOf(stage: number): readonly Descriptor[] {
+    const route = this.#route();
+    if (route === undefined || route.rateLimits.length === 0) return [];
+    const { target } = route;
+    const { request } = this;
+    return descriptorsOf(route.rateLimits, stage, {
+      head: request,
+      clientAddress: clientAddress(request, this.#http.policy, this.connection),
+      destinationCluster:
+        target.kind === "cluster"
+          ? target.name
+          : target.kind === "clusterHeader"
+            ? (headerValue(request.headers, target.key) ?? "")
+            : "",
+      sourceCluster: this.#http.deps.serviceCluster ?? "",
+    });
+  }
+
+  endpointOf(cluster: string): SocketAddress | undefined {
+    const found = this.#http.cluster(cluster);
+    if (found?.spec.tls !== undefined)
+      throw new Error(`cluster ${cluster} has TLS, which calls of filters do not speak`);
+    return found?.pick({ tried: [], destination: undefined });
+  }
+
+  /** Found anew for the request as it is now. */
+  #route(): CompiledRoute | undefined {
+    const info = routeInfoOf({ connection: this.connection, random: this.#http.random });
+    return this.#http.routes()?.find(this.request, info);
   }
 
   nowMs(): number {
@@ -109,7 +144,12 @@ export class RequestContext implements FilterContext {
   }
 
   reply(reply: FilterReply): void {
-    if (!this.#isOver) this.#actions.reply(reply);
+    if (this.#isOver) return;
+    for (const [name, value] of reply.headers ?? []) {
+      checkedName(name);
+      checkedValue(value);
+    }
+    this.#actions.reply(reply);
   }
 
   /** The response's head came. */

@@ -20,7 +20,8 @@ export function faultFilter(name: string, config: FaultConfig, { random }: Engin
       return false;
     const status =
       fault.status === "headerControlled" ? headerNumber(context, "x-envoy-fault-abort-request") : fault.status;
-    if (status === undefined) return false;
+    // Of what a header asks for, only what is the status of an answer.
+    if (status === undefined || status < 200 || status > 599) return false;
     const { grpcStatus } = fault;
     context.reply({
       status,

@@ -6,7 +6,7 @@ import { silentLogger } from "#lib/log.ts";
 import { httpDefault } from "../config/http.ts";
 import { plainChain } from "../config/listener.ts";
 import { Reader } from "../config/reader.ts";
-import type { FilterContext, HttpFilter } from "../filter.ts";
+import type { FilterContext, FilterReply, HttpFilter } from "../filter.ts";
 import { type Rig, eventually, raw, routesTo, startAnswering, startRig, staticCluster } from "../fixture.ts";
 import { type FilterModule, FilterModules, moduleType, readModule } from "./modules.ts";
 
@@ -33,6 +33,29 @@ function modulesOf(made: Readonly<Record<string, FilterModule>>): FilterModules 
 }
 
 const always = (filter: HttpFilter): FilterModule => ({ configure: () => () => filter });
+
+test("Filters cannot answer with a head that reads as two", async () => {
+  await using upstream = await startAnswering(ok("body"));
+  const replying = (reply: FilterReply): FilterModule =>
+    always({
+      onRequestHeaders(context) {
+        context.reply(reply);
+        return "stop";
+      },
+    });
+  const modules = modulesOf({
+    "a.ts": replying({ status: 403, flag: "RL", body: "no\r\nset-cookie: evil" }),
+    "b.ts": replying({ status: 403, headers: [["x", "1\r\nset-cookie: evil"]] }),
+  });
+  await using one = await rigWith(upstream.port, modules, [["a.ts", {}]]);
+  await using two = await rigWith(upstream.port, modules, [["b.ts", {}]]);
+  const answers = [await raw(one.port, getClose), await raw(two.port, getClose)];
+  assert.deepEqual(
+    answers.map((text) => text.slice(9, 12)),
+    ["403", "500"],
+  );
+  for (const text of answers) assert.ok(!text.split("\r\n\r\n")[0]!.includes("\r\nset-cookie"), text);
+});
 
 test("Filters see requests in order and responses in reverse, and change both", async () => {
   await using upstream = await startAnswering(ok("body"));

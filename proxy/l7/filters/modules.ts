@@ -1,7 +1,7 @@
 /**
  * Filters that are modules of their own: loaded by name from the configuration, and again when their file changes.
  *
- *   typed_config { "@type": wherry.filters.v1.Module, module, config } ─▶ moduleFilter() ─▶ HttpFilterFactory
+ *   typed_config { "@type": wherry.v1.FilterModule, module, config } ─▶ moduleFilter() ─▶ HttpFilterFactory
  *                                     FilterModules: import(file) ─▶ FilterModule ─▶ configure(config)
  *
  * A request that comes before its module is there waits for it; one whose module does not load is answered 500: a
@@ -15,7 +15,7 @@ import type { Logger } from "#lib/log.ts";
 import type { Reader } from "../config/reader.ts";
 import type { FilterContext, HttpFilter, HttpFilterFactory, Verdict } from "../filter.ts";
 
-export const moduleType = "type.googleapis.com/wherry.filters.v1.Module";
+export const moduleType = "type.googleapis.com/wherry.v1.FilterModule";
 
 /** What a filter module exports as its default. */
 export interface FilterModule {
@@ -29,7 +29,7 @@ export interface ModuleConfig {
   readonly config: unknown;
 }
 
-/** The fields of wherry.filters.v1.Module. */
+/** The fields of wherry.v1.FilterModule. */
 export function readModule(reader: Reader): ModuleConfig {
   const module = reader.wantText("module");
   if (!/^[\w./-]+\.(ts|js|mjs)$/.test(module) || module.split("/").includes(".."))

@@ -8,11 +8,15 @@
 import type { FaultConfig, LocalRateLimitConfig } from "../config/fault.ts";
 import type { HeaderMutationConfig } from "../config/header-mutation.ts";
 import { type ConfiguredFilter, type HealthCheckConfig, filterTypes } from "../config/http-filters.ts";
+import type { RateLimitFilterConfig, RedisRateLimitConfig } from "../config/rate-limit-filter.ts";
 import type { HttpFilterFactory } from "../filter.ts";
 import type { EngineDeps } from "../types.ts";
 import { headerMutationFilter, healthCheckFilter } from "./envoy.ts";
 import { faultFilter } from "./fault.ts";
 import { localRateLimitFilter } from "./local-rate-limit.ts";
+import { rateLimitFilter } from "./rate-limit.ts";
+import { RedisLimits } from "./redis-limits.ts";
+import { RateLimitService } from "./rls.ts";
 import { type FilterModules, type ModuleConfig, moduleFilter, moduleType } from "./modules.ts";
 
 /** What a builder may use. */
@@ -33,6 +37,20 @@ export const filterBuilders: ReadonlyMap<string, FilterBuilder> = new Map<string
   [
     filterTypes.localRateLimit,
     (name, config, { deps }) => localRateLimitFilter(name, config as LocalRateLimitConfig, deps),
+  ],
+  [
+    filterTypes.rateLimit,
+    (name, config, { deps }) => {
+      const { settings, ...options } = config as RateLimitFilterConfig;
+      return rateLimitFilter(name, settings, { service: new RateLimitService(options), deps });
+    },
+  ],
+  [
+    filterTypes.redisRateLimit,
+    (name, config, { deps }) => {
+      const { settings, ...options } = config as RedisRateLimitConfig;
+      return rateLimitFilter(name, settings, { service: new RedisLimits(options), deps });
+    },
   ],
   [moduleType, (name, config, { modules }) => moduleFilter(name, config as ModuleConfig, modules)],
 ]);

@@ -17,6 +17,7 @@ import type { ResponseHead } from "../http1/response.ts";
 import { chunkedBody } from "../http1/framing.ts";
 import type { LocalReply } from "../reply.ts";
 import type { DownstreamHandler, DownstreamStream, ResponseOptions } from "../stream.ts";
+import { routeInfoOf } from "../route/plan.ts";
 import { FilterPass, type PassOwner } from "./pass.ts";
 
 /** Bytes of a body held behind a "stop" before the sender is told to wait. */
@@ -144,7 +145,7 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
     const local: LocalReply = {
       status: reply.status,
       flag: reply.flag ?? "-",
-      sentence: reply.body ?? "",
+      sentence: oneLine(reply.sentence ?? reply.body ?? ""),
       body: reply.body ?? "",
       ...(reply.headers === undefined ? {} : { headers: reply.headers }),
       ...(reply.grpcStatus === undefined ? {} : { grpcStatus: reply.grpcStatus }),
@@ -247,7 +248,11 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
 
   /** For a request that no exchange has begun. */
   #record(responseBytes: number, { status, flag }: Pick<LocalReply, "status" | "flag">): void {
+    const info = routeInfoOf({ connection: this.info, random: this.context.random });
+    const route = this.context.routes()?.find(this.received, info);
     this.context.observer.onExchange({
+      routeName: route?.name,
+      virtualHostName: route?.hostName,
       connection: this.info,
       head: this.received,
       cluster: undefined,
@@ -259,4 +264,9 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
       durationMs: this.context.deps.nowMs() - this.#startMs,
     });
   }
+}
+
+/** It stands in a header: what could end its line, or is no text, is a space. */
+function oneLine(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]+/g, " ").trimEnd();
 }

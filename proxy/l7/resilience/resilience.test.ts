@@ -185,3 +185,64 @@ describe("outlier detection", () => {
     assert.equal(failed, 10);
   });
 });
+
+describe("mirroring", () => {
+  it("sends a copy elsewhere, body and all, whose answer nobody sees and whose failure nobody feels", async () => {
+    const copies: string[] = [];
+    let arrived: () => void = () => undefined;
+    const isThere = new Promise<void>((resolve) => (arrived = resolve));
+    const shadow = await serve((request, response) => {
+      let body = "";
+      request.on("data", (chunk: Buffer) => (body += chunk.toString()));
+      request.on("end", () => {
+        copies.push(`${request.method} ${request.headers.host?.replace(/\d+$/, "PORT")} ${body}`);
+        response.writeHead(500).end("nobody reads this");
+        arrived();
+      });
+    });
+    const port = await serve(answering(200));
+    const routes = routesWith(undefined, { request_mirror_policies: [{ cluster: "shadow" }, { cluster: "missing" }] });
+    await using rig = await startRig({
+      routes,
+      clusters: [staticCluster("c", [port]), staticCluster("shadow", [shadow])],
+    });
+    assert.deepEqual(await statuses(rig, 1, { method: "POST", body: "twice" }), [200]);
+    await isThere;
+    assert.deepEqual(copies, ["POST 127.0.0.1-shadow:PORT twice"]);
+    assert.equal(rig.records.length, 1);
+  });
+});
+
+describe("the breaker of consecutive failures", () => {
+  it("opens after its failures, probes with one request, and closes when that is answered", async () => {
+    let isBroken = true;
+    let asked = 0;
+    const port = await serve((_request, response) => {
+      asked++;
+      response.writeHead(isBroken ? 500 : 200).end();
+    });
+    const good = await serve(answering(200));
+    const accrual = { max_failures: 3, min_penalty: "0.2s", jitter_ratio: 0 };
+    await using rig = await rigWith([port, good], routesWith(undefined), {
+      metadata: { filter_metadata: { "wherry.failure_accrual": accrual } },
+    });
+    await statuses(rig, 10);
+    assert.equal(asked, 3);
+    // The penalty passes: one request is the probe, and fails; the next penalty is longer.
+    await eventually(async () => (await statuses(rig, 2)) && asked === 4, "the first probe");
+    isBroken = false;
+    await eventually(async () => (await statuses(rig, 2)) && asked > 4, "the second probe");
+    const before = asked;
+    assert.deepEqual(
+      await statuses(rig, 10),
+      Array.from({ length: 10 }, () => 200),
+    );
+    assert.equal(asked - before, 5);
+  });
+});
+
+/** Tries until `test` holds. */
+async function eventually(test: () => Promise<boolean>, what: string): Promise<void> {
+  for (const untilMs = performance.now() + 10_000; !(await test());)
+    assert.ok(performance.now() < untilMs, `never came: ${what}`);
+}

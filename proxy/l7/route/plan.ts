@@ -71,11 +71,18 @@ export interface ForwardPlan {
   readonly changes: RouteChanges | undefined;
   readonly metadataMatch: MetadataMatch | undefined;
   readonly perFilter: PerFilter;
-  readonly mirrors: readonly string[];
+  readonly mirrors: readonly ShadowTarget[];
   readonly timeoutMs: number;
   readonly perTryTimeoutMs: number;
   readonly retriesMax: number;
   readonly cors: HeaderPairs;
+}
+
+/** A cluster that gets a copy of the request. */
+export interface ShadowTarget {
+  readonly cluster: string;
+  /** The copy's host has "-shadow" behind its name. */
+  readonly appendsShadow: boolean;
 }
 
 export type Plan = AnswerPlan | ForwardPlan;
@@ -174,19 +181,22 @@ function forward(head: RequestHead, route: CompiledRoute, { name, entry, input, 
     changes,
     metadataMatch: entry?.metadataMatch ?? route.metadataMatch,
     perFilter: entry === undefined || entry.perFilter.size === 0 ? route.perFilter : entry.perFilter,
-    mirrors: route.mirrors.length === 0 ? noNames : mirrorsOf(head, route.mirrors, input.random),
+    mirrors: route.mirrors.length === 0 ? noShadows : mirrorsOf(head, route.mirrors, input.random),
     ...timeouts,
     cors,
   };
 }
 
-const noNames: readonly string[] = [];
+const noShadows: readonly ShadowTarget[] = [];
 
-function mirrorsOf(head: RequestHead, mirrors: readonly Mirror[], random: () => number): readonly string[] {
+function mirrorsOf(head: RequestHead, mirrors: readonly Mirror[], random: () => number): readonly ShadowTarget[] {
   return mirrors
     .filter(({ fraction }) => fraction === undefined || isHit(fraction, random()))
-    .map(({ cluster, clusterHeader }) => cluster ?? fieldValue(head, clusterHeader ?? "") ?? "")
-    .filter((name) => name !== "");
+    .map(({ cluster, clusterHeader, appendsShadow }) => ({
+      cluster: cluster ?? fieldValue(head, clusterHeader ?? "") ?? "",
+      appendsShadow,
+    }))
+    .filter(({ cluster }) => cluster !== "");
 }
 
 function refuseUpgrade(head: RequestHead, route: CompiledRoute, policy: RequestPolicy): AnswerParts | undefined {

@@ -7,6 +7,7 @@
  */
 import { isIP } from "node:net";
 import type { FormatConnection } from "../accesslog/types.ts";
+import { joinedHeaderValue } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 import { HeadEditor } from "./head-editor.ts";
 import { canonicalPath, mergeSlashes, unescapeSlashes } from "./path.ts";
@@ -125,6 +126,19 @@ function withProto(head: RequestHead, { isTLS }: FormatConnection): RequestHead 
   return { method, target, path, query, host, protocol, headers, hop, framing };
 }
 
+/** The downstream as far as proxies in front are believed: out of x-forwarded-for, else the connection's own. */
+export function clientAddress(
+  head: RequestHead,
+  { usesRemoteAddress, trustedHops }: RequestPolicy,
+  { remoteAddress }: FormatConnection,
+): string {
+  if (usesRemoteAddress && trustedHops === 0) return remoteAddress;
+  // The connection itself is the last hop where its address counts.
+  const fromEnd = usesRemoteAddress ? trustedHops : trustedHops + 1;
+  const entry = joinedHeaderValue(head.headers, "x-forwarded-for")?.split(",").at(-fromEnd)?.trim();
+  return entry !== undefined && isIP(entry) !== 0 ? entry : remoteAddress;
+}
+
 function applyUnderscores(editor: HeadEditor, action: RequestPolicy["underscores"]): Prepared | undefined {
   if (action === "allow") return undefined;
   const found = editor.headers.keys.filter((key) => key.includes("_"));
@@ -203,14 +217,14 @@ function sanitize(
   if (isInternal) return editor.set("x-envoy-internal", "true");
   editor.remove("x-envoy-internal");
   if (policy.usesRemoteAddress)
-    editor.set("x-envoy-external-address", clientAddress(received, policy.trustedHops) ?? connection.remoteAddress);
+    editor.set("x-envoy-external-address", externalAddress(received, policy.trustedHops) ?? connection.remoteAddress);
   if (!editor.headers.keys.some((key) => key.startsWith("x-envoy-"))) return;
   for (const key of steering) editor.remove(key);
   if (policy.usesRemoteAddress) for (const key of edgeOnly) editor.remove(key);
 }
 
 /** The client as the trusted proxies in front say it: so many entries from the end. */
-function clientAddress(received: string | undefined, trustedHops: number): string | undefined {
+function externalAddress(received: string | undefined, trustedHops: number): string | undefined {
   return trustedHops === 0 ? undefined : received?.split(",").at(-trustedHops)?.trim();
 }
 

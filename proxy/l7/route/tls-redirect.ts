@@ -47,6 +47,7 @@ const redirect: CompiledRoute = {
   metadataMatch: undefined,
   upgrades: new Map(),
   perFilter: new Map(),
+  rateLimits: [],
   bufferBytesMax: undefined,
   unknownCluster: undefined,
 };

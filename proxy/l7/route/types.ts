@@ -9,6 +9,7 @@
 import type { Template } from "../accesslog/types.ts";
 import type { Headers } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
+import type { RateLimitRule } from "./rate-limits.ts";
 import type { SmoothWeighted } from "./weight.ts";
 
 /** What matchers may look at besides the head. */
@@ -286,6 +287,8 @@ export interface CompiledRoute {
   /** Upgrades that this route allows or refuses, by lower-case name; those of the listener otherwise. */
   readonly upgrades: ReadonlyMap<string, boolean>;
   readonly perFilter: PerFilter;
+  /** Those of its virtual host included where they count. */
+  readonly rateLimits: readonly RateLimitRule[];
   /** Most bytes of a request's body held for another try or a filter; undefined: the listener's. */
   readonly bufferBytesMax: number | undefined;
   /** The status when its cluster does not exist. Undefined: 503, and the route is held back until the cluster comes. */

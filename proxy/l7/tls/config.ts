@@ -22,8 +22,10 @@ export function readDownstreamTLS(socket: Reader): DownstreamTLSSpec | undefined
   const common = readCommon(context);
   const requiresClientCertificate = context.flag("require_client_certificate") ?? false;
   // Resumption is the library's: tickets are made and forgotten with the process.
-  context.ignore("disable_stateless_session_resumption", "disable_stateful_session_resumption", "session_timeout");
-  context.ignore("full_scan_certs_on_sni_mismatch", "prefer_client_ciphers").done();
+  for (const name of ["disable_stateless_session_resumption", "disable_stateful_session_resumption"])
+    context.allow(name, [false], "sessions may always be resumed");
+  context.allow("full_scan_certs_on_sni_mismatch", [false], "the first certificate is shown where no name matches");
+  context.allow("prefer_client_ciphers", [false], "the order of cipher_suites counts").done();
   if (common.certificates.length === 0)
     throw context.bad("common_tls_context.tls_certificates", "it is empty, wanted at least one");
   if (requiresClientCertificate && common.trustedCA === undefined)
@@ -41,7 +43,7 @@ export function readUpstreamTLS(socket: Reader): UpstreamTLSSpec | undefined {
     throw context.unsupported("allow_renegotiation", "renegotiation is never allowed");
   for (const name of ["auto_host_sni", "auto_sni_san_validation"])
     if (context.flag(name) ?? false) throw context.unsupported(name, "the server name is configured by sni");
-  context.ignore("max_session_keys", "enforce_rsa_key_usage").done();
+  context.allow("max_session_keys", [1], "wanted 1").allow("enforce_rsa_key_usage", [false], "wanted false").done();
   if (common.certificates.length > 1)
     throw context.unsupported("common_tls_context.tls_certificates", "more than one client certificate");
   return { ...common, serverName };
@@ -83,8 +85,8 @@ function readCommon(context: Reader): TLSSpec {
     maxVersion: versionOf(params, "tls_maximum_protocol_version"),
     ciphers: params?.texts("cipher_suites") ?? [],
   };
-  params?.ignore("ecdh_curves", "signature_algorithms").done();
-  common.ignore("key_log").done();
+  params?.done();
+  common.done();
   return spec;
 }
 

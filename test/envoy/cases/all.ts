@@ -2,8 +2,11 @@
 import type { CaseGroup } from "../types.ts";
 import { answeringCases } from "./answering.ts";
 import { changingCases } from "./changing.ts";
+import { limitingCases } from "./limiting.ts";
 import { managerCases } from "./manager.ts";
 import { matchingCases } from "./matching.ts";
+import { mirroringCases } from "./mirroring.ts";
+import { protectingCases } from "./protecting.ts";
 import { retryingCases } from "./retrying.ts";
 
 export const allCases: readonly CaseGroup[] = [
@@ -12,4 +15,7 @@ export const allCases: readonly CaseGroup[] = [
   ...changingCases,
   ...managerCases,
   ...retryingCases,
+  ...protectingCases,
+  ...limitingCases,
+  ...mirroringCases,
 ];

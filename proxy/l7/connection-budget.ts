@@ -1,0 +1,72 @@
+/**
+ * How many connections a cluster may have, and who waits for one.
+ *
+ *   pool.ts ─▶ take() ─▶ a connection     │ wait() ─▶ Waiting.dial() at a release(), or the pool's next idle connection
+ *
+ * Invariants: never more than `max`; who waits is served in order, first those whose endpoint a connection is at; at
+ * most `waitingMax` wait, however much the circuit breakers allow.
+ * Source: Envoy's max_connections and max_pending_requests.
+ */
+
+/** Most requests that wait for a connection of one cluster. */
+const waitingMax = 4096;
+
+/** A request that waits for a connection. */
+export interface Waiting {
+  /** The pool of the endpoint that it was sent to. */
+  readonly pool: object;
+  /** There is room for a connection of its own, which it takes. */
+  dial(): void;
+}
+
+export class ConnectionBudget {
+  readonly max: number;
+  #open = 0;
+  readonly #waiting = new Set<Waiting>();
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  get open(): number {
+    return this.#open;
+  }
+
+  get hasWaiting(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** Room for one more connection; false when there is none. */
+  take(): boolean {
+    if (this.#open >= this.max) return false;
+    this.#open++;
+    return true;
+  }
+
+  /** A connection is gone: who waits for longest may make another. */
+  release(): void {
+    this.#open--;
+    const [first] = this.#waiting;
+    if (first === undefined || this.#open >= this.max) return;
+    this.#waiting.delete(first);
+    first.dial();
+  }
+
+  /** False when too many wait. */
+  wait(waiting: Waiting): boolean {
+    if (this.#waiting.size >= waitingMax) return false;
+    this.#waiting.add(waiting);
+    return true;
+  }
+
+  /** True when it was still waiting. */
+  leave(waiting: Waiting): boolean {
+    return this.#waiting.delete(waiting);
+  }
+
+  /** Who waits for a connection of `pool` for longest. */
+  firstOf(pool: object): Waiting | undefined {
+    for (const waiting of this.#waiting) if (waiting.pool === pool) return waiting;
+    return undefined;
+  }
+}
