@@ -4,8 +4,8 @@
  *   <highest group that is ours to write>/wherry-<cluster>-<node>/<pod uid>/<container>/
  *
  * They can be had by root, and by an ordinary user below a group that systemd has delegated to him. Elsewhere there are
- * none, `refusal` says why, and limits are not enforced. They do not go with the cluster's namespaces: `wherry down` removes
- * them once they are empty, and so does the next start of the node.
+ * none, `refusal` says why; limits of memory are then watched (`memory-watch.ts`), others are not enforced. Groups do not go
+ * with the cluster's namespaces: `wherry down` removes them once they are empty, and so does the next start of the node.
  * Source: Documentation/admin-guide/cgroup-v2.rst.
  */
 import { spawnSync } from "node:child_process";

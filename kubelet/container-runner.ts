@@ -262,7 +262,11 @@ export class ContainerRunner {
     const { limitsRefusal } = this.#deps;
     const { cpu, memory } = resources?.limits ?? {};
     if (limitsRefusal === undefined || (cpu === undefined && memory === undefined)) return;
-    const what = `Limits of container ${this.#name} are not enforced: ${limitsRefusal}`;
+    const parts = [
+      ...(cpu === undefined ? [] : ["CPU is not limited"]),
+      ...(memory === undefined ? [] : ["memory is looked at four times a second"]),
+    ];
+    const what = `Limits of container ${this.#name} without control groups: ${parts.join(", ")} (${limitsRefusal})`;
     this.#record("Warning", "ResourceLimitsNotEnforced", what);
   }
 

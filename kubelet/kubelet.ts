@@ -122,10 +122,11 @@ export class Kubelet {
   }
 
   /**
-   * Registers the node, adopts what is there and follows the API server until `signal` aborts. Resolves once synced.
+   * Registers the node, adopts what is there and follows the API server until `signal` aborts. Resolves once synced and
+   * registered.
    */
   async start(signal: AbortSignal): Promise<void> {
-    this.#keepNode(signal);
+    const registered = this.#keepNode(signal);
     const records = this.#dirs.records();
     for (const { uid, podIP, finished } of records) if (finished !== true) this.#addresses.adopt(uid, podIP);
     void this.#informer.run(signal);
@@ -140,15 +141,19 @@ export class Kubelet {
     });
     void this.#every(logBoundMs, signal, () => boundPodLogs(this.#options.logDir));
     void this.#every(volumeSyncMs, signal, () => this.#syncVolumes());
+    await registered;
   }
 
-  #keepNode(signal: AbortSignal): void {
+  /** Resolves once the node is registered. */
+  #keepNode(signal: AbortSignal): Promise<void> {
     const { client, clock, random, log, recorder } = this.#options;
     const { nodeName: name, nodeIP: internalIP, podCIDR, kubeletPort, leaseDurationSeconds } = this.#options;
     const facts = { name, internalIP, podCIDR, kubeletPort };
     const { readMachine } = this.#effects;
-    void new NodeRegistration(facts, { client, clock, random, log, recorder, readMachine }).run(signal);
+    const registration = new NodeRegistration(facts, { client, clock, random, log, recorder, readMachine });
+    void registration.run(signal);
     void keepLease({ client, clock, log, nodeName: name, durationSeconds: leaseDurationSeconds }, signal);
+    return registration.registered;
   }
 
   /** Does `task` again and again; one that fails is told and done again at its next time. */

@@ -3,7 +3,7 @@
  *
  *   /run/wherry/<node>/pods/<uid>/pod.json              the pod's network
  *   /run/wherry/<node>/pods/<uid>/volumes/<name>/       volumes
- *   /run/wherry/<node>/pods/<uid>/containers/<name>/    start.sh, env.json, state.json, exit, words
+ *   /run/wherry/<node>/pods/<uid>/containers/<name>/    start.sh, env.json, state.json, exit, out-of-memory, words
  *
  * /run is the cluster's own tmpfs: everything here goes with the cluster.
  */

@@ -8,7 +8,7 @@
  * this process dies. It goes on only once the container's record is on disk: what runs is always known. The pid
  * namespace is the only sure kill without cgroups: when pid 1 goes, all go.
  */
-import { type FSWatcher, closeSync, mkdirSync, openSync, rmSync, watch, writeFileSync } from "node:fs";
+import { type FSWatcher, closeSync, existsSync, mkdirSync, openSync, rmSync, watch, writeFileSync } from "node:fs";
 import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
@@ -25,12 +25,15 @@ import { containerInit, programInit } from "./container-processes.ts";
 import { firstChildInside, inGroup, init, keepExit } from "./container-scripts.ts";
 import { lastWords, makeWords } from "./last-words.ts";
 import { type CarriedEnvironment, carryEnvironment } from "./carried-environment.ts";
+import { watchMemory } from "./memory-watch.ts";
 import { dropPrivileges, planRootFileSystem } from "./root-file-system.ts";
 import type { ContainerExit, ContainerSpec, ExecResult, RunningContainer, Runtime } from "./runtime.ts";
 
 /** What state.json says. */
 interface ContainerRecord extends RunningContainer {
   readonly fallbackToLogs: boolean;
+  /** In bytes; what no control group keeps it to. */
+  readonly memory?: number;
   /** The outer shell. */
   readonly pid: number;
   readonly startTicks: string;
@@ -70,9 +73,16 @@ export class ProcessRuntime implements Runtime {
       const { podUid, name, attempt } = spec;
       const container: RunningContainer = { podUid, name, attempt, startedAtMs: this.#clock.nowMs() };
       const { fallbackToLogs } = spec.terminationMessage;
-      const record: ContainerRecord = { ...container, fallbackToLogs, pid, startTicks };
+      const watched = this.#cgroups.groupOf(podUid, name) === undefined ? spec.limits?.memory : undefined;
+      const record: ContainerRecord = {
+        ...container,
+        fallbackToLogs,
+        pid,
+        startTicks,
+        ...(watched === undefined ? {} : { memory: watched }),
+      };
       writeWhole(join(dir, "state.json"), JSON.stringify(record));
-      rmSync(join(dir, "exit"), { force: true });
+      for (const file of ["exit", outOfMemory]) rmSync(join(dir, file), { force: true });
       go.end("\n");
       return container;
     } catch (error) {
@@ -127,6 +137,7 @@ export class ProcessRuntime implements Runtime {
     let watcher: FSWatcher | undefined;
     let timer: Timer | undefined;
     let told = false;
+    const stopWatching = this.#watchMemory(container, dir);
     const look = (): void => {
       if (told) return;
       const record = this.#record(container.podUid, container.name);
@@ -139,6 +150,7 @@ export class ProcessRuntime implements Runtime {
       told = true;
       timer?.cancel();
       watcher?.close();
+      stopWatching();
       this.#stamper.stop(log);
       callback(exit);
     };
@@ -149,6 +161,19 @@ export class ProcessRuntime implements Runtime {
       watcher = undefined; // No notifications to be had: the poll sees it.
     }
     look();
+  }
+
+  /** Ends a container that is above its limit where no control group does. Returns what stops looking. */
+  #watchMemory(container: RunningContainer, dir: string): () => void {
+    const { podUid, name } = container;
+    const memory = this.#record(podUid, name)?.memory;
+    if (memory === undefined) return () => undefined;
+    const onExceeded = (): void => {
+      // The file is what a successor knows it by.
+      writeFileSync(join(dir, outOfMemory), "");
+      this.signal(container, "SIGKILL");
+    };
+    return watchMemory(this.#clock, { init: () => this.init(podUid, name), memory, onExceeded });
   }
 
   signal(container: RunningContainer, signal: "SIGTERM" | "SIGKILL"): void {
@@ -237,7 +262,7 @@ export class ProcessRuntime implements Runtime {
     const usesLog = record.fallbackToLogs && exitCode !== "0";
     const log = usesLog ? this.logFile(podUid, name, attempt) : undefined;
     const message = lastWords(join(this.#dirs.containerDir(podUid, name), "words"), log);
-    const isOutOfMemory = Number(exitCode) === killed && this.#cgroups.wasOutOfMemory(podUid, name);
+    const isOutOfMemory = Number(exitCode) === killed && this.#wasOutOfMemory(podUid, name);
     return {
       exitCode: Number(exitCode),
       finishedAtMs: Number(finishedAtMs),
@@ -245,7 +270,16 @@ export class ProcessRuntime implements Runtime {
       ...(isOutOfMemory ? { isOutOfMemory } : {}),
     };
   }
+
+  #wasOutOfMemory(podUid: string, name: string): boolean {
+    return (
+      this.#cgroups.wasOutOfMemory(podUid, name) || existsSync(join(this.#dirs.containerDir(podUid, name), outOfMemory))
+    );
+  }
 }
+
+/** A file of a container's folder: it was ended for want of memory. */
+const outOfMemory = "out-of-memory";
 
 /** Exit code of what was killed: 128 + 9. */
 const killed = 137;

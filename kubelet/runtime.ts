@@ -17,7 +17,7 @@ export interface ContainerSpec {
   readonly root: RootFileSystem;
   readonly netnsPath: string;
   readonly terminationMessage: TerminationMessage;
-  /** What it may use at most; undefined: no limits. Left aside where the node has no control groups. */
+  /** What it may use at most; undefined: no limits. Without control groups, that of CPU is left aside. */
   readonly limits?: ResourceLimits | undefined;
 }
 
@@ -49,7 +49,7 @@ export interface ContainerExit {
   /** 128 + the signal's number when a signal ended it. */
   readonly exitCode: number;
   readonly finishedAtMs: number;
-  /** The kernel ended it for want of memory. */
+  /** It was ended because it took more memory than its limit. */
   readonly isOutOfMemory?: boolean;
   /** What its status gives as the reason. Default: what follows from the code. */
   readonly reason?: string;

@@ -35,7 +35,7 @@ export interface WorkerDependencies {
   readonly nodeBinary: string;
   readonly api: APIService;
   readonly allocatable: NodeResources;
-  /** Why limits are not enforced; undefined when they are. */
+  /** Why the kernel does not enforce limits; undefined when it does. */
   readonly limitsRefusal: string | undefined;
   /** Runs a shell script in the node's network namespace; rejects with what it printed. */
   readonly runScript: (script: string) => Promise<void>;

@@ -42,6 +42,9 @@ export class NodeRegistration {
   #wake: () => void = () => undefined;
   #isDue = false;
   #labelled = false;
+  /** There is a Node, ours or of before. */
+  #isKnown = false;
+  readonly #registered = Promise.withResolvers<void>();
 
   constructor(facts: NodeFacts, options: RegistrationOptions) {
     this.#facts = facts;
@@ -52,6 +55,11 @@ export class NodeRegistration {
   /** The Node as the API server has it. */
   get node(): Node | undefined {
     return this.#informer.get({ name: this.#facts.name });
+  }
+
+  /** Resolves once there is a Node and its status has been written, or could not be at first. */
+  get registered(): Promise<void> {
+    return this.#registered.promise;
   }
 
   /** Registers the node and keeps its status true until `signal` aborts. */
@@ -76,6 +84,7 @@ export class NodeRegistration {
         log.debug("Node status not written", { node: this.#facts.name, error: messageOf(error) });
         failures += 1;
       }
+      if (this.#isKnown) this.#registered.resolve();
       await this.#rest(failures === 0 ? lookMs : Math.min(retryMinMs * 2 ** failures, retryMaxMs), failures > 0);
     }
   }
@@ -95,6 +104,7 @@ export class NodeRegistration {
     const { name } = this.#facts;
     const machine = readMachine();
     const node = this.node ?? (await this.#register(machine));
+    this.#isKnown = true;
     if (!this.#labelled && this.node !== undefined) await this.#label(this.node, machine);
     try {
       await this.#writeStatus(node, machine);
@@ -119,13 +129,25 @@ export class NodeRegistration {
   }
 
   async #register(machine: Machine): Promise<Node> {
-    const { client } = this.#options;
+    const { client, clock } = this.#options;
     const { name, podCIDR } = this.#facts;
     const labels = nodeLabels(name, machine);
     const spec = { podCIDR, podCIDRs: [podCIDR] };
     this.#writtenAtMs = -Infinity;
+    // Nobody sees it without its status.
+    const status = nodeStatus(this.#facts, machine, undefined, clock.nowMs());
     try {
-      return await client.create(nodes, { apiVersion: "v1", kind: "Node", metadata: { name, labels }, spec });
+      const node = await client.create(nodes, {
+        apiVersion: "v1",
+        kind: "Node",
+        metadata: { name, labels },
+        spec,
+        status,
+      });
+      this.#writtenAtMs = clock.monotonicMs();
+      for (const reason of statusEvents(undefined, status))
+        this.#record(reason, `Node ${name} status is now: ${reason}`);
+      return node;
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
       return client.get(nodes, { name });

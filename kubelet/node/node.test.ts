@@ -90,6 +90,7 @@ describe("NodeRegistration", () => {
       "NodeReady",
     ];
     assert.deepEqual(bench.events, wanted);
+    assert.equal(bench.writes, 0, "nobody saw it without its status");
   });
 
   it("writes when it has something new to say, and else every five minutes", async () => {

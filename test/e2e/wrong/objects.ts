@@ -90,6 +90,18 @@ export const wrongObjects: readonly WrongObject[] = [
     sentence: /container a ended with 137/,
   },
   {
+    what: "a container that takes more memory than its limit",
+    yaml: pod(
+      "greedy",
+      container(
+        "command: [node, -e, 'const held = []; setInterval(() => held.push(Buffer.alloc(8e6, 1)), 20)'], resources: { limits: { memory: 128Mi } }",
+      ),
+    ),
+    code: "OutOfMemory",
+    about: /^pod default\/greedy$/,
+    sentence: /container a, \d+ restart/,
+  },
+  {
     what: "an init container that fails",
     yaml: pod(
       "no-init",
