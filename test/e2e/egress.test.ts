@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
-import { type AddressInfo, type Server, createServer } from "node:net";
+import { type AddressInfo, type Server, type Socket, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { createTestCluster, type TestCluster } from "./cluster.ts";
@@ -14,29 +14,22 @@ const script = join(import.meta.dirname, "egress-client.ts");
 /** Stands for the host's loopback. */
 const host = "100.64.255.253";
 
-const manifest = `
+const nodes = ["node1", "node2"] as const;
+const pod = (name: string, node: string, labels: string): string => `
 apiVersion: v1
 kind: Pod
-metadata: {name: plain}
-spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: wherry.dev/pause}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: meshed, labels: {sidecar.istio.io/inject: "true"}}
-spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: wherry.dev/pause}]}
+metadata: {name: ${name}-${node}, labels: {${labels}}}
+spec: {nodeName: ${node}, terminationGracePeriodSeconds: 0, containers: [{name: main, image: wherry.dev/pause}]}
 `;
+const manifest = nodes
+  .flatMap((node) => [pod("plain", node, "app: plain"), pod("meshed", node, 'sidecar.istio.io/inject: "true"')])
+  .join("---");
 
 /**
- * Connections at a time: 10,000, or what this user may have open; each takes two descriptors of every process on its
- * way. The cluster of who may raise that limit has what it needs.
+ * Connections at a time, half of them a node: 10,000, or what this user may have open. Each takes two descriptors of
+ * every process on its way.
  */
-const many = mayRaiseLimits() ? 10_000 : Math.min(10_000, Math.floor((openFilesMax() - 2000) / 2));
-
-/** CAP_SYS_RESOURCE (capabilities(7)). */
-function mayRaiseLimits(): boolean {
-  const effective = /^CapEff:\s+(\S+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? "0";
-  return (BigInt(`0x${effective}`) & (1n << 24n)) !== 0n;
-}
+const many = 2 * Math.floor(Math.min(10_000, openFilesMax() - 2048) / 2);
 
 function openFilesMax(): number {
   const hard = /^Max open files +\S+ +(\S+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1] ?? "";
@@ -48,6 +41,9 @@ const portOf = (server: Server): number => (server.address() as AddressInfo).por
 describe("egress", () => {
   let cluster: TestCluster;
   let echo: Server;
+  /** The echo answers nobody before as many are connected. */
+  let together = 1;
+  const held: Socket[] = [];
   let port = 0;
   /** Allowed, and nobody listens there. */
   let silentPort = 0;
@@ -57,7 +53,8 @@ describe("egress", () => {
   before(async () => {
     echo = createServer({ allowHalfOpen: true }, (socket) => {
       socket.on("error", () => socket.destroy());
-      socket.pipe(socket);
+      held.push(socket);
+      if (held.length >= together) for (const one of held.splice(0)) one.pipe(one);
     });
     await new Promise<void>((resolve) => echo.listen({ host: "127.0.0.1", port: 0, backlog: 1024 }, resolve));
     port = (echo.address() as AddressInfo).port;
@@ -69,7 +66,7 @@ describe("egress", () => {
     await new Promise<void>((resolve) => resetting.listen({ host: "127.0.0.1", port: 0 }, resolve));
     cluster = createTestCluster();
     const allowed = [port, silentPort, portOf(resetting)].flatMap((number) => ["--allow-host-port", String(number)]);
-    await cluster.run("up", "--detach", "--nodes", "1", ...allowed);
+    await cluster.run("up", "--detach", "--nodes", "2", ...allowed);
     const file = join(cluster.stateHome, "pods.yaml");
     writeFileSync(file, manifest);
     await cluster.run("apply", "-f", file);
@@ -93,18 +90,26 @@ describe("egress", () => {
   const log = (): string =>
     readFileSync(join(cluster.stateHome, "wherry", cluster.name, "logs", "agent-node1.log"), "utf8");
 
+  const places = (name: string): string[][] => nodes.map((node) => ["--pod", `${name}-${node}`]);
+
   for (const [what, where, connections, bytes] of [
-    ["a pod without a sidecar", ["--pod", "plain"], many, 1e9],
-    ["a pod with a sidecar", ["--pod", "meshed"], many, 1e9],
-    ["the node itself", ["--node", "node1"], 100, 1e7],
+    ["pods without sidecars", places("plain"), many, 1e9],
+    ["pods with sidecars", places("meshed"), many, 1e9],
+    ["the nodes themselves", nodes.map((node) => ["--node", node]), 100, 1e7],
   ] as const) {
     it(`carries ${connections} connections at a time from ${what}`, async () => {
-      const found = await inside(where, host, port, "connections", connections);
-      assert.deepEqual(found, { connections, whole: connections });
+      const each = connections / where.length;
+      together = connections;
+      try {
+        const found = where.map((place) => inside(place, host, port, "connections", each));
+        for (const one of await Promise.all(found)) assert.deepEqual(one, { connections: each, whole: each });
+      } finally {
+        together = 1;
+      }
     });
 
     it(`carries ${bytes} bytes both ways from ${what}, with their end`, async () => {
-      assert.deepEqual(await inside(where, host, port, "bytes", bytes), { bytes, same: true });
+      assert.deepEqual(await inside(where[0] ?? [], host, port, "bytes", bytes), { bytes, same: true });
     });
   }
 
@@ -114,7 +119,10 @@ describe("egress", () => {
       ["169.254.169.254", 80, /the address is link-local/],
     ] as const;
     for (const [address, to, reason] of cases) {
-      const { how, ms } = (await inside(["--pod", "plain"], address, to, "refused")) as { how: string; ms: number };
+      const { how, ms } = (await inside(["--pod", "plain-node1"], address, to, "refused")) as {
+        how: string;
+        ms: number;
+      };
       assert.equal(how, "ECONNRESET", address);
       assert.ok(ms < 2000, `${address} after ${ms} ms`);
       assert.match(log(), reason);
@@ -128,21 +136,21 @@ describe("egress", () => {
       ["10.244.1.250", "EHOSTUNREACH|ENETUNREACH|ECONNREFUSED"],
       ["100.64.77.77", "EHOSTUNREACH|ENETUNREACH|ECONNREFUSED"],
     ] as const) {
-      const found = (await inside(["--pod", "plain"], address, 9, "refused")) as { how: string; ms: number };
+      const found = (await inside(["--pod", "plain-node1"], address, 9, "refused")) as { how: string; ms: number };
       assert.match(found.how, new RegExp(`^(${how})$`), address);
       assert.ok(found.ms < 2000, `${address} after ${found.ms} ms`);
     }
     assert.doesNotMatch(log().slice(before), /Egress refused/);
   });
 
-  for (const pod of ["plain", "meshed"])
+  for (const pod of ["plain-node1", "meshed-node1"])
     it(`hands a reset of the other side on to pod ${pod}`, async () => {
       const found = (await inside(["--pod", pod], host, portOf(resetting), "refused")) as { how: string };
       assert.equal(found.how, "ECONNRESET");
     });
 
   it("refuses a port of the host that nobody listens on, as the host does", async () => {
-    const found = (await inside(["--pod", "meshed"], host, silentPort, "refused")) as { how: string };
+    const found = (await inside(["--pod", "meshed-node1"], host, silentPort, "refused")) as { how: string };
     assert.equal(found.how, "ECONNRESET");
     assert.match(log(), /"reason":"ECONNREFUSED"/);
   });
