@@ -18,6 +18,7 @@ import { connect } from "./connect.ts";
 import { hasSidecar } from "./diagnosis/diagnose.ts";
 import { type EndpointState, type Explanation, formatExplanation } from "./diagnosis/explain/explanation.ts";
 import { followNode, serviceAt } from "./diagnosis/explain/node-path.ts";
+import { withPolicies } from "./diagnosis/explain/policy.ts";
 import { type ExplainedRequest, namesToTry, parseRequest } from "./diagnosis/explain/request.ts";
 import { type ConfigDump, type Followed, followSidecar, isPassthrough } from "./diagnosis/explain/sidecar-path.ts";
 import { type Answer, lookInside } from "./diagnosis/inside.ts";
@@ -113,7 +114,8 @@ async function follow(request: ExplainedRequest, pod: Pod, around: Surroundings)
     // What the sidecar does not know it passes on to the rules of the node.
     return own.shares.some(({ cluster }) => isPassthrough(cluster)) ? { ...byNode(), listener: own.listener } : own;
   };
-  const followed = isProxied ? bySidecar() : byNode();
+  const allowed = { objects: around.objects, destination, isProxied };
+  const followed = withPolicies(isProxied ? bySidecar() : byNode(), pod, allowed);
   const key =
     service === undefined ? undefined : `${service.metadata.namespace}/${service.metadata.name}:${request.port}`;
   return { ...common, service: key, by: isGateway ? "gateway" : isProxied ? "sidecar" : "node rules", ...followed };
@@ -151,5 +153,6 @@ function describeEndpoint({ address, port, isServing }: EndpointSpec, { pods: al
     pod: pod === undefined ? "" : `${namespace}/${name}`,
     node: pod?.spec.nodeName ?? "",
     hasSidecar: pod !== undefined && hasSidecar(pod),
+    refusedBy: "",
   };
 }

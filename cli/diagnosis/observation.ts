@@ -8,6 +8,7 @@ import type { DaemonSet } from "#api/apps/daemonset.ts";
 import type { Deployment } from "#api/apps/deployment.ts";
 import type { Job } from "#api/batch/job.ts";
 import type { Event } from "#api/core/event.ts";
+import type { Namespace } from "#api/core/namespace.ts";
 import type { Node } from "#api/core/node.ts";
 import type { Pod } from "#api/core/pod.ts";
 import type { Service } from "#api/core/service.ts";
@@ -16,6 +17,7 @@ import type { Gateway } from "#api/gateway/gateway.ts";
 import type { HTTPRoute } from "#api/gateway/httproute.ts";
 import type { Ingress } from "#api/networking/ingress.ts";
 import type { IngressClass } from "#api/networking/ingress-class.ts";
+import type { NetworkPolicy } from "#api/networking/network-policy.ts";
 import type { LauncherRecord } from "../launcher/state-dir.ts";
 import type { ProcessState } from "../launcher/process-states.ts";
 import type { SyncPage } from "./sync-page.ts";
@@ -33,6 +35,8 @@ export interface ClusterObjects {
   readonly httpRoutes: readonly HTTPRoute[];
   readonly ingresses: readonly Ingress[];
   readonly ingressClasses: readonly IngressClass[];
+  readonly networkPolicies: readonly NetworkPolicy[];
+  readonly namespaces: readonly Namespace[];
 }
 
 export type APIState =
@@ -95,4 +99,6 @@ export const noObjects: ClusterObjects = {
   httpRoutes: [],
   ingresses: [],
   ingressClasses: [],
+  networkPolicies: [],
+  namespaces: [],
 };

@@ -16,6 +16,7 @@ import { jobs } from "#api/batch/job.ts";
 import type { HttpKubeClient } from "#api/client/http.ts";
 import { leases } from "#api/coordination/lease.ts";
 import { events } from "#api/core/event.ts";
+import { namespaces } from "#api/core/namespace.ts";
 import { nodes } from "#api/core/node.ts";
 import { pods } from "#api/core/pod.ts";
 import { services } from "#api/core/service.ts";
@@ -24,6 +25,7 @@ import { gateways } from "#api/gateway/gateway.ts";
 import { httpRoutes } from "#api/gateway/httproute.ts";
 import { ingresses } from "#api/networking/ingress.ts";
 import { ingressClasses } from "#api/networking/ingress-class.ts";
+import { networkPolicies } from "#api/networking/network-policy.ts";
 import type { KindRef } from "#api/kind.ts";
 import type { KubeObject } from "#api/meta.ts";
 import { formatTime } from "#api/meta.ts";
@@ -120,14 +122,18 @@ export async function readObjects(client: HttpKubeClient): Promise<ClusterObject
     all(endpointSlices),
     all(deployments),
   ]);
-  const [daemonSetList, jobList, eventList, gatewayList, routeList, ingressList, classList] = await Promise.all([
+  const [daemonSetList, jobList, eventList, gatewayList, routeList] = await Promise.all([
     all(daemonSets),
     all(jobs),
     all(events),
     all(gateways),
     all(httpRoutes),
+  ]);
+  const [ingressList, classList, policyList, namespaceList] = await Promise.all([
     all(ingresses),
     all(ingressClasses),
+    all(networkPolicies),
+    all(namespaces),
   ]);
   return {
     nodes: nodeList,
@@ -142,6 +148,8 @@ export async function readObjects(client: HttpKubeClient): Promise<ClusterObject
     httpRoutes: routeList,
     ingresses: ingressList,
     ingressClasses: classList,
+    networkPolicies: policyList,
+    namespaces: namespaceList,
   };
 }
 

@@ -58,6 +58,12 @@ test("a NetworkPolicy lets in those that it names, while it is there", async () 
   await until(async () => !(await reaches("stranger")));
   assert.equal(await reaches("friend"), true);
   assert.match(await cluster.run("get", "netpol"), /friends +app=web/);
+  const explain = (pod: string): Promise<string> => cluster.run("explain", "GET", "http://web/", "--from", pod);
+  assert.match(
+    await explain("stranger"),
+    /→ fails: the connection is dropped, NetworkPolicy default\/friends \(ingress of default\/web\) does not allow it/,
+  );
+  assert.match(await explain("friend"), /→ answered by its one endpoint/);
   // The kubelet's probes come from the node, which always may.
   assert.match(await cluster.run("get", "pod", "web"), /1\/1 +Running/);
   await apply("delete", policy);

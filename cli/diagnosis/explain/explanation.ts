@@ -13,6 +13,8 @@ export interface EndpointState {
   readonly node: string;
   /** Whether a sidecar stands before the program. */
   readonly hasSidecar: boolean;
+  /** The NetworkPolicies that refuse the connection, and which way; empty when none does. */
+  readonly refusedBy: string;
 }
 
 /** One cluster that the route may pick. */
@@ -69,10 +71,6 @@ export function formatExplanation(explanation: Explanation): string {
     line("decides", by === "nobody" ? "" : `${by}${listener === undefined ? "" : `, listener ${listener}`}`),
     line("route", route === undefined ? "" : formatRoute(route)),
     ...shares.flatMap(formatShare),
-    line(
-      "policy",
-      shares.length === 0 ? "" : "not looked at: a NetworkPolicy may refuse it (see: wherry get networkpolicies -A)",
-    ),
     `→ ${formatOutcome(explanation)}`,
   ];
   return `${lines.filter((text) => text !== "").join("\n")}\n`;
@@ -97,16 +95,21 @@ function formatShare({ cluster, share, endpoints }: Share): string[] {
   return [head, ...endpoints.map((endpoint) => line("", `  ${formatEndpoint(endpoint)}`))];
 }
 
-function formatEndpoint({ address, port, serving, pod, node, hasSidecar }: EndpointState): string {
+function formatEndpoint({ address, port, serving, pod, node, hasSidecar, refusedBy }: EndpointState): string {
   const where = pod === "" ? "no pod" : `${pod} on ${node}${hasSidecar ? ", through its sidecar" : ""}`;
-  return `${address}:${port} ${serving ? "ready" : "NOT READY"}  ${where}`;
+  const state = refusedBy === "" ? (serving ? "ready" : "NOT READY") : "REFUSED";
+  return `${address}:${port} ${state}  ${where}${refusedBy === "" ? "" : `, by ${refusedBy}`}`;
 }
 
 function formatOutcome({ outcome, shares }: Explanation): string {
   switch (outcome.kind) {
     case "forwarded": {
-      const ready = shares.flatMap(({ endpoints = [] }) => endpoints.filter(({ serving }) => serving)).length;
-      return ready === 1 ? "answered by its one endpoint" : `answered by one of ${ready} endpoints, each in its turn`;
+      const ready = shares.flatMap(({ endpoints = [] }) => endpoints.filter(({ serving }) => serving));
+      const refused = ready.filter(({ refusedBy }) => refusedBy !== "").length;
+      if (refused > 0)
+        return `sent to one of ${ready.length} endpoints in turn, ${refused} of them behind a policy that refuses`;
+      if (ready.length === 1) return "answered by its one endpoint";
+      return `answered by one of ${ready.length} endpoints, each in its turn`;
     }
     case "answered":
       return `answered ${outcome.status} by the mesh (${outcome.flag}): ${outcome.why}`;

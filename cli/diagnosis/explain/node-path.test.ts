@@ -15,6 +15,7 @@ const describe: DescribeEndpoint = ({ address, port, isServing }) => ({
   pod: "",
   node: "",
   hasSidecar: false,
+  refusedBy: "",
 });
 
 const service = (name: string, clusterIP: string): Service => ({

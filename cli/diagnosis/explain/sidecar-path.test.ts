@@ -81,6 +81,7 @@ const describe: DescribeEndpoint = ({ address: ip, port, isServing }) => ({
   pod: "",
   node: "",
   hasSidecar: false,
+  refusedBy: "",
 });
 const follow = (path: string, ...headers: readonly string[]): Followed =>
   followSidecar(
@@ -149,7 +150,6 @@ test("formatExplanation() is one line a stage, the outcome last", () => {
       "              10.244.1.2:9080 NOT READY  no pod",
       "  cluster   10 % v3, 1 endpoint",
       "              10.244.1.4:9080 ready  no pod",
-      "  policy    not looked at: a NetworkPolicy may refuse it (see: wherry get networkpolicies -A)",
       "→ answered by one of 2 endpoints, each in its turn",
       "",
     ].join("\n"),

@@ -1,0 +1,155 @@
+/**
+ * Whether NetworkPolicies let a pod's connection through, by the words of the policies and not by the rules that the
+ * node proxy makes of them. Pure.
+ *
+ *   Followed ─▶ withPolicies(): each endpoint gets who refuses it ─▶ Followed
+ *
+ * Source: kubernetes.io/docs/concepts/services-networking/network-policies.
+ */
+import { BlockList, isIPv4 } from "node:net";
+import type { Pod } from "#api/core/pod.ts";
+import type { NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from "#api/networking/network-policy.ts";
+import { matchesLabels, toRequirements } from "#api/selector.ts";
+import type { ClusterObjects } from "../observation.ts";
+import type { EndpointState, Outcome } from "./explanation.ts";
+import type { Destination, Followed } from "./sidecar-path.ts";
+
+type PolicyObjects = Pick<ClusterObjects, "networkPolicies" | "namespaces" | "pods">;
+type Direction = "Ingress" | "Egress";
+
+interface Rule {
+  readonly peers: readonly NetworkPolicyPeer[];
+  readonly ports: readonly NetworkPolicyPort[];
+}
+
+/** One end of a connection: a pod, or an address that is none's. */
+interface End {
+  readonly address: string;
+  readonly pod: Pod | undefined;
+}
+
+export interface PolicySurroundings {
+  readonly objects: PolicyObjects;
+  /** Where the pod wants to go. */
+  readonly destination: Destination;
+  /** A sidecar or gateway answers in the pod's place. */
+  readonly isProxied: boolean;
+}
+
+/** What becomes of a pod's request, less what policies refuse. */
+export function withPolicies(
+  followed: Followed,
+  from: Pod,
+  { objects, destination, isProxied }: PolicySurroundings,
+): Followed {
+  const { outcome } = followed;
+  if (outcome.kind === "leaves") {
+    const by = refusalOf(from, destination, objects);
+    return by === "" ? followed : { ...followed, outcome: dropped(by, false) };
+  }
+  const judge = (endpoint: EndpointState): EndpointState => ({
+    ...endpoint,
+    refusedBy: refusalOf(from, endpoint, objects),
+  });
+  const shares = followed.shares.map((share) =>
+    share.endpoints === undefined ? share : { ...share, endpoints: share.endpoints.map(judge) },
+  );
+  const serving = shares.flatMap(({ endpoints = [] }) => endpoints.filter((endpoint) => endpoint.serving));
+  const [first] = serving;
+  const isDropped = outcome.kind === "forwarded" && serving.every(({ refusedBy }) => refusedBy !== "");
+  if (!isDropped || first === undefined) return { ...followed, shares };
+  return { ...followed, shares, outcome: dropped(first.refusedBy, isProxied) };
+}
+
+function dropped(by: string, isProxied: boolean): Outcome {
+  const why = `the connection is dropped, ${by} does not allow it`;
+  return isProxied ? { kind: "answered", status: 503, flag: "UF", why } : { kind: "fails", why };
+}
+
+/** Which policies refuse a TCP connection of a pod, and which way; empty: none does. */
+export function refusalOf(from: Pod, { address, port }: Destination, objects: PolicyObjects): string {
+  const isThere = ({ status }: Pod): boolean => status?.podIP === address && status.phase === "Running";
+  const target = objects.pods.find(isThere);
+  // Nothing keeps a pod from itself.
+  if (target !== undefined && target.metadata.uid === from.metadata.uid) return "";
+  const source: End = { address: from.status?.podIP ?? "", pod: from };
+  const destination: End = { address, pod: target };
+  const call = { port, called: target };
+  return (
+    refusal("Egress", { isolated: from, peer: destination, ...call }, objects) ||
+    (target === undefined ? "" : refusal("Ingress", { isolated: target, peer: source, ...call }, objects))
+  );
+}
+
+interface Judged {
+  /** Whose policies these are. */
+  readonly isolated: Pod;
+  readonly peer: End;
+  readonly port: number;
+  /** Whose ports the names are. */
+  readonly called: Pod | undefined;
+}
+
+function refusal(direction: Direction, { isolated, peer, port, called }: Judged, objects: PolicyObjects): string {
+  const { namespace = "" } = isolated.metadata;
+  const policies = objects.networkPolicies.filter(
+    ({ metadata, spec }) =>
+      metadata.namespace === namespace &&
+      (spec?.policyTypes ?? ["Ingress"]).includes(direction) &&
+      matchesLabels(toRequirements(spec?.podSelector ?? {}), isolated.metadata.labels),
+  );
+  if (policies.length === 0) return "";
+  const isAllowed = policies.some((policy) =>
+    rulesOf(policy, direction).some(
+      ({ peers, ports }) =>
+        (peers.length === 0 || peers.some((each) => isPeer(each, peer, { namespace, objects }))) &&
+        (ports.length === 0 || ports.some((each) => isPort(each, port, called))),
+    ),
+  );
+  if (isAllowed) return "";
+  const names = policies.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
+  return `NetworkPolicy ${names.join(" or ")} (${direction.toLowerCase()} of ${namespace}/${isolated.metadata.name})`;
+}
+
+function rulesOf({ spec }: NetworkPolicy, direction: Direction): readonly Rule[] {
+  if (direction === "Ingress")
+    return (spec?.ingress ?? []).map(({ from = [], ports = [] }) => ({ peers: from, ports }));
+  return (spec?.egress ?? []).map(({ to = [], ports = [] }) => ({ peers: to, ports }));
+}
+
+function isPeer(
+  { ipBlock, podSelector = {}, namespaceSelector }: NetworkPolicyPeer,
+  { address, pod }: End,
+  { namespace, objects }: { readonly namespace: string; readonly objects: PolicyObjects },
+): boolean {
+  if (ipBlock !== undefined)
+    return isWithin(address, ipBlock.cidr) && !(ipBlock.except ?? []).some((hole) => isWithin(address, hole));
+  if (pod === undefined || !matchesLabels(toRequirements(podSelector), pod.metadata.labels)) return false;
+  if (namespaceSelector === undefined) return pod.metadata.namespace === namespace;
+  const its = objects.namespaces.find(({ metadata }) => metadata.name === pod.metadata.namespace);
+  return its !== undefined && matchesLabels(toRequirements(namespaceSelector), its.metadata.labels);
+}
+
+function isWithin(address: string, cidr: string): boolean {
+  const [network = "", bits = ""] = cidr.split("/");
+  const family = isIPv4(network) ? "ipv4" : "ipv6";
+  if (isIPv4(address) !== (family === "ipv4")) return false;
+  const block = new BlockList();
+  block.addSubnet(network, Number(bits), family);
+  return block.check(address, family);
+}
+
+/** TCP alone. A name is one of the called pod's ports. */
+function isPort(
+  { protocol = "TCP", port, endPort }: NetworkPolicyPort,
+  number: number,
+  called: Pod | undefined,
+): boolean {
+  if (protocol !== "TCP") return false;
+  if (port === undefined) return true;
+  if (typeof port === "number") return number >= port && number <= (endPort ?? port);
+  const named = (called?.spec.containers ?? []).flatMap(({ ports = [] }) => ports);
+  return named.some(
+    ({ name, containerPort, protocol: own = "TCP" }) => name === port && containerPort === number && own === "TCP",
+  );
+}
