@@ -70,6 +70,8 @@ export class UDPFrontend {
   }
 
   #receive(data: Buffer, from: RemoteInfo): void {
+    // Port 0 is no address to answer to; forged datagrams have it.
+    if (from.port === 0) return;
     const key = `${from.address} ${from.port}`;
     const session = this.#sessions.get(key) ?? this.#begin(key, from);
     if (session === undefined) return;
