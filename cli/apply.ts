@@ -8,8 +8,12 @@ import type { HttpKubeClient } from "#api/client/http.ts";
 import { objectPath } from "#api/client/http.ts";
 import { type KindRef, collectionPath } from "#api/kind.ts";
 import { type KubeObject, keyOf } from "#api/meta.ts";
+import { metaSchema } from "#api/schema/kind.ts";
+import { type Schema, object } from "#api/schema/schema.ts";
+import { kindOf } from "#api/scheme.ts";
 import { isNotFound } from "#api/status.ts";
 import { messageOf } from "#lib/errors.ts";
+import { planPatch } from "./apply-patch.ts";
 import { connect } from "./connect.ts";
 import { CliError } from "./errors.ts";
 import { type Manifest, readManifests } from "./manifests.ts";
@@ -84,10 +88,16 @@ async function applyOne(client: HttpKubeClient, kind: KindRef, wanted: KubeObjec
     return { ...created, what: "created" };
   }
   const before = JSON.parse(found.metadata.annotations?.[lastApplied] ?? "{}") as Record<string, unknown>;
-  const patch = planPatch(before, marked as unknown as Record<string, unknown>);
+  const patch = planPatch(schemaOf(kind), before, marked as unknown as Record<string, unknown>);
   const patched = await client.write("PATCH", objectPath(kind, key), strict, patch);
   const same = patched.object.metadata.resourceVersion === found.metadata.resourceVersion;
   return { ...patched, what: same ? "unchanged" : "configured" };
+}
+
+/** Of the whole object, with its metadata. */
+function schemaOf(ref: KindRef): Schema | undefined {
+  const schema = kindOf(ref)?.schema;
+  return schema?.type === "object" ? object({ ...schema.fields, metadata: metaSchema }) : schema;
 }
 
 async function readOptional(
@@ -107,19 +117,4 @@ function withLastApplied(wanted: KubeObject): KubeObject {
   const { [lastApplied]: _former, ...annotations } = wanted.metadata.annotations ?? {};
   const text = JSON.stringify({ ...wanted, metadata: { ...wanted.metadata, annotations } });
   return { ...wanted, metadata: { ...wanted.metadata, annotations: { ...annotations, [lastApplied]: text } } };
-}
-
-/** The merge patch that sets what `wanted` says and deletes what only `before` said. Pure. */
-export function planPatch(before: Record<string, unknown>, wanted: Record<string, unknown>): Record<string, unknown> {
-  const patch: Record<string, unknown> = {};
-  for (const [field, value] of Object.entries(wanted)) {
-    const former = before[field];
-    patch[field] = isRecord(value) ? planPatch(isRecord(former) ? former : {}, value) : value;
-  }
-  for (const field of Object.keys(before)) if (!(field in wanted)) patch[field] = null;
-  return patch;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -133,14 +133,15 @@ export class HttpKubeClient implements KubeClient {
     return (await readJSON(response)) as Table;
   }
 
-  /** A write with query parameters and the server's warnings, as the command line needs it. */
+  /** A write with query parameters and the server's warnings, as the command line needs it. A patch is a strategic one. */
   async write(
     method: "POST" | "PUT" | "PATCH",
     path: string,
     query: Query,
     body: unknown,
   ): Promise<{ object: KubeObject; warnings: string[] }> {
-    const response = await this.#send(method, path, { query, body });
+    const contentType = method === "PATCH" ? "application/strategic-merge-patch+json" : "application/json";
+    const response = await this.#send(method, path, { query, body, contentType });
     const warnings = [response.headers["warning"] ?? []].flat().map(warningText);
     return { object: (await readJSON(response)) as KubeObject, warnings };
   }
@@ -156,13 +157,14 @@ export class HttpKubeClient implements KubeClient {
   async #send(
     method: string,
     path: string,
-    options: { query: Query; body?: unknown; signal?: AbortSignal; accept?: string },
+    options: { query: Query; body?: unknown; contentType?: string; signal?: AbortSignal; accept?: string },
   ): Promise<Dispatcher.ResponseData> {
     const url = new URL(path, this.#server);
     for (const [name, value] of Object.entries(options.query)) {
       if (value !== undefined) url.searchParams.set(name, value);
     }
-    const contentType = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+    const usual = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+    const contentType = options.contentType ?? usual;
     const token = this.#token();
     const response = await request(url, {
       method,

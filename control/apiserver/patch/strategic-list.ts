@@ -18,11 +18,13 @@ export function mergeItems(
   { key, merge }: ItemMerge,
 ): unknown[] {
   const patches = patch.map(asObject);
-  // One item that says `$patch: replace` replaces the whole list by the others.
-  const isReplaced = patches.some((item) => item["$patch"] === "replace");
-  const result = isReplaced ? [] : [...current];
+  // One item that says `$patch: replace` replaces the whole list by the others, as they are.
+  if (patches.some((item) => item["$patch"] === "replace"))
+    return patches
+      .filter((item) => item[key] !== undefined && item["$patch"] !== "delete")
+      .map((item) => merge({}, item["$patch"] === "replace" ? { ...item, $patch: "merge" } : item));
+  const result = [...current];
   for (const item of patches) {
-    if (item["$patch"] === "replace" && item[key] === undefined) continue;
     const id = item[key];
     if (id === undefined || id === null)
       throw new StatusError(
@@ -33,7 +35,7 @@ export function mergeItems(
     if (item["$patch"] === "delete") {
       if (at >= 0) result.splice(at, 1);
     } else if (at >= 0) result[at] = merge(result[at], item);
-    else result.push(merge({}, item["$patch"] === "replace" ? { ...item, $patch: "merge" } : item));
+    else result.push(merge({}, item));
   }
   return result;
 }
