@@ -8,6 +8,7 @@
  */
 import { type FieldError, duplicateValue, forbidden, invalidValue, requiredError } from "../schema/field-error.ts";
 import { formatError } from "../schema/format.ts";
+import { failureAccrualErrors } from "./failure-accrual.ts";
 import type { Service, ServicePort } from "./service.ts";
 
 /** The Service with target ports, and the fields that depend on its type, filled in. */
@@ -39,8 +40,8 @@ function defaultPort(port: ServicePort): ServicePort {
 }
 
 /** What is wrong across the fields of a Service. */
-export function serviceErrors({ spec }: Service): FieldError[] {
-  const errors = [...portErrors(spec), ...addressErrors(spec)];
+export function serviceErrors({ metadata, spec }: Service): FieldError[] {
+  const errors = [...portErrors(spec), ...addressErrors(spec), ...failureAccrualErrors(metadata.annotations)];
   if (spec.type === "ExternalName") {
     const error = formatError("dnsSubdomain", (spec.externalName ?? "").replace(/\.$/, ""));
     if (spec.externalName === undefined || spec.externalName === "") errors.push(requiredError("spec.externalName"));

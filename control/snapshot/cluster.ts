@@ -4,6 +4,7 @@
  * Endpoints are the ready ones; when none is ready those that still serve while they terminate (KEP-1669), so that a
  * rolling update of a single replica loses nothing.
  */
+import { readFailureAccrual } from "#api/core/failure-accrual.ts";
 import type { Service } from "#api/core/service.ts";
 import type { ServiceResourceEndpoint } from "#api/wire/service.ts";
 import {
@@ -66,6 +67,21 @@ export function serviceMetadata(services: readonly Service[]): Metadata {
   };
 }
 
+/** Cluster metadata `wherry.failure_accrual`: the breaker that the Service asks for. */
+function accrualMetadata({ metadata: { annotations } }: Service): Metadata["filter_metadata"] {
+  const accrual = readFailureAccrual(annotations);
+  if (accrual === undefined) return {};
+  const { maxFailures, minPenaltyMs, maxPenaltyMs, jitterRatio } = accrual;
+  return {
+    "wherry.failure_accrual": {
+      max_failures: maxFailures,
+      min_penalty: `${minPenaltyMs / 1000}s`,
+      max_penalty: `${maxPenaltyMs / 1000}s`,
+      jitter_ratio: jitterRatio,
+    },
+  };
+}
+
 /** One cluster for each TCP port of a Service; none for ExternalName, which has no endpoints. */
 export function outboundClustersOf(service: Service): readonly Cluster[] {
   return tcpPortsOf(service).map(({ port }) => ({
@@ -76,7 +92,7 @@ export function outboundClustersOf(service: Service): readonly Cluster[] {
     lb_policy: "ROUND_ROBIN",
     circuit_breakers: noLimits,
     typed_extension_protocol_options: asReceived,
-    metadata: serviceMetadata([service]),
+    metadata: { filter_metadata: { ...serviceMetadata([service]).filter_metadata, ...accrualMetadata(service) } },
   }));
 }
 

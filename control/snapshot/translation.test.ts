@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { Service } from "#api/core/service.ts";
 import { plainPolicies, type ServiceResource } from "#api/wire/service.ts";
 import { parseNode, toNode, type NodeId } from "#api/xds/node-id.ts";
-import { loadAssignmentsOf } from "./cluster.ts";
+import { loadAssignmentsOf, outboundClustersOf } from "./cluster.ts";
 import { pod, service, slice } from "./fixture.ts";
 import { inboundOf } from "./inbound.ts";
 import { outboundListenersOf } from "./outbound.ts";
@@ -86,6 +86,19 @@ test("serviceResourceOf() joins slices by address and sorts them", () => {
       ["10.0.0.2", { http: 8080, https: 8443 }, false],
     ],
   );
+});
+
+test("outboundClustersOf() carries the breaker that a Service asks for", () => {
+  const [, plain] = service("a", "10.96.0.1", [{ name: "http", port: 80 }]);
+  const breakerOf = (made: Service): unknown =>
+    outboundClustersOf(made)[0]?.metadata?.filter_metadata["wherry.failure_accrual"];
+  assert.equal(breakerOf(plain), undefined);
+  const annotations = {
+    "balancer.linkerd.io/failure-accrual": "consecutive",
+    "balancer.linkerd.io/failure-accrual-consecutive-min-penalty": "500ms",
+  };
+  const made = { ...plain, metadata: { ...plain.metadata, annotations } };
+  assert.deepEqual(breakerOf(made), { max_failures: 7, min_penalty: "0.5s", max_penalty: "60s", jitter_ratio: 0.5 });
 });
 
 test("outboundListenersOf() looks into connections only where the protocol is not declared", () => {
