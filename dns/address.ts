@@ -29,6 +29,21 @@ function embeddedAsHex(address: string): string {
   });
 }
 
+/** The text of 4 or 16 bytes (RFC 5952 §4; IPv4 within IPv6 as IPv4). */
+export function fromBytes(bytes: Uint8Array): string {
+  if (bytes.length === 4) return bytes.join(".");
+  const groups = Array.from({ length: 8 }, (_, at) => ((bytes[2 * at] ?? 0) << 8) | (bytes[2 * at + 1] ?? 0));
+  if (groups[5] === 0xffff && groups.slice(0, 5).every((group) => group === 0)) return bytes.subarray(12).join(".");
+  const text = groups.map((group) => group.toString(16)).join(":");
+  // The longest run of zeros, the first of equal ones, and of two groups at least.
+  const runs = [...text.matchAll(/(?<![0-9a-f])0(?::0)+(?![0-9a-f])/g)];
+  const longest = runs.reduce<string>((best, [run]) => (run.length > best.length ? run : best), "");
+  if (longest === "") return text;
+  const at = runs.find(([run]) => run === longest)?.index ?? 0;
+  const before = text.slice(0, at).replace(/:$/, "");
+  return `${before}::${text.slice(at + longest.length).replace(/^:/, "")}`;
+}
+
 /** `172.0.0.2` → `172-0-0-2`, `5678:abcd::1` → `5678-abcd--1`. */
 export function toDashed(address: string): string {
   return address.replaceAll(/[.:]/g, "-");

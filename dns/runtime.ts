@@ -110,6 +110,7 @@ export class Runtime {
       scheme: plan.scheme,
       respond: responder.respond,
       counters,
+      log,
       ...(plan.tls === undefined ? {} : { tls: plan.tls }),
       ...(tcp === undefined ? {} : { tcp }),
     };

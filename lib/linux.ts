@@ -62,11 +62,13 @@ const namesOfErrno: Readonly<Record<number, string>> = {
   13: "EACCES",
   22: "EINVAL",
   24: "EMFILE",
+  97: "EAFNOSUPPORT",
   98: "EADDRINUSE",
   99: "EADDRNOTAVAIL",
 };
 
-function check(result: number, action: string): number {
+/** The result of a call; throws LinuxError where it is negative. To be called at once, while errno is the call's. */
+export function check(result: number, action: string): number {
   if (result >= 0) return result;
   const errno = koffi.errno();
   const code = namesOfErrno[errno] ?? `errno ${errno}`;

@@ -9,6 +9,7 @@ import type { Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import { errnoOf, messageOf } from "#lib/errors.ts";
+import type { Logger } from "#lib/log.ts";
 import type { Scheme } from "../corefile/parse.ts";
 import { DNSError } from "../errors.ts";
 import type { ServerCounters } from "../metrics.ts";
@@ -34,6 +35,7 @@ export interface ListenerOptions {
   readonly scheme: Scheme;
   readonly respond: Respond;
   readonly counters: ServerCounters;
+  readonly log: Logger;
   readonly tls?: TLSFiles;
   readonly tcp?: Pick<StreamOptions, "connectionsMax" | "idleMs">;
 }
@@ -62,7 +64,7 @@ export async function listen(at: ListenAt, options: ListenerOptions): Promise<Li
 }
 
 async function listenOnce(at: ListenAt, options: ListenerOptions): Promise<Listener> {
-  const { scheme, respond, counters } = options;
+  const { scheme, respond, counters, log } = options;
   const proto = scheme === "dns" ? "tcp" : scheme;
   const streams = new StreamServer({ respond, counters, proto, ...options.tcp });
   const open: OpenSockets = { server: await createStreamServer(streams, options), udp: undefined, streams };
@@ -70,7 +72,7 @@ async function listenOnce(at: ListenAt, options: ListenerOptions): Promise<Liste
     const port = await listenStream(open.server, at);
     if (scheme === "dns") {
       const bindAt = "port" in at ? { address: at.address ?? "0.0.0.0", port } : { fd: at.udpFd };
-      open.udp = await listenUDP(bindAt, respond, counters);
+      open.udp = await listenUDP(bindAt, { respond, counters, log });
     }
     // After binding, an error is one of a single accept: counted, and the others go on.
     open.server.on("error", () => counters.sendFailures++);

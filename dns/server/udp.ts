@@ -3,42 +3,65 @@
  *
  *   datagram ─▶ respond ─▶ response ─▶ same socket
  *
- * Nothing queues here: what the kernel does not take is counted and lost, and the downstream asks again.
+ * By the dozen (udp-batch.ts) where the system can, one by one otherwise. Nothing queues here: what the kernel does not
+ * take is counted and lost, and the downstream asks again.
  */
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
+import { messageOf } from "#lib/errors.ts";
+import type { Logger } from "#lib/log.ts";
+import { toBytes } from "../address.ts";
 import type { ServerCounters } from "../metrics.ts";
 import type { Response, Respond } from "./respond.ts";
+import { UDPBatchServer } from "./udp-batch.ts";
 
 /** An address to bind, or the descriptor of a bound socket. */
 export type BindAt = { readonly fd: number } | { readonly address: string; readonly port: number };
+
+export interface UDPOptions {
+  readonly respond: Respond;
+  readonly counters: ServerCounters;
+  readonly log: Logger;
+  /** Whether datagrams are taken one by one even where they need not be. Default false. */
+  readonly isPlain?: boolean;
+}
 
 /** Bytes that the kernel may hold for us: queries wait there while we are busy. */
 const receiveBytes = 1024 * 1024;
 
 /** Serves datagrams until closed. Rejects when the socket cannot be bound. */
-export async function listenUDP(at: BindAt, respond: Respond, counters: ServerCounters): Promise<Socket> {
-  const isIPv6 = "address" in at && at.address.includes(":");
+export async function listenUDP(at: BindAt, options: UDPOptions): Promise<Socket> {
+  const { respond, counters } = options;
+  const lib = options.isPlain === true ? undefined : await loadDatagrams(options.log);
+  const fd = "fd" in at ? at.fd : bindBy(lib, at);
+  const batch = fd === undefined ? undefined : lib?.tryBatch(fd);
+  const isIPv6 = batch?.isIPv6 ?? ("address" in at && at.address.includes(":"));
   const socket = createSocket({
     type: isIPv6 ? "udp6" : "udp4",
     // Where answers go is an address already: the default would cost a turn of the event loop each.
     lookup: (address, _options, done) => done(null, address, isIPv6 ? 6 : 4),
   });
+  const batched = batch === undefined ? undefined : new UDPBatchServer({ batch, respond, counters });
   let isClosed = false;
-  socket.once("close", () => (isClosed = true));
+  socket.once("close", () => {
+    isClosed = true;
+    batched?.close();
+  });
   const send = (response: Response, port: number, address: string): void => {
     // Port 0 is no address to answer to; forged datagrams have it.
     if (!Buffer.isBuffer(response) || isClosed || port === 0) return;
     socket.send(response, port, address);
   };
-  socket.on("message", (message, { address, port }) => {
+  socket.on("message", (message, from) => {
+    if (batched?.take(message, from) === true) return;
+    const { address, port } = from;
     const response = respond(message, "udp", address, port);
     if (!(response instanceof Promise)) return send(response, port, address);
     void response.then((late) => send(late, port, address));
   });
   try {
     const listening = once(socket, "listening");
-    socket.bind("fd" in at ? at : { ...at, exclusive: true });
+    socket.bind(fd === undefined ? { ...at, exclusive: true } : { fd });
     await listening;
   } catch (error) {
     socket.close();
@@ -48,4 +71,22 @@ export async function listenUDP(at: BindAt, respond: Respond, counters: ServerCo
   socket.on("error", () => counters.sendFailures++);
   socket.setRecvBufferSize(receiveBytes);
   return socket;
+}
+
+type Datagrams = typeof import("#lib/datagrams.ts");
+
+/** Undefined where the system calls cannot be had. */
+async function loadDatagrams(log: Logger): Promise<Datagrams | undefined> {
+  try {
+    return await import("#lib/datagrams.ts");
+  } catch (error) {
+    log.warn("Takes datagrams one by one, at twice the price", { error: messageOf(error) });
+    return undefined;
+  }
+}
+
+/** A descriptor bound to the address; undefined: left to node:dgram, as addresses with a scope are. */
+function bindBy(lib: Datagrams | undefined, { address, port }: { address: string; port: number }): number | undefined {
+  const bytes = toBytes(address);
+  return bytes === undefined ? undefined : lib?.bindDatagrams(bytes, port);
 }

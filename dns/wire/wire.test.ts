@@ -6,6 +6,7 @@ import * as fc from "fast-check";
 import { ManualClock } from "#lib/clock.ts";
 import { silentLogger } from "#lib/log.ts";
 import { seededRandom } from "#lib/random.ts";
+import { fromBytes, toBytes } from "../address.ts";
 import { fixture, named } from "../fixture.ts";
 import { createDNS } from "../state.ts";
 import { answerOf, recordsOf, withRecords } from "../answer.ts";
@@ -152,4 +153,26 @@ test("recordsOf() and withRecords() are inverse, and age TTLs", () => {
       assert.deepEqual(decodeMessage(written)?.records.answer, wanted);
     }),
   );
+});
+
+test("fromBytes() writes addresses as URLs do", () => {
+  const bytes = fc.uint8Array({ minLength: 16, maxLength: 16 });
+  const sparse = fc.array(fc.constantFrom(0, 0, 0, 1, 255), { minLength: 16, maxLength: 16 });
+  fc.assert(
+    fc.property(fc.oneof(bytes, sparse), (given) => {
+      const address = Uint8Array.from(given);
+      const groups = Array.from({ length: 8 }, (_, at) =>
+        Buffer.from(address)
+          .readUInt16BE(2 * at)
+          .toString(16),
+      );
+      const { hostname } = new URL(`http://[${groups.join(":")}]`);
+      const text = fromBytes(address);
+      assert.deepEqual(toBytes(text), text.includes(":") ? address : address.subarray(12));
+      if (text.includes(":")) assert.equal(`[${text}]`, hostname);
+    }),
+    { numRuns: 1000 },
+  );
+  assert.equal(fromBytes(Uint8Array.from([10, 0, 0, 255])), "10.0.0.255");
+  assert.equal(fromBytes(toBytes("::ffff:10.0.0.9") ?? new Uint8Array(4)), "10.0.0.9");
 });
