@@ -5,14 +5,14 @@
  *
  * Invariant: the calling thread is back in its own network namespace when any function here returns; if it cannot go
  * back, the process aborts, for a socket made in the wrong namespace would be worse.
- * Constants are those of x86-64 and arm64 Linux (asm-generic); IPv4 only.
+ * Constants are those of x86-64 and arm64 Linux (asm-generic).
  */
 import { closeSync, openSync } from "node:fs";
 import { Socket } from "node:net";
 import koffi from "koffi";
 import { CodedError } from "./errors.ts";
+import { AF_INET6, decodeAddress, encodeAddress, familyOf, type SocketAddress } from "./socket-address.ts";
 
-const AF_INET = 2;
 const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const SOCK_NONBLOCK = 0o4000;
@@ -21,7 +21,9 @@ const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_MARK = 36;
 const SOL_IP = 0;
+const SOL_IPV6 = 41;
 const IP_FREEBIND = 15;
+/** The same number for IPv6, at its own level. */
 const SO_ORIGINAL_DST = 80;
 const CLONE_NEWNET = 0x40000000;
 const SYS_pidfd_open = 434;
@@ -42,13 +44,6 @@ const strerror = libc.func("const char *strerror(int code)");
 
 /** A system call that failed; `code` is the errno name. */
 export class LinuxError extends CodedError {}
-
-/** An IPv4 address and a port. */
-export interface SocketAddress {
-  /** Dotted quad. */
-  readonly address: string;
-  readonly port: number;
-}
 
 /** A network namespace held open. Close it when its pod is gone. */
 export interface NetworkNamespace {
@@ -95,33 +90,26 @@ export function inNamespace<T>(namespace: NetworkNamespace | undefined, action: 
   }
 }
 
-/** struct sockaddr_in: family in host order, port and address in network order. */
-function encodeAddress({ address, port }: SocketAddress): Uint8Array {
-  const bytes = new Uint8Array(16);
-  new DataView(bytes.buffer).setUint16(0, AF_INET, true);
-  new DataView(bytes.buffer).setUint16(2, port);
-  bytes.set(address.split(".").map(Number), 4);
-  return bytes;
-}
-
-function decodeAddress(bytes: Uint8Array): SocketAddress {
-  return { address: bytes.subarray(4, 8).join("."), port: (bytes[2] ?? 0) * 256 + (bytes[3] ?? 0) };
-}
-
 function setOption(fd: number, level: number, option: number, value: number): void {
   const bytes = new Uint8Array(new Int32Array([value]).buffer);
   check(setsockopt(fd, level, option, bytes, 4) as number, `set socket option ${level}/${option}`);
 }
 
+interface SocketOptions {
+  readonly namespace: NetworkNamespace | undefined;
+  /** Of the address's family. */
+  readonly address: string;
+  readonly type: number;
+}
+
 /** Runs `configure` on a new socket in `namespace`; closes it when that throws. */
 function makeSocket(
-  namespace: NetworkNamespace | undefined,
-  type: number,
+  { namespace, address, type }: SocketOptions,
   action: string,
   configure: (fd: number) => void,
 ): number {
   return inNamespace(namespace, () => {
-    const fd = check(socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) as number, action);
+    const fd = check(socket(familyOf(address), type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) as number, action);
     try {
       configure(fd);
       return fd;
@@ -139,25 +127,31 @@ function makeSocket(
  */
 export const backlogDefault = 4096;
 
+function bindTo(fd: number, at: SocketAddress): number {
+  const bytes = encodeAddress(at);
+  return bind(fd, bytes, bytes.length) as number;
+}
+
 export interface ListenOptions extends SocketAddress {
   readonly namespace?: NetworkNamespace;
 }
 
 /** A listening TCP socket in a namespace, as a file descriptor. Port 0 lets the kernel choose. */
 export function listenTCP({ namespace, ...at }: ListenOptions): number {
-  return makeSocket(namespace, SOCK_STREAM, `listen on ${at.address}:${at.port}`, (fd) => {
+  return makeSocket({ ...at, namespace, type: SOCK_STREAM }, `listen on ${at.address}:${at.port}`, (fd) => {
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-    check(bind(fd, encodeAddress(at), 16) as number, `bind ${at.address}:${at.port}`);
+    check(bindTo(fd, at), `bind ${at.address}:${at.port}`);
     check(listen(fd, backlogDefault) as number, `listen on ${at.address}:${at.port}`);
   });
 }
 
 /** A bound UDP socket in a namespace, as a file descriptor. The address may be one that is not up yet. */
 export function bindUDP({ namespace, ...at }: ListenOptions): number {
-  return makeSocket(namespace, SOCK_DGRAM, `bind ${at.address}:${at.port}`, (fd) => {
+  return makeSocket({ ...at, namespace, type: SOCK_DGRAM }, `bind ${at.address}:${at.port}`, (fd) => {
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    // Of IPv6 sockets, too.
     setOption(fd, SOL_IP, IP_FREEBIND, 1);
-    check(bind(fd, encodeAddress(at), 16) as number, `bind ${at.address}:${at.port}`);
+    check(bindTo(fd, at), `bind ${at.address}:${at.port}`);
   });
 }
 
@@ -169,7 +163,7 @@ export interface DialOptions extends SocketAddress {
 
 /** Starts a TCP connection from inside a namespace. The socket behaves as from `net.connect`. */
 export function connectTCP({ namespace, mark, address, port }: DialOptions): Socket {
-  const fd = makeSocket(namespace, SOCK_STREAM, `connect to ${address}:${port}`, (made) => {
+  const fd = makeSocket({ address, namespace, type: SOCK_STREAM }, `connect to ${address}:${port}`, (made) => {
     if (mark !== undefined) setOption(made, SOL_SOCKET, SO_MARK, mark);
   });
   const connection = new Socket({ fd, allowHalfOpen: true });
@@ -185,16 +179,21 @@ export function descriptorOf(connection: Socket): number | undefined {
 
 /** The address that an intercepted connection was made to, before nftables redirected it; undefined when it was not. */
 export function originalDestination(fd: number): SocketAddress | undefined {
-  const bytes = new Uint8Array(16);
-  if ((getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, bytes, [16]) as number) !== 0) return undefined;
+  const bytes = new Uint8Array(28);
+  const level = nameOf(fd)[0] === AF_INET6 ? SOL_IPV6 : SOL_IP;
+  if ((getsockopt(fd, level, SO_ORIGINAL_DST, bytes, [bytes.length]) as number) !== 0) return undefined;
   return decodeAddress(bytes);
 }
 
 /** The address that a socket is bound to. */
 export function localAddress(fd: number): SocketAddress {
-  const bytes = new Uint8Array(16);
-  check(getsockname(fd, bytes, [16]) as number, "read the socket address");
-  return decodeAddress(bytes);
+  return decodeAddress(nameOf(fd));
+}
+
+function nameOf(fd: number): Uint8Array {
+  const bytes = new Uint8Array(28);
+  check(getsockname(fd, bytes, [bytes.length]) as number, "read the socket address");
+  return bytes;
 }
 
 /**

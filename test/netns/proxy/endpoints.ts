@@ -24,16 +24,18 @@ export async function serveTCP(place: Place, port: number): Promise<() => void> 
 
 /** The same over UDP. */
 export async function serveUDP(place: Place, port: number): Promise<() => void> {
-  const socket = await openUDP(place, port);
+  // At its own address: what is sent from any address has that of the way it takes.
+  const socket = await openUDP(place, port, place.address);
   socket.on("message", (_, from) => socket.send(`${place.address} ${from.address}`, from.port, from.address));
   return () => socket.close();
 }
 
-export async function openUDP(place: Place, port = 0): Promise<DatagramSocket> {
-  const socket = createSocket("udp4");
+/** A bound UDP socket, at any address of the place's family by default. */
+export async function openUDP(place: Place, port = 0, address: string = at(place).address): Promise<DatagramSocket> {
+  const socket = createSocket(place.address.includes(":") ? "udp6" : "udp4");
   // With a descriptor, dgram reports before bind() returns.
   const up = once(socket, "listening");
-  socket.bind({ fd: bindUDP({ ...at(place), port }) });
+  socket.bind({ fd: bindUDP({ ...at(place), address, port }) });
   await up;
   return socket;
 }
@@ -76,15 +78,27 @@ export async function callTCP(
   }
 }
 
+/** Another one for each call: with one of a flow that the kernel remembers, a call would be that flow going on. */
+let sourcePort = 10_000;
+
+/** One exchange from a socket of its own, which is told of refusals; or from a given one, which is not connected. */
 export async function callUDP(
   from: Place,
   to: Address,
   given?: DatagramSocket,
 ): Promise<{ readonly by: string; readonly saw: string }> {
-  const socket = given ?? (await openUDP(from));
+  const socket = given ?? (await openUDP(from, sourcePort++));
   try {
-    socket.send("?", to.port, to.address);
-    const [data] = (await once(socket, "message", { signal: AbortSignal.timeout(3000) })) as [Buffer];
+    if (given === undefined) {
+      socket.connect(to.port, to.address);
+      await once(socket, "connect");
+    }
+    const answered = once(socket, "message", { signal: AbortSignal.timeout(answerMs) });
+    // The callback has the error of sending itself.
+    const send = (report: (error: Error | null) => void): void =>
+      given === undefined ? socket.send("?", report) : socket.send("?", to.port, to.address, report);
+    const failed = new Promise<never>((_, reject) => send((error) => void (error === null || reject(error))));
+    const [data] = (await Promise.race([answered, failed])) as [Buffer];
     const [by = "", saw = ""] = data.toString().split(" ");
     return { by, saw };
   } finally {
@@ -93,6 +107,6 @@ export async function callUDP(
 }
 
 /** Binding to any address lets the kernel choose the source of what is sent. */
-function at({ namespace }: Place): { readonly address: string; readonly namespace?: NonNullable<Place["namespace"]> } {
-  return { address: "0.0.0.0", ...(namespace === undefined ? {} : { namespace }) };
+function at({ address, namespace }: Place): Place {
+  return { address: address.includes(":") ? "::" : "0.0.0.0", ...(namespace === undefined ? {} : { namespace }) };
 }
