@@ -10,67 +10,64 @@
  */
 import type { Socket } from "node:net";
 import type { ConnectionInfo, HTTPContext } from "./context.ts";
+import { DownstreamTimer, tunnelIdleMs } from "./downstream-timer.ts";
+import { unreadExchange } from "./exchange-facts.ts";
 import { startExchange } from "./filters/run.ts";
-import { BodyReader } from "./http1/body.ts";
-import { HTTP1Error } from "./http1/errors.ts";
-import { type RequestHead, parseRequestHead } from "./http1/request.ts";
-import { HeadScanner } from "./http1/scanner.ts";
+import type { HTTP1Error } from "./http1/errors.ts";
+import type { Headers } from "./http1/headers.ts";
+import type { RequestHead } from "./http1/request.ts";
 import { countRead } from "./read-buffers.ts";
 import { formatReply, renderReply } from "./reply.ts";
+import { type ReaderOwner, RequestReader } from "./request-reader.ts";
 import { ResponseWriter, type WriterOwner } from "./response-writer.ts";
 import type { DownstreamHandler } from "./stream.ts";
 import { resetSocket } from "./tcp.ts";
-import { Deadline } from "./timer-wheel.ts";
 
-/** Time without a byte before a tunnel is closed, in ms: Envoy's tcp_proxy default. */
-const tunnelIdleMs = 3_600_000;
 /** Time for the downstream to take the last answer, in ms. */
 const lingerMs = 2000;
 
-const tooSlow = "Cannot read request: it did not come in time";
-
 type State = "idle" | "head" | "exchange" | "tunnel" | "lingering" | "closed";
 
-export class DownstreamConnection implements WriterOwner {
+/** Of the next byte. */
+const expectations: Readonly<Record<State, ReaderOwner["expects"]>> = {
+  idle: "head",
+  head: "head",
+  exchange: "request",
+  tunnel: "tunnel",
+  lingering: "nothing",
+  closed: "nothing",
+};
+
+export class DownstreamConnection implements WriterOwner, ReaderOwner {
   readonly info: ConnectionInfo;
   readonly socket: Socket;
   readonly #context: HTTPContext;
-  readonly #scanner: HeadScanner;
-  readonly #body = new BodyReader();
-  readonly #deadline: Deadline;
-  readonly #emit = (slice: Buffer): void => this.#exchange?.onRequestBody(slice);
+  readonly timer: DownstreamTimer;
+  readonly #reader: RequestReader;
   #state: State = "idle";
   readonly #writer: ResponseWriter;
   #exchange: DownstreamHandler | undefined;
   #head: RequestHead | undefined;
-  readonly #startMs: number;
-  /** Bytes behind the request in progress. */
-  #stash: Buffer | undefined;
   #isBlocked = false;
-  #isReading = false;
   #hasEnded = false;
-  #lastMs = 0;
-  #requestDueMs = Infinity;
-  /** When the request must have come, in ms. */
-  #wholeDueMs = Infinity;
-  /** Of the request in hand. */
-  #streamIdleMs = 0;
 
   constructor(socket: Socket, info: ConnectionInfo, context: HTTPContext) {
     this.socket = socket;
     this.info = info;
     this.#context = context;
-    this.#deadline = new Deadline((nowMs) => this.#onDeadline(nowMs));
+    this.timer = new DownstreamTimer(context.deps, (nowMs) => this.#onDeadline(nowMs));
     this.#writer = new ResponseWriter(this);
-    this.#startMs = context.deps.nowMs();
-    this.#scanner = new HeadScanner(true, context.options.headBytesMax);
+    this.#reader = new RequestReader(this, context.options);
   }
 
   /** Serves the socket from now on; `initial` is what was read from it before. */
   start(initial: Buffer | undefined): void {
     const { socket } = this;
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
-    socket.on("drain", () => this.#onDrain());
+    socket.on("drain", () => {
+      this.timer.touch();
+      this.#exchange?.onDownstreamDrain();
+    });
     socket.on("end", () => this.#onEnd());
     // "close" follows and acts; the reason does not matter to a downstream that is gone.
     socket.on("error", () => socket.destroy());
@@ -85,7 +82,7 @@ export class DownstreamConnection implements WriterOwner {
     const head = this.#head;
     if (head === undefined || head.protocol === "HTTP/1.0" || head.hop.wantsClose || this.#hasEnded) return false;
     const { connectionMsMax } = this.#context.options;
-    if (connectionMsMax > 0 && this.#lastMs - this.#startMs >= connectionMsMax) return false;
+    if (connectionMsMax > 0 && this.timer.ageMs >= connectionMsMax) return false;
     return !this.#context.isDraining();
   }
 
@@ -97,9 +94,8 @@ export class DownstreamConnection implements WriterOwner {
     return this.#context.options.sendsTrailers;
   }
 
-  /** Nothing to say before the next response: that one closes the connection. */
   drain(): void {
-    // Responses ask isDraining().
+    // Nothing to say before the next response: that one asks isDraining(), and closes the connection.
   }
 
   /** Closes the connection when it is between requests; one in a request closes behind its response. */
@@ -107,7 +103,6 @@ export class DownstreamConnection implements WriterOwner {
     if (this.#state === "idle") this.#linger();
   }
 
-  /** Closes the connection whatever it is doing. */
   destroy(): void {
     this.socket.destroy();
   }
@@ -117,31 +112,14 @@ export class DownstreamConnection implements WriterOwner {
     this.#updateReading();
   }
 
-  touch(): void {
-    this.#lastMs = this.#context.deps.nowMs();
-  }
-
-  setIdle(idleMs: number): void {
-    this.#streamIdleMs = idleMs;
-  }
-
-  setDeadline(dueMs: number): void {
-    this.#requestDueMs = dueMs;
-    this.#armExchange();
-  }
-
   onResponseEnd(keepsAlive: boolean): void {
     this.#exchange = undefined;
     this.#head = undefined;
     this.#isBlocked = false;
     if (this.#state !== "exchange") return;
-    if (!keepsAlive || !this.#body.isDone) return this.#linger();
+    if (!keepsAlive || !this.#reader.isWhole) return this.#linger();
     this.#becomeIdle();
-    // The loop of #read goes on by itself; otherwise the stash is taken up here.
-    if (this.#isReading) return;
-    const stash = this.#stash;
-    this.#stash = undefined;
-    if (stash !== undefined) this.#read(stash);
+    this.#reader.next();
     this.#updateReading();
   }
 
@@ -159,103 +137,61 @@ export class DownstreamConnection implements WriterOwner {
   onTunnel(): void {
     this.#state = "tunnel";
     this.#isBlocked = false;
-    this.#requestDueMs = Infinity;
-    this.#armExchange();
-    const stash = this.#stash;
-    this.#stash = undefined;
+    this.timer.requestDueMs = Infinity;
+    this.timer.armStream(true);
+    const stash = this.#reader.takeStash();
     if (stash !== undefined) this.#exchange?.onRequestBody(stash);
     if (this.#hasEnded) this.#exchange?.onRequestEnd(undefined);
     this.#updateReading();
   }
 
-  #onDrain(): void {
-    this.touch();
-    this.#exchange?.onDownstreamDrain();
-  }
-
   #onData(chunk: Buffer): void {
     if (this.#state === "lingering") return;
-    this.touch();
+    this.timer.touch();
     countRead(chunk.length);
-    if (this.#stash !== undefined) this.#stash = Buffer.concat([this.#stash, chunk]);
-    else this.#read(chunk);
+    this.#reader.push(chunk);
     this.#updateReading();
   }
 
-  #read(chunk: Buffer): void {
-    this.#isReading = true;
-    try {
-      this.#readMessages(chunk);
-    } catch (error) {
-      if (!(error instanceof HTTP1Error)) throw error;
-      this.#onProtocolError(error);
-    } finally {
-      this.#isReading = false;
-    }
+  get expects(): ReaderOwner["expects"] {
+    return expectations[this.#state];
+  }
+
+  onRequestBody(slice: Buffer): void {
+    this.#exchange?.onRequestBody(slice);
+  }
+
+  onReadEnd(): void {
     this.#exchange?.flush();
   }
 
-  #readMessages(chunk: Buffer): void {
-    let at = 0;
-    while (at < chunk.length) {
-      switch (this.#state) {
-        case "idle":
-        case "head": {
-          const end = this.#scanner.push(chunk, at);
-          if (end < 0) return this.#onPartialHead();
-          const head = parseRequestHead(this.#scanner.take(chunk, at, end), this.#context.options.headersMax);
-          at = end;
-          this.#begin(head);
-          break;
-        }
-        case "exchange":
-          if (this.#body.isDone) {
-            this.#stash = chunk.subarray(at);
-            return;
-          }
-          at = this.#body.consume(chunk, at, this.#emit);
-          if (this.#body.isDone) this.#onRequestEnd();
-          break;
-        case "tunnel":
-          this.#exchange?.onRequestBody(at === 0 ? chunk : chunk.subarray(at));
-          return;
-        case "lingering":
-        case "closed":
-          return;
-      }
-    }
-  }
-
-  #begin(head: RequestHead): void {
+  onRequestHead(head: RequestHead): void {
     this.#state = "exchange";
     this.#head = head;
     const { options, streamIdleMs } = this.#context;
     if (head.protocol === "HTTP/1.0" && !options.acceptsHTTP10)
       return this.#refuse(426, "Cannot serve HTTP/1.0: this listener wants HTTP/1.1");
-    this.#requestDueMs = Infinity;
-    this.#streamIdleMs = streamIdleMs;
-    this.#body.start(head.framing);
-    this.#wholeDueMs = options.requestMs > 0 && !this.#body.isDone ? this.#lastMs + options.requestMs : Infinity;
-    const exchange = startExchange(this.#writer, this.#context, head, this.#lastMs);
+    this.#reader.startBody(head.framing);
+    this.timer.beginStream(streamIdleMs, this.#reader.isWhole ? 0 : options.requestMs);
+    const exchange = startExchange(this.#writer, this.#context, head, this.timer.lastMs);
     this.#exchange = exchange;
-    exchange.start(this.#body.isDone);
-    if (this.#exchange === exchange) this.#armExchange();
+    exchange.start(this.#reader.isWhole);
+    if (this.#exchange === exchange) this.timer.armStream(false);
   }
 
-  #onRequestEnd(): void {
-    this.#wholeDueMs = Infinity;
-    this.#exchange?.onRequestEnd(this.#body.trailers);
+  onRequestEnd(trailers: Headers | undefined): void {
+    this.timer.wholeDueMs = Infinity;
+    this.#exchange?.onRequestEnd(trailers);
   }
 
-  #onPartialHead(): void {
+  onPartialHead(): void {
     if (this.#state === "head") return;
     this.#state = "head";
-    this.#arm(this.#lastMs + this.#context.options.requestHeadMs);
+    this.timer.arm(this.timer.lastMs + this.#context.options.requestHeadMs);
   }
 
-  #onProtocolError(error: HTTP1Error): void {
+  onProtocolError(error: HTTP1Error): void {
     this.#context.deps.counters.protocolErrors++;
-    this.#stash = undefined;
     const exchange = this.#exchange;
     if (exchange !== undefined) return exchange.onDownstreamError(error.status, error.message);
     if (this.#state === "idle" || this.#state === "head") this.#refuse(error.status, error.message);
@@ -266,17 +202,7 @@ export class DownstreamConnection implements WriterOwner {
     const reply = renderReply({ status, flag: "DPE", sentence }, undefined);
     this.#writer.flush();
     this.socket.write(formatReply(reply, { keepsAlive: false, isHead: false }));
-    this.#context.observer.onExchange({
-      connection: this.info,
-      head: undefined,
-      cluster: undefined,
-      endpoint: undefined,
-      status,
-      flag: "DPE",
-      requestBytes: 0,
-      responseBytes: sentence.length,
-      durationMs: 0,
-    });
+    this.#context.observer.onExchange(unreadExchange(this.info, status, sentence.length));
     this.#linger();
   }
 
@@ -289,7 +215,7 @@ export class DownstreamConnection implements WriterOwner {
         return;
       case "exchange":
         // The request can not become whole any more; behind a whole one the response is still wanted.
-        if (this.#body.isDone) return;
+        if (this.#reader.isWhole) return;
         this.#exchange?.onDownstreamGone();
         this.#exchange = undefined;
         this.socket.destroy();
@@ -304,7 +230,7 @@ export class DownstreamConnection implements WriterOwner {
   }
 
   #onClose(): void {
-    this.#context.deps.wheel.cancel(this.#deadline);
+    this.timer.cancel();
     this.#state = "closed";
     const exchange = this.#exchange;
     this.#exchange = undefined;
@@ -313,49 +239,27 @@ export class DownstreamConnection implements WriterOwner {
 
   #becomeIdle(): void {
     this.#state = "idle";
-    this.touch();
-    this.#arm(this.#lastMs + this.#context.options.keepAliveIdleMs);
+    this.timer.touch();
+    this.timer.arm(this.timer.lastMs + this.#context.options.keepAliveIdleMs);
   }
 
   /** Ends the answer and drops what still comes, until the downstream closes or time is up. */
   #linger(): void {
     this.#state = "lingering";
-    this.#stash = undefined;
+    this.#reader.takeStash();
     this.#isBlocked = false;
     this.#writer.flush();
     this.socket.end();
-    this.#arm(this.#context.deps.nowMs() + lingerMs);
+    this.timer.arm(this.#context.deps.nowMs() + lingerMs);
     this.#updateReading();
   }
 
   #updateReading(): void {
-    const isWanted = !this.#isBlocked && this.#stash === undefined;
+    const isWanted = !this.#isBlocked && !this.#reader.hasStash;
     const { socket } = this;
     if (socket.destroyed) return;
     if (!isWanted) socket.pause();
     else if (socket.isPaused()) socket.resume();
-  }
-
-  #armExchange(): void {
-    const idleMs = this.#idleMs();
-    const idleDueMs = idleMs === 0 ? Infinity : this.#lastMs + idleMs;
-    this.#arm(Math.min(idleDueMs, this.#requestDueMs, this.#wholeDueMs));
-  }
-
-  #idleMs(): number {
-    return this.#state === "tunnel" ? tunnelIdleMs : this.#streamIdleMs;
-  }
-
-  #onIdle(): void {
-    this.#exchange?.onTimeout("idle");
-    // A tunnel whose both sides have ended may still wait for a peer that takes nothing.
-    if (this.#state === "tunnel") this.socket.destroy();
-  }
-
-  #arm(dueMs: number): void {
-    const { wheel } = this.#context.deps;
-    if (dueMs === Infinity) wheel.cancel(this.#deadline);
-    else wheel.arm(this.#deadline, dueMs);
   }
 
   #onDeadline(nowMs: number): void {
@@ -365,21 +269,32 @@ export class DownstreamConnection implements WriterOwner {
       case "head":
         return this.#refuse(408, "Cannot read request: its head did not come in time");
       case "exchange":
-      case "tunnel": {
-        const idleMs = this.#idleMs();
-        if (nowMs >= this.#wholeDueMs) return this.#exchange?.onDownstreamError(408, tooSlow);
-        if (nowMs >= this.#requestDueMs) return this.#exchange?.onTimeout("route");
-        if (idleMs > 0 && nowMs >= this.#lastMs + idleMs) return this.#onIdle();
-        return this.#armExchange();
-      }
+      case "tunnel":
+        return this.#onStreamDeadline(nowMs, this.#state === "tunnel");
       case "lingering": {
         // A slow reader has what is left of the stream's idle time to take the rest of the answer.
-        const mayRead = nowMs < this.#lastMs + (this.#streamIdleMs || tunnelIdleMs);
+        const mayRead = nowMs < this.timer.lastMs + (this.timer.streamIdleMs || tunnelIdleMs);
         if (this.socket.writableFinished || !mayRead) this.socket.destroy();
-        else this.#arm(nowMs + lingerMs);
+        else this.timer.arm(nowMs + lingerMs);
         return;
       }
       case "closed":
+    }
+  }
+
+  #onStreamDeadline(nowMs: number, isTunnel: boolean): void {
+    switch (this.timer.streamVerdict(nowMs, isTunnel)) {
+      case "whole":
+        return this.#exchange?.onDownstreamError(408, "Cannot read request: it did not come in time");
+      case "route":
+        return this.#exchange?.onTimeout("route");
+      case "idle":
+        this.#exchange?.onTimeout("idle");
+        // A tunnel whose both sides have ended may still wait for a peer that takes nothing.
+        if (isTunnel) this.socket.destroy();
+        return;
+      case "nothing":
+        return this.timer.armStream(isTunnel);
     }
   }
 }

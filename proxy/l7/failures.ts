@@ -1,7 +1,7 @@
 /**
  * What is answered when a request fails: status, flag and sentence by what happened. Pure.
  *
- *   exchange.ts ─▶ answerToFailure(), answerToTimeout() ─▶ the local reply
+ *   exchange.ts, forwarding.ts ─▶ answerToFailure(), answerToTimeout() ─▶ the local reply
  *
  * Source: Envoy's response flags and statuses; 502 where the upstream broke its protocol.
  */
@@ -16,10 +16,10 @@ export interface FailureAnswer {
 }
 
 /** Told to those who might retry: it would be refused again. */
-export const overflowed = (why: string): FailureAnswer => ({
+export const overflowed = (cluster: string, what: string): FailureAnswer => ({
   status: 503,
   flag: "UO",
-  sentence: `Cannot send request: ${why}`,
+  sentence: `Cannot send request: cluster ${cluster} has all the ${what}`,
   headers: [["x-envoy-overloaded", "true"]],
 });
 
@@ -58,4 +58,11 @@ export function answerToTimeout(kind: "route" | "stream" | "idle", hasRequest: b
       if (hasRequest) return { status: 504, flag: "SI", sentence: `${cannot} the upstream was silent for too long` };
       return { status: 408, flag: "SI", sentence: `${cannot} the downstream was silent for too long` };
   }
+}
+
+/** "idle": no byte moved for a try's idle time. */
+export function answerToTryTimeout(kind: "try" | "idle"): FailureAnswer & { readonly details: string } {
+  const what = kind === "try" ? "the time of one try passed" : "the upstream was silent for too long in one try";
+  const details = kind === "try" ? "upstream_per_try_timeout" : "upstream_per_try_idle_timeout";
+  return { status: 504, flag: "UT", sentence: `Cannot finish request: ${what}`, details };
 }

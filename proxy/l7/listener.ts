@@ -9,9 +9,9 @@
  */
 import type { Socket } from "node:net";
 import type { Cluster } from "./cluster.ts";
-import { findChain } from "./config/chain-match.ts";
+import { alpnOf, chainFor, inspectionOf } from "./chain-choice.ts";
 import type { CompiledHTTP } from "./config/http.ts";
-import { type CompiledChain, type CompiledListener, chainsForPort } from "./config/listener.ts";
+import type { CompiledChain, CompiledListener } from "./config/listener.ts";
 import { type CompiledTCP, pickTCPCluster } from "./config/tcp.ts";
 import type { ConnectionInfo, Direction, HTTPContext, Observer } from "./context.ts";
 import type { HttpFilterFactory } from "./filter.ts";
@@ -19,7 +19,6 @@ import type { FilterModules } from "./filters/modules.ts";
 import { filtersOf } from "./filters/registry.ts";
 import type { RequestHeaderSource } from "./http1/write.ts";
 import { type Inspected, Inspection, uninspected } from "./inspect.ts";
-import type { HTTPOptions } from "./options.ts";
 import type { RouteTable } from "./route/table.ts";
 import { type Served, destroying, serveChain } from "./serve.ts";
 import { prepareSocket } from "./tcp.ts";
@@ -256,35 +255,6 @@ export class ListenerSet {
 function addressOf(socket: Socket): string {
   const address = socket.remoteAddress ?? "";
   return address.startsWith("::ffff:") ? address.slice(7) : address;
-}
-
-/** What the choice between the chains of `port` depends on. */
-function inspectionOf(listener: CompiledListener, port: number): { wantsTLS: boolean; wantsHTTP: boolean } {
-  const chains = chainsForPort(listener, port);
-  const hasTLS = chains.some(({ tls }) => tls !== undefined);
-  const wantsTLS = chains.some(
-    ({ match }) => match.serverNames.length > 0 || match.transport !== "" || (hasTLS && match.protocols.length > 0),
-  );
-  return { wantsTLS, wantsHTTP: listener.detects && chains.some(({ protocols }) => protocols.length > 0) };
-}
-
-function chainFor(listener: CompiledListener, info: ConnectionInfo, found: Inspected): CompiledChain | undefined {
-  const facts = {
-    address: info.destination?.address ?? "",
-    port: info.destination?.port ?? 0,
-    serverName: found.serverName,
-    transport: found.transport,
-    protocols: found.protocols,
-    sourceAddress: info.remoteAddress,
-    sourcePort: info.remotePort ?? 0,
-  };
-  return findChain(listener.chains, facts) ?? listener.defaultChain;
-}
-
-/** What a chain offers by ALPN where its TLS context names nothing. */
-function alpnOf(codec: HTTPOptions["codec"]): readonly string[] {
-  if (codec === "http1") return ["http/1.1"];
-  return codec === "http2" ? ["h2"] : ["h2", "http/1.1"];
 }
 
 function tcpContextOf(

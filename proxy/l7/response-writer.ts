@@ -8,6 +8,7 @@
  */
 import type { Socket } from "node:net";
 import type { ConnectionInfo } from "./context.ts";
+import type { DownstreamTimer } from "./downstream-timer.ts";
 import { GatheredWriter } from "./gathered-writer.ts";
 import { type Framing, chunkedBody, untilCloseBody } from "./http1/framing.ts";
 import type { Headers } from "./http1/headers.ts";
@@ -27,10 +28,8 @@ export interface WriterOwner {
   readonly keepsAlive: boolean;
   /** Trailers go on without being asked for. */
   readonly sendsTrailers: boolean;
+  readonly timer: DownstreamTimer;
   setBlocked(isBlocked: boolean): void;
-  touch(): void;
-  setDeadline(dueMs: number): void;
-  setIdle(idleMs: number): void;
   /** The response is whole; without `keepsAlive` the connection is closed behind it. */
   onResponseEnd(keepsAlive: boolean): void;
   /** From now on the connection carries bytes both ways. */
@@ -135,15 +134,16 @@ export class ResponseWriter implements DownstreamStream {
   }
 
   touch(): void {
-    this.#owner.touch();
+    this.#owner.timer.touch();
   }
 
   setDeadline(dueMs: number): void {
-    this.#owner.setDeadline(dueMs);
+    this.#owner.timer.requestDueMs = dueMs;
+    this.#owner.timer.armStream(false);
   }
 
   setIdle(idleMs: number): void {
-    this.#owner.setIdle(idleMs);
+    this.#owner.timer.streamIdleMs = idleMs;
   }
 
   #framingTo(framing: Framing): Framing {

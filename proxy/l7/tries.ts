@@ -1,76 +1,69 @@
 /**
- * The tries of one request: which endpoints they were at, and what of the cluster's limits they hold.
+ * The tries of one request: those under way, whether there may be another, and what of the cluster's limits they hold.
  *
- *   exchange.ts ─▶ begin() ─▶ start() ─▶ report() ─▶ [mayRetry() ─▶ start() …] ─▶ end()
+ *   forwarding.ts ─▶ begin() ─▶ pick() ─▶ start() [─▶ after() or hedge() ─▶ pick() …] ─▶ choose() ─▶ end()
  *
- * Invariant: what was taken is given back once, whatever way the request ends.
+ * Invariants: what was taken is given back once, whatever way the request ends; one try is the last one, others are
+ * under way beside it only where the route hedges.
  */
+import { Attempt, type AttemptOwner } from "./attempt.ts";
 import type { Cluster } from "./cluster.ts";
-import type { ConnectionInfo } from "./context.ts";
+import type { HTTPContext } from "./context.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { ExchangeFacts } from "./exchange-facts.ts";
+import type { RequestSource } from "./request-source.ts";
 import type { Limits } from "./resilience/limits.ts";
-import type { TryResult } from "./resilience/outlier.ts";
 import { type TriedRequest, type TryEnd, shouldRetry } from "./retry.ts";
 import { type RequestHash, hashOf } from "./route/hash.ts";
 import type { ForwardPlan } from "./route/plan.ts";
-import type { RetryPolicy, RoutingPriority } from "./route/types.ts";
-import { Deadline } from "./timer-wheel.ts";
-import type { EngineDeps } from "./types.ts";
 
 const none: readonly Endpoint[] = [];
 
-/** The request, as its tries need it. */
-export interface TriesOwner {
-  /** The time of one try passed. */
-  onTryTimeout(): void;
+/** The request that is tried. */
+export interface Tried {
+  readonly facts: ExchangeFacts;
+  readonly plan: ForwardPlan;
+  readonly cluster: Cluster;
+  readonly context: HTTPContext;
+  readonly source: Pick<RequestSource, "isReplayable">;
 }
 
 export class Tries {
-  readonly #deps: EngineDeps;
-  readonly #owner: TriesOwner;
+  readonly #owner: AttemptOwner;
+  readonly #request: Tried;
+  readonly #limits: Limits;
   /** Made for the second try. */
   #tried: Endpoint[] | undefined;
-  #cluster: Cluster | undefined;
-  #limits: Limits | undefined;
-  #endpoint: Endpoint | undefined;
   /** Where the route has hash policies. */
   #hash: RequestHash | undefined;
+  #holdsRequest = false;
   #holdsRetry = false;
-  /** It waits for a connection. */
-  #isPending = false;
-  #startMs = 0;
-  /** Made for the first try that has a limit. */
-  #deadline: Deadline | undefined;
+  #last: Attempt | undefined;
+  #hedged: Set<Attempt> | undefined;
 
-  constructor(deps: EngineDeps, owner: TriesOwner) {
-    this.#deps = deps;
+  constructor(owner: AttemptOwner, request: Tried) {
     this.#owner = owner;
+    this.#request = request;
+    this.#limits = request.cluster.limits[request.plan.route.priority];
   }
 
-  /** Of all tries that are over. */
-  get tried(): readonly Endpoint[] {
-    return this.#tried ?? none;
+  /** Undefined while the next one waits for its time. */
+  get last(): Attempt | undefined {
+    return this.#last;
   }
 
-  /** False: the cluster has all the requests it may have. */
-  begin(cluster: Cluster, priority: RoutingPriority): boolean {
-    const limits = cluster.limits[priority];
-    if (!limits.take("requests")) return false;
-    this.#cluster = cluster;
-    this.#limits = limits;
-    return true;
+  /** Tries whose time passed and that go on. */
+  get hedged(): ReadonlySet<Attempt> | undefined {
+    return this.#hedged;
   }
 
-  /** The endpoint for the next try. */
-  pick(
-    { route, head, metadataMatch }: ForwardPlan,
-    { destination, remoteAddress }: ConnectionInfo,
-  ): Endpoint | undefined {
-    if (route.hashPolicies.length > 0 && this.#hash === undefined) {
-      const newCookie = (): string => Buffer.from(this.#deps.random.bytes(8)).toString("hex");
-      this.#hash = hashOf(route.hashPolicies, head, { remoteAddress, newCookie });
-    }
-    return this.#cluster?.pick({ tried: this.tried, destination, hash: this.#hash?.hash, metadataMatch });
+  /** How many are over, or have another beside them. */
+  get count(): number {
+    return this.#tried === undefined ? 0 : this.#tried.length;
+  }
+
+  hasTried(endpoint: Endpoint): boolean {
+    return this.#tried?.includes(endpoint) ?? false;
   }
 
   /** The cookie that the request's hash made, for its answer. */
@@ -78,70 +71,124 @@ export class Tries {
     return this.#hash?.setCookie;
   }
 
-  /** One try at `endpoint`, from `nowMs`; `limitMs` 0 is no limit of its own. */
-  start(endpoint: Endpoint, nowMs: number, limitMs: number): void {
-    this.#endpoint = endpoint;
-    endpoint.activeRequests++;
-    endpoint.accrual?.begin();
-    this.#startMs = nowMs;
-    if (limitMs === 0) return;
-    this.#deadline ??= new Deadline(() => this.#owner.onTryTimeout());
-    this.#deps.wheel.arm(this.#deadline, nowMs + limitMs);
+  /** False: the cluster has all the requests it may have. */
+  begin(): boolean {
+    this.#holdsRequest = this.#limits.take("requests");
+    return this.#holdsRequest;
   }
 
-  /** The try waits for a connection. False: as many wait as may. */
-  wait(): boolean {
-    this.#isPending = this.#limits?.take("pending") ?? false;
-    return this.#isPending;
+  /** The endpoint for the next try. */
+  pick(): Endpoint | undefined {
+    const { cluster, context, facts, plan } = this.#request;
+    const { destination, remoteAddress } = facts.connection;
+    const { hashPolicies } = plan.route;
+    if (hashPolicies.length > 0 && this.#hash === undefined) {
+      const newCookie = (): string => Buffer.from(context.deps.random.bytes(8)).toString("hex");
+      this.#hash = hashOf(hashPolicies, plan.head, { remoteAddress, newCookie });
+    }
+    const tried = this.#tried ?? none;
+    return cluster.pick({ tried, destination, hash: this.#hash?.hash, metadataMatch: plan.metadataMatch });
   }
 
-  /** The connection is there, or the try is over. */
-  endWait(): void {
-    if (!this.#isPending) return;
-    this.#isPending = false;
-    this.#limits?.release("pending");
+  /** A try at `endpoint`, from `nowMs` on. */
+  start(endpoint: Endpoint, nowMs: number): Attempt {
+    const { cluster, context, plan } = this.#request;
+    const attempt = new Attempt(this.#owner, endpoint, { cluster, limits: this.#limits, deps: context.deps, nowMs });
+    this.#last = attempt;
+    const { perTryTimeoutMs: tryMs, route } = plan;
+    const idleMs = route.retry === undefined ? 0 : route.retry.perTryIdleMs;
+    if (tryMs > 0 || idleMs > 0) attempt.setTimes({ tryMs, idleMs });
+    return attempt;
   }
 
-  /** The head of the response is there, or the try has failed: its endpoint is judged by it. */
-  report(result: TryResult): void {
-    if (this.#deadline !== undefined) this.#deps.wheel.cancel(this.#deadline);
-    const cluster = this.#cluster;
-    if (this.#endpoint !== undefined && cluster?.isWatching === true)
-      cluster.report(this.#endpoint, result, this.#deps.nowMs() - this.#startMs);
+  /**
+   * What follows the end of `attempt`: another try, for which there is room; the answer of one that is under way; or
+   * nothing, so that its end is that of the request.
+   */
+  after(attempt: Attempt, end: TryEnd): "retry" | "wait" | "nothing" {
+    const isLast = attempt === this.#last;
+    if (isLast && this.#mayRetry(attempt, end)) {
+      this.#drop(attempt);
+      return "retry";
+    }
+    const hasOthers = !isLast || (this.#hedged !== undefined && this.#hedged.size > 0);
+    if (!hasOthers || (end.kind === "head" && !this.#isWanted(end, 0))) return "nothing";
+    this.#drop(attempt);
+    return "wait";
   }
 
-  /** True when the try may be made again, and the cluster has room for a retry: which is taken. */
-  mayRetry(policy: RetryPolicy | undefined, end: TryEnd, request: Omit<TriedRequest, "retries">): boolean {
-    this.#releaseRetry();
-    if (!shouldRetry(policy, end, { ...request, retries: this.tried.length })) return false;
-    this.#holdsRetry = this.#limits?.take("retries") ?? false;
-    if (!this.#holdsRetry) return false;
-    const endpoint = this.#endpoint!;
-    this.#leave();
-    (this.#tried ??= []).push(endpoint);
-    this.#deps.counters.retries++;
+  /** True when another try is to be made beside `attempt`, whose time has passed. It goes on in any case. */
+  hedge(attempt: Attempt): boolean {
+    if (attempt !== this.#last || !this.#mayRetry(attempt, { kind: "timeout" })) return false;
+    (this.#hedged ??= new Set()).add(attempt);
+    this.#last = undefined;
     return true;
   }
 
-  end(): void {
-    this.#leave();
-    this.#releaseRetry();
-    this.#limits?.release("requests");
-    this.#limits = undefined;
-    if (this.#deadline !== undefined) this.#deps.wheel.cancel(this.#deadline);
+  /** It is the one that answers. */
+  choose(attempt: Attempt): void {
+    if (this.#hedged === undefined) return;
+    this.#hedged.delete(attempt);
+    if (attempt !== this.#last) this.#last?.cancel();
+    this.#last = attempt;
+    this.#request.facts.endpoint = attempt.endpoint;
+    this.#cancelHedged();
   }
 
-  #leave(): void {
-    this.endWait();
-    if (this.#endpoint === undefined) return;
-    this.#endpoint.activeRequests--;
-    this.#endpoint.accrual?.abandon();
-    this.#endpoint = undefined;
+  /** The request is over. `isDelivering`: what is on its way still arrives. */
+  end(isDelivering: boolean): void {
+    if (isDelivering) this.#last?.end();
+    else this.#last?.cancel();
+    this.#last = undefined;
+    this.#cancelHedged();
+    this.#releaseRetry();
+    if (!this.#holdsRequest) return;
+    this.#holdsRequest = false;
+    this.#limits.release("requests");
+  }
+
+  #mayRetry({ endpoint }: Attempt, end: TryEnd): boolean {
+    this.#releaseRetry();
+    if (this.#request.plan.route.retry === undefined || !this.#isWanted(end, this.count)) return false;
+    this.#holdsRetry = this.#limits.take("retries");
+    if (!this.#holdsRetry) return false;
+    (this.#tried ??= []).push(endpoint);
+    this.#request.context.deps.counters.retries++;
+    return true;
+  }
+
+  #isWanted(end: TryEnd, retries: number): boolean {
+    const { context, facts, plan, source } = this.#request;
+    const { connection, head } = facts;
+    const request: TriedRequest = {
+      head,
+      retries,
+      retriesMax: plan.retriesMax,
+      isReplayable: source.isReplayable,
+      info: {
+        isTLS: connection.isTLS === true,
+        peerCertificate: connection.peerCertificate ?? "none",
+        random: context.random,
+      },
+    };
+    return shouldRetry(plan.route.retry, end, request);
+  }
+
+  #drop(attempt: Attempt): void {
+    attempt.cancel();
+    this.#hedged?.delete(attempt);
+    if (attempt === this.#last) this.#last = undefined;
+  }
+
+  #cancelHedged(): void {
+    if (this.#hedged === undefined) return;
+    for (const attempt of this.#hedged) attempt.cancel();
+    this.#hedged = undefined;
   }
 
   #releaseRetry(): void {
     if (!this.#holdsRetry) return;
     this.#holdsRetry = false;
-    this.#limits?.release("retries");
+    this.#limits.release("retries");
   }
 }

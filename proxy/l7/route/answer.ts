@@ -7,7 +7,8 @@ import type { FormatRecord } from "../accesslog/types.ts";
 import { plainHop } from "../http1/framing.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import type { HeaderPairs } from "./cors.ts";
-import { type Plan, planResponse } from "./plan.ts";
+import type { Plan } from "./plan.ts";
+import { planResponse } from "./plan-response.ts";
 import type { RequestPolicy } from "./policy.ts";
 
 export interface AnswerParts {

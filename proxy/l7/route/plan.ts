@@ -2,7 +2,6 @@
  * What is to be done with a request: answer it here, or send it (as changed) to a cluster. Pure but for weights.
  *
  *   RequestHead ─▶ prepareHead() ─▶ RouteTable.find() ─▶ planRequest() ─▶ exchange.ts
- *   ResponseHead ─▶ planResponse() ─▶ the head as the downstream gets it
  *
  * Invariant: heads come out as the very same objects where nothing changes them.
  * Source: Envoy's router filter, and its CORS filter in front of it.
@@ -12,14 +11,12 @@ import { copyRecord } from "../accesslog/record.ts";
 import { fieldValue } from "../accesslog/field.ts";
 import { headerValue } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
-import type { ResponseHead } from "../http1/response.ts";
 import { type ResponseFlag } from "../types.ts";
 import { type HeaderPairs, decideCors } from "./cors.ts";
-import { HeadEditor, HeadersEditor } from "./head-editor.ts";
+import { changeHead } from "./change-head.ts";
 import { isHit } from "./match.ts";
-import { mutate } from "./mutate.ts";
 import { type RequestPolicy, prepareHead } from "./policy.ts";
-import { redirectLocation, rewriteHost, rewriteTarget } from "./rewrite.ts";
+import { redirectLocation } from "./rewrite.ts";
 import type { RouteTable } from "./table.ts";
 import { requestTimeouts } from "./timeouts.ts";
 import type {
@@ -211,93 +208,6 @@ function refuseUpgrade(head: RequestHead, route: CompiledRoute, policy: RequestP
 /** What of the route a header's value may name before there is an upstream. */
 function namesOf(route: CompiledRoute, cluster: string): Partial<FormatRecord> {
   return { routeName: route.name, virtualHostName: route.hostName, cluster: { name: cluster } };
-}
-
-/** Headers from the most specific level on, then path and host: values are made of what was received. */
-function changeHead(head: RequestHead, changes: RouteChanges, known: FormatRecord): RequestHead {
-  const editor = new HeadEditor(head);
-  const record = (): FormatRecord => ({ ...known, head: editor.finish(), sentHead: undefined });
-  mutate(editor, changes.request, record);
-  if (changes.path !== undefined) {
-    const target = rewriteTarget(editor.target, changes.path);
-    editor.set("x-envoy-original-path", editor.target);
-    editor.setTarget(target);
-  }
-  if (changes.host !== undefined) {
-    const host = rewriteHost(head, changes.host);
-    if (host !== undefined && host !== "") {
-      // The rewrite of a weighted entry is not told, as in Envoy.
-      if (changes.host.kind !== "entry") editor.set("x-envoy-original-host", editor.get("host") ?? editor.host);
-      replaceHost(editor, host, changes.appendsForwardedHost);
-    }
-  }
-  return editor.finish();
-}
-
-function replaceHost(editor: HeadEditor, host: string, appendsForwardedHost: boolean): void {
-  const before = editor.get("host") ?? editor.host;
-  if (appendsForwardedHost) {
-    const listed = editor.get("x-forwarded-host");
-    editor.set("X-Forwarded-Host", listed === undefined ? before : `${listed},${before}`);
-  }
-  editor.setHost(host);
-}
-
-export interface Try {
-  /** From 1. */
-  readonly attempt: number;
-  /** The name by which the endpoint was configured, or its address. */
-  readonly endpointHost: string;
-  readonly isTimeoutRetry: boolean;
-}
-
-/** The head of one try: that of the plan, unless the route tells the upstream which try it is, or names it by its own host. */
-export function headOfTry(plan: ForwardPlan, { attempt, endpointHost, isTimeoutRetry }: Try): RequestHead {
-  const { changes } = plan;
-  if (changes === undefined) return plan.head;
-  const isOwnHost = changes.host?.kind === "endpoint";
-  if (!changes.countsAttempts && !isOwnHost && !changes.tellsTimeoutRetry) return plan.head;
-  const editor = new HeadEditor(plan.head);
-  if (isOwnHost) editor.set("x-envoy-original-host", editor.get("host") ?? editor.host);
-  if (isOwnHost) replaceHost(editor, endpointHost, changes.appendsForwardedHost);
-  if (changes.countsAttempts) editor.set("x-envoy-attempt-count", String(attempt));
-  if (changes.tellsTimeoutRetry && attempt > 1) editor.set("x-envoy-is-timeout-retry", String(isTimeoutRetry));
-  return editor.finish();
-}
-
-export interface ResponseInput {
-  readonly policy: RequestPolicy;
-  readonly record: FormatRecord;
-  /** A cookie that the route's hash policy made. */
-  readonly setCookie?: string | undefined;
-}
-
-/** The head of a response, of the upstream or of the proxy itself, as the downstream gets it. */
-export function planResponse(
-  plan: Plan,
-  response: ResponseHead,
-  { policy, record, setCookie }: ResponseInput,
-): ResponseHead {
-  const { changes, cors } = plan;
-  const isPlain = cors.length === 0 && setCookie === undefined && policy.server === undefined && policy.via === "";
-  if (isPlain && (changes === undefined || (changes.response.length === 0 && !changes.tellsAttempts))) return response;
-  const editor = new HeadersEditor(response.headers);
-  for (const [name, value] of cors) editor.set(name, value);
-  if (setCookie !== undefined) editor.append("Set-Cookie", setCookie);
-  if (changes !== undefined) {
-    mutate(editor, changes.response, () => ({
-      ...copyRecord(record),
-      response: { ...response, headers: editor.headers },
-    }));
-    if (changes.tellsAttempts && record.attempts) editor.set("x-envoy-attempt-count", String(record.attempts));
-  }
-  if (policy.server?.mode === "overwrite" || (policy.server !== undefined && !editor.has("server")))
-    editor.set("Server", policy.server.name);
-  if (policy.via !== "") {
-    const before = editor.get("via");
-    editor.set("Via", before === undefined ? policy.via : `${before}, ${policy.via}`);
-  }
-  return editor.isChanged ? { ...response, headers: editor.headers } : response;
 }
 
 interface AnswerParts {

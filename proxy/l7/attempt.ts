@@ -1,0 +1,188 @@
+/**
+ * One try of a request at one endpoint.
+ *
+ *   forwarding.ts ─▶ Attempt ─▶ pool.ts (a stream) ─▶ Attempt ─▶ AttemptOwner
+ *
+ *   Connecting ─▶ Open ─▶ Over          judged once: by the status of its answer, or as failed
+ *
+ * Invariants: what it holds of its endpoint and of the cluster's limits is given back once, whatever way it ends; after
+ * cancel() its owner is told nothing.
+ */
+import type { Cluster } from "./cluster.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { Framing } from "./http1/framing.ts";
+import type { Headers } from "./http1/headers.ts";
+import type { RequestHead } from "./http1/request.ts";
+import type { ResponseHead } from "./http1/response.ts";
+import type { Limits } from "./resilience/limits.ts";
+import type { TryResult } from "./resilience/outlier.ts";
+import type { PendingStream, UpstreamFailure, UpstreamHandler, UpstreamStream } from "./stream.ts";
+import { Deadline } from "./timer-wheel.ts";
+import type { EngineDeps } from "./types.ts";
+
+/** The request, as its tries need it. Batches, bodies and ends are those of UpstreamHandler. */
+export interface AttemptOwner extends Pick<
+  UpstreamHandler,
+  "onBatchStart" | "onBatchEnd" | "onInterim" | "onBody" | "onResponseEnd" | "onDrain"
+> {
+  /** It has a stream, which waited for a connection. */
+  onAttemptOpen(attempt: Attempt, stream: UpstreamStream): void;
+  onAttemptHead(attempt: Attempt, head: ResponseHead, how: { framing: Framing; mayHaveTrailers: boolean }): void;
+  onAttemptTunnel(attempt: Attempt, head: ResponseHead): void;
+  onAttemptBroken(attempt: Attempt, failure: UpstreamFailure): void;
+  /** The time of one try passed, or nothing moved for its idle time. */
+  onAttemptTimeout(attempt: Attempt, kind: "try" | "idle"): void;
+}
+
+/** Longest times of one try, in ms; 0 is none. */
+export interface AttemptTimes {
+  /** To the head of the response. */
+  readonly tryMs: number;
+  /** Without a byte. */
+  readonly idleMs: number;
+}
+
+export class Attempt implements UpstreamHandler {
+  readonly endpoint: Endpoint;
+  stream: UpstreamStream | undefined;
+  readonly #owner: AttemptOwner;
+  readonly #cluster: Cluster;
+  readonly #limits: Limits;
+  readonly #deps: EngineDeps;
+  readonly #startMs: number;
+  #pending: PendingStream | undefined;
+  /** It waits for a connection. */
+  #isWaiting = false;
+  #isOver = false;
+  /** Made where there is a longest time. */
+  #deadline: Deadline | undefined;
+  #idleDeadline: Deadline | undefined;
+  #idleMs = 0;
+
+  constructor(
+    owner: AttemptOwner,
+    endpoint: Endpoint,
+    { cluster, limits, deps, nowMs }: { cluster: Cluster; limits: Limits; deps: EngineDeps; nowMs: number },
+  ) {
+    this.#owner = owner;
+    this.endpoint = endpoint;
+    this.#cluster = cluster;
+    this.#limits = limits;
+    this.#deps = deps;
+    this.#startMs = nowMs;
+    endpoint.activeRequests++;
+    endpoint.accrual?.begin();
+  }
+
+  setTimes({ tryMs, idleMs }: AttemptTimes): void {
+    const { wheel } = this.#deps;
+    if (tryMs > 0) {
+      this.#deadline = new Deadline(() => this.#owner.onAttemptTimeout(this, "try"));
+      wheel.arm(this.#deadline, this.#startMs + tryMs);
+    }
+    if (idleMs > 0) {
+      this.#idleMs = idleMs;
+      this.#idleDeadline = new Deadline(() => this.#owner.onAttemptTimeout(this, "idle"));
+      wheel.arm(this.#idleDeadline, this.#startMs + idleMs);
+    }
+  }
+
+  /** A stream on a connection that is at hand. */
+  take(head: RequestHead): UpstreamStream | undefined {
+    this.stream = this.endpoint.pool.take(this, head, this.#startMs);
+    return this.stream;
+  }
+
+  /** Asks for a stream on a new connection. What the cluster has no room for comes back. */
+  open(head: RequestHead): "requests that may wait" | "connections it may have" | undefined {
+    if (!this.#limits.take("pending")) return "requests that may wait";
+    this.#isWaiting = true;
+    this.#pending = this.endpoint.pool.open(this, head, this.#cluster.spec.connectTimeoutMs);
+    return this.#pending === undefined ? "connections it may have" : undefined;
+  }
+
+  /** Its endpoint is judged by it; the time of the try does not count any more. */
+  report(result: TryResult): void {
+    if (this.#deadline !== undefined) this.#deps.wheel.cancel(this.#deadline);
+    if (this.#cluster.isWatching) this.#cluster.report(this.endpoint, result, this.#deps.nowMs() - this.#startMs);
+  }
+
+  /** Something moved. */
+  touch(): void {
+    if (this.#idleDeadline !== undefined && !this.#isOver)
+      this.#deps.wheel.arm(this.#idleDeadline, this.#deps.nowMs() + this.#idleMs);
+  }
+
+  /** Any => Over. */
+  cancel(): void {
+    this.#pending?.cancel();
+    this.#pending = undefined;
+    this.stream?.cancel();
+    this.end();
+  }
+
+  /** Gives back what it holds. The stream is left alone: it is over, or somebody else's. */
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.stream = undefined;
+    this.#endWait();
+    this.endpoint.activeRequests--;
+    this.endpoint.accrual?.abandon();
+    if (this.#deadline !== undefined) this.#deps.wheel.cancel(this.#deadline);
+    if (this.#idleDeadline !== undefined) this.#deps.wheel.cancel(this.#idleDeadline);
+  }
+
+  onConnected(stream: UpstreamStream): void {
+    this.#pending = undefined;
+    this.#endWait();
+    this.stream = stream;
+    this.#owner.onAttemptOpen(this, stream);
+  }
+
+  onBatchStart(): void {
+    if (this.#idleDeadline !== undefined) this.touch();
+    this.#owner.onBatchStart();
+  }
+
+  onBatchEnd(): void {
+    this.#owner.onBatchEnd();
+  }
+
+  onInterim(head: ResponseHead): void {
+    this.#owner.onInterim(head);
+  }
+
+  onHead(head: ResponseHead, framing: Framing, mayHaveTrailers: boolean): void {
+    this.report({ kind: "status", status: head.status });
+    this.#owner.onAttemptHead(this, head, { framing, mayHaveTrailers });
+  }
+
+  onBody(slice: Buffer): void {
+    this.#owner.onBody(slice);
+  }
+
+  onResponseEnd(trailers: Headers | undefined): void {
+    this.#owner.onResponseEnd(trailers);
+  }
+
+  onTunnel(head: ResponseHead): void {
+    this.#owner.onAttemptTunnel(this, head);
+  }
+
+  onDrain(): void {
+    this.#owner.onDrain();
+  }
+
+  onBroken(failure: UpstreamFailure): void {
+    this.#pending = undefined;
+    this.stream = undefined;
+    this.#owner.onAttemptBroken(this, failure);
+  }
+
+  #endWait(): void {
+    if (!this.#isWaiting) return;
+    this.#isWaiting = false;
+    this.#limits.release("pending");
+  }
+}

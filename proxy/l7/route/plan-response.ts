@@ -1,0 +1,47 @@
+/**
+ * The head of a response, of the upstream or of the proxy itself, as the downstream gets it. Pure.
+ *
+ *   Plan, ResponseHead ─▶ planResponse() ─▶ forwarding.ts, answer.ts
+ *
+ * Invariant: a head comes out as the very same object where nothing changes it.
+ */
+import { copyRecord } from "../accesslog/record.ts";
+import type { FormatRecord } from "../accesslog/types.ts";
+import type { ResponseHead } from "../http1/response.ts";
+import { HeadersEditor } from "./head-editor.ts";
+import { mutate } from "./mutate.ts";
+import type { Plan } from "./plan.ts";
+import type { RequestPolicy } from "./policy.ts";
+
+export interface ResponseInput {
+  readonly policy: RequestPolicy;
+  readonly record: FormatRecord;
+  /** A cookie that the route's hash policy made. */
+  readonly setCookie?: string | undefined;
+}
+
+export function planResponse(
+  { changes, cors }: Pick<Plan, "changes" | "cors">,
+  response: ResponseHead,
+  { policy, record, setCookie }: ResponseInput,
+): ResponseHead {
+  const isPlain = cors.length === 0 && setCookie === undefined && policy.server === undefined && policy.via === "";
+  if (isPlain && (changes === undefined || (changes.response.length === 0 && !changes.tellsAttempts))) return response;
+  const editor = new HeadersEditor(response.headers);
+  for (const [name, value] of cors) editor.set(name, value);
+  if (setCookie !== undefined) editor.append("Set-Cookie", setCookie);
+  if (changes !== undefined) {
+    mutate(editor, changes.response, () => ({
+      ...copyRecord(record),
+      response: { ...response, headers: editor.headers },
+    }));
+    if (changes.tellsAttempts && record.attempts) editor.set("x-envoy-attempt-count", String(record.attempts));
+  }
+  if (policy.server?.mode === "overwrite" || (policy.server !== undefined && !editor.has("server")))
+    editor.set("Server", policy.server.name);
+  if (policy.via !== "") {
+    const before = editor.get("via");
+    editor.set("Via", before === undefined ? policy.via : `${before}, ${policy.via}`);
+  }
+  return editor.isChanged ? { ...response, headers: editor.headers } : response;
+}
