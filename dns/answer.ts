@@ -11,6 +11,12 @@ import { decodeMessage } from "./wire/message.ts";
 import type { Query } from "./wire/query.ts";
 import { emptySections, encodeSections, type Records, type RR, type Sections } from "./wire/record.ts";
 
+/** How long something is true. */
+export interface Validity {
+  /** Once true, true for ever. */
+  readonly isOver: boolean;
+}
+
 export interface Answer {
   readonly rcode: number;
   /** AA, TC, RA, AD: bits of the header's second word. */
@@ -24,6 +30,8 @@ export interface Answer {
   readonly isLive: boolean;
   /** EDNS options to add, encoded. */
   readonly options: Uint8Array | undefined;
+  /** While it is not over the same question gets the same answer of its plugin. Undefined: nobody knows. */
+  readonly validity: Validity | undefined;
 }
 
 const bare: Answer = {
@@ -34,6 +42,7 @@ const bare: Answer = {
   ageSeconds: 0,
   isLive: false,
   options: undefined,
+  validity: undefined,
 };
 
 /** An answer; what is not given is empty. All answers have one shape, which keeps the hot path fast. */

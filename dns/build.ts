@@ -10,7 +10,7 @@ import { complain, type Directive } from "./corefile/directive.ts";
 import type { Scheme, ServerBlock } from "./corefile/parse.ts";
 import { DNSError } from "./errors.ts";
 import { SiteMetrics } from "./metrics.ts";
-import type { Environment, Handler, MetricFamily, Plugin, Site } from "./plugin.ts";
+import type { Environment, Handler, MetricFamily, Plugin, Repetition, Request, Site } from "./plugin.ts";
 import { enabledPlugins, PrometheusPlugin } from "./plugins/pages.ts";
 import { pluginOrder } from "./registry.ts";
 import type { TLSFiles } from "./server/listener.ts";
@@ -157,11 +157,25 @@ function serveBlock(block: ServerBlock, plugins: ReadonlyMap<string, Plugin>, ha
         metrics: counts,
         payloadBytesMax: find("payloadBytesMax") ?? payloadBytesMax,
         accepts: accepts === undefined ? undefined : (request) => accepts.accepts?.(request) ?? true,
+        repeat: (request, answer) => repetitionsOf(all, request, answer),
         transfer: transfer === undefined ? undefined : (request) => transfer.transfer?.(request),
       };
       return { at: { scheme, port, address }, served };
     }),
   );
+}
+
+/** Of the plugins down to the one that answered. */
+function repetitionsOf(
+  plugins: readonly Plugin[],
+  request: Request,
+  answer: Answer,
+): readonly Repetition[] | undefined {
+  const handlers = plugins.filter((plugin) => plugin.wrap !== undefined);
+  const last = handlers.findIndex(({ name }) => name === answer.plugin);
+  const found = handlers.slice(0, last + 1).map((plugin) => plugin.repeat?.(request, answer));
+  const known = found.filter((each) => each !== undefined);
+  return last < 0 || known.length < found.length ? undefined : known;
 }
 
 function toListeners(built: readonly Built[]): readonly ListenerPlan[] {

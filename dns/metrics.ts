@@ -28,13 +28,14 @@ export class Histogram {
     this.#buckets = bounds.map(() => 0);
   }
 
-  observe(value: number): void {
-    this.count++;
-    this.#sum += value;
+  /** Counts a value, as often as told. */
+  observe(value: number, times = 1): void {
+    this.count += times;
+    this.#sum += value * times;
     const bounds = this.#bounds;
     for (let bucket = 0; bucket < bounds.length; bucket++) {
       if (value > (bounds[bucket] ?? 0)) continue;
-      this.#buckets[bucket] = (this.#buckets[bucket] ?? 0) + 1;
+      this.#buckets[bucket] = (this.#buckets[bucket] ?? 0) + times;
       return;
     }
   }
@@ -81,6 +82,8 @@ export class SiteMetrics {
   readonly #requestSizes: readonly Histogram[] = protos.map(() => new Histogram(sizeBounds));
   readonly #responseSizes: readonly Histogram[] = protos.map(() => new Histogram(sizeBounds));
   #dnssecOK = 0;
+  /** Repetitions whose time is not told yet (server/prebuilt.ts). */
+  repeats = 0;
 
   /** `server` as `dns://:53`, `zone` as `cluster.local.`, or "dropped". */
   constructor(server: string, zone: string) {
@@ -88,17 +91,28 @@ export class SiteMetrics {
   }
 
   observe(seen: Observation): void {
+    this.count(seen, 1);
+    this.#durations.observe(seen.seconds);
+  }
+
+  /** Tells how long each of `repeats` took. */
+  timeRepeats(seconds: number): void {
+    this.#durations.observe(seconds, this.repeats);
+    this.repeats = 0;
+  }
+
+  /** Counts a message `times` times, but for the time that it took. */
+  count(seen: Observation, times: number): void {
     const proto = protos.indexOf(seen.proto);
     const type = seen.type < typesMax && typeNames.has(seen.type) ? seen.type : otherType;
     const requests = this.#requests[proto + (seen.isIPv6 ? 4 : 0)] ?? [];
-    requests[type] = (requests[type] ?? 0) + 1;
+    requests[type] = (requests[type] ?? 0) + times;
     let responses = this.#responses.get(seen.plugin);
     if (responses === undefined) this.#responses.set(seen.plugin, (responses = []));
-    responses[seen.rcode] = (responses[seen.rcode] ?? 0) + 1;
-    if (seen.dnssecOK) this.#dnssecOK++;
-    this.#durations.observe(seen.seconds);
-    this.#requestSizes[proto]?.observe(seen.requestBytes);
-    this.#responseSizes[proto]?.observe(seen.responseBytes);
+    responses[seen.rcode] = (responses[seen.rcode] ?? 0) + times;
+    if (seen.dnssecOK) this.#dnssecOK += times;
+    this.#requestSizes[proto]?.observe(seen.requestBytes, times);
+    this.#responseSizes[proto]?.observe(seen.responseBytes, times);
   }
 
   collect(): readonly MetricFamily[] {

@@ -25,6 +25,10 @@ export interface Block {
   readonly logged: string[];
   /** `name TYPE` → decoded response; undefined when none was sent. */
   ask(query: string, given?: AskOptions): Promise<DecodedPacket | undefined>;
+  /** As `ask`, with bytes. */
+  send(message: Buffer, given?: AskOptions): Promise<Buffer | undefined>;
+  /** Responses that were given out without the chain. */
+  repeated(): number;
   metrics(): string;
 }
 
@@ -41,6 +45,8 @@ export interface BlockOptions {
   readonly files?: Readonly<Record<string, string>>;
   readonly cluster?: ClusterSource;
   readonly variables?: Readonly<Record<string, string>>;
+  /** Whether the chain sees each query, and nothing is given out again without it. Default false, as the sockets do. */
+  readonly isPlain?: boolean;
 }
 
 /** Builds and starts a Corefile; it stops with the test. */
@@ -83,18 +89,34 @@ export async function serveCorefile(t: TestContext, text: string, given: BlockOp
   if (plan === undefined) throw new Error("no listener");
   const counters = new ServerCounters();
   const responder = new Responder({ clock, log: silentLogger, counters, server: plan.key, router: plan.router });
+  let repeated = 0;
+  const send: Block["send"] = async (message, { proto = "udp", client = "10.9.9.9" } = {}) => {
+    const slot = Buffer.alloc(4096);
+    const length = message.copy(slot);
+    const isRepeatable = proto === "udp" && given.isPlain !== true;
+    const done = isRepeatable ? responder.prebuilt.answer(slot, 0, length, client.includes(":")) : 0;
+    if (done > 0) repeated++;
+    if (done > 0) return slot.subarray(0, done);
+    const response = await responder.respond(message, proto, client, 4000);
+    return Buffer.isBuffer(response) ? response : undefined;
+  };
   return {
     instance,
     http,
     fatal,
     logged,
-    async ask(query, { proto = "udp", client = "10.9.9.9", edns, isRecursionDesired = true } = {}) {
-      const question = encodeQuestion(query, edns);
-      if (!isRecursionDesired) question.writeUInt16BE(0, 2);
-      const response = await responder.respond(question, proto, client, 4000);
-      return Buffer.isBuffer(response) ? dnsPacket.decode(response) : undefined;
+    send,
+    repeated: () => repeated,
+    async ask(query, options = {}) {
+      const question = encodeQuestion(query, options.edns);
+      if (options.isRecursionDesired === false) question.writeUInt16BE(0, 2);
+      const response = await send(question, options);
+      return response === undefined ? undefined : dnsPacket.decode(response);
     },
-    metrics: () => renderFamilies(instance.collect()),
+    metrics() {
+      responder.prebuilt.settle();
+      return renderFamilies(instance.collect());
+    },
   };
 }
 

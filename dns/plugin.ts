@@ -9,7 +9,7 @@
 import type { Clock } from "#lib/clock.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
-import type { Answer } from "./answer.ts";
+import type { Answer, Validity } from "./answer.ts";
 import type { Directive } from "./corefile/directive.ts";
 import type { HTTPRegistry } from "./server/admin.ts";
 import type { TLSFiles } from "./server/listener.ts";
@@ -44,11 +44,24 @@ export interface MetricFamily {
   readonly lines: readonly string[];
 }
 
+/** What a plugin adds to an answer that is given out again without asking it. */
+export interface Repetition {
+  /** While it is not over, the plugin would do with the question what it did. Absent: always. */
+  readonly validity?: Validity;
+  /** Counts one repetition. */
+  readonly count?: () => void;
+}
+
 export interface Plugin {
   /** As in a Corefile, and in the metric label `plugin`. */
   readonly name: string;
   /** The handler that stands before `next`. Absent for plugins that only listen or only configure. */
   wrap?(next: Handler, whole: () => Handler): Handler;
+  /**
+   * What it would take to give `answer`, which came through this plugin or of it, to everybody who asks the same over
+   * UDP without options. Undefined, as when absent: the plugin must see each query.
+   */
+  repeat?(request: Request, answer: Answer): Repetition | undefined;
   /** Whether a query is for this server block at all (`view`). */
   accepts?(request: Request): boolean;
   /** False holds /ready back. Absent: always ready. */

@@ -81,6 +81,7 @@ export class Runtime {
   }
 
   collect(): readonly MetricFamily[] {
+    for (const { responder } of this.#open.values()) responder.prebuilt.settle();
     const memory = process.memoryUsage.rss();
     const cpu = process.cpuUsage();
     return [
@@ -109,6 +110,7 @@ export class Runtime {
     const options: ListenerOptions = {
       scheme: plan.scheme,
       respond: responder.respond,
+      prebuilt: responder.prebuilt,
       counters,
       log,
       ...(plan.tls === undefined ? {} : { tls: plan.tls }),

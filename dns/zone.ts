@@ -12,7 +12,7 @@
  */
 import type { ServiceResource } from "#api/wire/service.ts";
 import { canonical, fromDashed, fromReverseName, toBytes } from "./address.ts";
-import { type Answer, answerOf } from "./answer.ts";
+import { type Answer, answerOf, type Validity } from "./answer.ts";
 import type { NamedService } from "./cluster-source.ts";
 import { type Node, planRecords, type RecordOptions, type ServiceRecords } from "./records.ts";
 import { flags, rcodes, types } from "./wire/constants.ts";
@@ -47,10 +47,20 @@ const negativesMax = 4096;
 /** A node of the index, with its answers made when first asked for. */
 interface Entry {
   readonly node: Node;
+  readonly life: Life;
   readonly answers: Map<number, Answer>;
 }
 
+/** Until when an answer is true: its Service changes, or anything for what is negative. */
+interface Life {
+  isOver: boolean;
+}
+
+/** That of names which every cluster has. */
+const endless: Life = { isOver: false };
+
 interface Held {
+  readonly life: Life;
   readonly resource: ServiceResource;
   records: ServiceRecords | undefined;
 }
@@ -77,6 +87,7 @@ export class Zone {
   readonly #owners = new Map<string, string | readonly string[]>();
   #negatives = new Map<string, Answer>();
   #serial = 0;
+  #life: Life = { isOver: false };
 
   constructor(options: ZoneOptions = {}) {
     const { domain = "cluster.local", ttl = 5, dnsVIPs = ["10.96.0.10"], reverseZones = [] } = options;
@@ -103,6 +114,13 @@ export class Zone {
   touch(nowSeconds: number): void {
     this.#serial = Math.max(this.#serial + 1, Math.floor(nowSeconds)) % 2 ** 32;
     this.#negatives = new Map();
+    this.#life.isOver = true;
+    this.#life = { isOver: false };
+  }
+
+  /** Over with the next change of anything. */
+  get validity(): Validity {
+    return this.#life;
   }
 
   get serviceCount(): number {
@@ -119,13 +137,13 @@ export class Zone {
   find(name: string, type: number, zone: string): Found {
     const entry = this.#entryOf(name, zone);
     if (entry === undefined) return { kind: "answer", answer: this.#answerOther(name, type, zone) };
-    const { node, answers } = entry;
+    const { node, answers, life } = entry;
     if (node.cname !== undefined && type !== types.cname) return this.#chase(name, type, node);
     const known = answers.get(type);
     if (known !== undefined) return { kind: "answer", answer: known };
     const answer = node.records.filter((record) => record.type === type);
     if (answer.length === 0) return { kind: "answer", answer: this.negative(name, rcodes.noError, zone) };
-    const made = positive(name, { answer, additional: type === types.srv ? node.additional : [] });
+    const made = positive(name, { answer, additional: type === types.srv ? node.additional : [] }, life);
     answers.set(type, made);
     return { kind: "answer", answer: made };
   }
@@ -147,13 +165,21 @@ export class Zone {
     for (const held of this.#services.values()) for (const node of this.#plan(held).names.values()) yield* node.records;
   }
 
-  /** NODATA or NXDOMAIN. Made once for each name length: the SOA's owner points into the question, which echoes its case. */
-  negative(name: string, rcode: number, zone: string): Answer {
-    const cacheKey = `${rcode} ${name.length} ${zone}`;
+  /** NODATA or NXDOMAIN, `isOfServices` when nothing but Services decides. Made once for each name length: the SOA's owner points into the question, which echoes its case. */
+  negative(name: string, rcode: number, zone: string, isOfServices = true): Answer {
+    const cacheKey = `${rcode} ${isOfServices ? "" : "?"}${name.length} ${zone}`;
     const known = this.#negatives.get(cacheKey);
     if (known !== undefined) return known;
+    const validity = isOfServices ? this.#life : undefined;
     const sections = encodeSections(name, { authority: [this.#soa(zone)] }, zone);
-    const made = answerOf({ plugin: "kubernetes", rcode, flags: flags.authoritative, isLive: true, sections });
+    const made = answerOf({
+      plugin: "kubernetes",
+      rcode,
+      flags: flags.authoritative,
+      isLive: true,
+      sections,
+      validity,
+    });
     if (this.#negatives.size < negativesMax) this.#negatives.set(cacheKey, made);
     return made;
   }
@@ -180,14 +206,14 @@ export class Zone {
     const entry = this.#entries.get(usual);
     if (entry === undefined) return undefined;
     const rename = (record: RR): RR => (record.name === usual ? { ...record, name } : record);
-    return { node: { ...entry.node, records: entry.node.records.map(rename) }, answers: new Map() };
+    return { ...entry, node: { ...entry.node, records: entry.node.records.map(rename) }, answers: new Map() };
   }
 
   #plan(held: Held): ServiceRecords {
     const { domain } = this;
     const records = planRecords(held.resource, { ...this.#options, domain, ttl: this.#ttl });
     held.records = records;
-    for (const [name, node] of records.names) this.#entries.set(name, { node, answers: new Map() });
+    for (const [name, node] of records.names) this.#entries.set(name, { node, life: held.life, answers: new Map() });
     return records;
   }
 
@@ -199,13 +225,17 @@ export class Zone {
     if (zone !== this.key) return this.#reverse(name, type, zone);
     const labels = labelsBefore(name, zone);
     const [kind, namespace] = [labels.at(-1), labels.at(-2) ?? ""];
+    // Pods and namespaces change without a word to us.
+    const isOfServices = kind !== "pod" && labels.length !== 2;
     if (labels.length === 2 && (kind === "svc" || kind === "pod") && this.#hasNamespace(namespace)) {
-      return this.negative(name, rcodes.noError, zone);
+      return this.negative(name, rcodes.noError, zone, isOfServices);
     }
     const pod = labels.length === 3 && kind === "pod" ? this.#pod(labels[0] ?? "", namespace) : undefined;
-    if (pod === undefined) return this.negative(name, rcodes.nxDomain, zone);
+    if (pod === undefined) return this.negative(name, rcodes.nxDomain, zone, isOfServices);
     const record = addressRecord({ name, ttl: this.#ttl }, pod);
-    return record.type === type ? positive(name, { answer: [record] }) : this.negative(name, rcodes.noError, zone);
+    return record.type === type
+      ? positive(name, { answer: [record] })
+      : this.negative(name, rcodes.noError, zone, isOfServices);
   }
 
   #nameservers(name: string): Answer {
@@ -248,7 +278,8 @@ export class Zone {
     if (targets.size === 0) return this.negative(name, rcodes.nxDomain, zone);
     if (type !== types.ptr) return this.negative(name, rcodes.noError, zone);
     const owner = { name, ttl: this.#ttl };
-    return positive(name, { answer: [...targets].sort().map((target) => nameRecord(owner, types.ptr, target)) });
+    const answer = [...targets].sort().map((target) => nameRecord(owner, types.ptr, target));
+    return positive(name, { answer }, this.#life);
   }
 
   /** Follows aliases while they stay in the zone. Ends for loops too: their aliases are all the answer. */
@@ -278,7 +309,7 @@ export class Zone {
   #add(name: string, resource: ServiceResource): void {
     const { namespaces } = this.#options;
     if (namespaces !== undefined && !namespaces.includes(resource.namespace)) return;
-    this.#services.set(name, { resource, records: undefined });
+    this.#services.set(name, { life: { isOver: false }, resource, records: undefined });
     const siblings = this.#namespaces.get(resource.namespace) ?? new Set();
     this.#namespaces.set(resource.namespace, siblings.add(name));
     for (const address of addressesOf(resource)) {
@@ -291,6 +322,7 @@ export class Zone {
     const held = this.#services.get(name);
     if (held === undefined) return;
     this.#services.delete(name);
+    held.life.isOver = true;
     for (const known of held.records?.names.keys() ?? []) this.#entries.delete(known);
     const { namespace } = held.resource;
     const siblings = this.#namespaces.get(namespace);
@@ -307,7 +339,8 @@ export class Zone {
   #addFixed(dnsVIPs: readonly string[]): void {
     const set = (text: string, records: (name: string) => readonly RR[]): void => {
       const name = keyOfOwn(text);
-      this.#fixed.set(name, { node: { records: records(name), additional: [], cname: undefined }, answers: new Map() });
+      const node = { records: records(name), additional: [], cname: undefined };
+      this.#fixed.set(name, { node, life: endless, answers: new Map() });
     };
     const { domain } = this;
     set(`dns-version.${domain}`, (name) => [txtRecord({ name, ttl: dnsVersionTTL }, "1.1.0")]);
@@ -333,7 +366,7 @@ function addAddress(all: Set<string>, text: string): void {
   if (bytes !== undefined) all.add(canonical(bytes));
 }
 
-function positive(name: string, records: Records): Answer {
+function positive(name: string, records: Records, validity?: Validity): Answer {
   const sections = encodeSections(name, records);
-  return answerOf({ plugin: "kubernetes", flags: flags.authoritative, isLive: true, sections });
+  return answerOf({ plugin: "kubernetes", flags: flags.authoritative, isLive: true, sections, validity });
 }

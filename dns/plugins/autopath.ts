@@ -9,7 +9,7 @@
 import { type Answer, recordsOf, withRecords } from "../answer.ts";
 import { complain } from "../corefile/directive.ts";
 import { counter } from "../metrics.ts";
-import type { Handler, Outcome, Plugin, PluginKind, Request, Site } from "../plugin.ts";
+import type { Handler, Outcome, Plugin, PluginKind, Repetition, Request, Site } from "../plugin.ts";
 import { rcodes, types } from "../wire/constants.ts";
 import { nameRecord } from "../wire/data.ts";
 import { keyOfOwn, suffixOffset, toKey } from "../wire/name.ts";
@@ -49,6 +49,11 @@ class Autopath implements Plugin {
   constructor(site: Site, searchOf: (client: string) => readonly string[]) {
     this.#site = site;
     this.#searchOf = searchOf;
+  }
+
+  /** Only what is missing is looked for elsewhere, and only for some. */
+  repeat(_request: Request, { rcode, plugin }: Answer): Repetition | undefined {
+    return rcode === rcodes.nxDomain || plugin === this.name ? undefined : {};
   }
 
   wrap(next: Handler): Handler {

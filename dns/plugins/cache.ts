@@ -9,9 +9,9 @@
  * answer. Follows: CoreDNS plugin/cache, RFC 2308, RFC 8767 (stale answers).
  */
 import type { Clock } from "#lib/clock.ts";
-import { type Answer, answerOf, isTruncated, recordsOf } from "../answer.ts";
+import { type Answer, answerOf, isTruncated, recordsOf, type Validity } from "../answer.ts";
 import { counter, gauge } from "../metrics.ts";
-import type { Handler, Outcome, Plugin, PluginKind, Request } from "../plugin.ts";
+import type { Handler, Outcome, Plugin, PluginKind, Repetition, Request } from "../plugin.ts";
 import { flags, rcodes, types } from "../wire/constants.ts";
 import { soaMinimum } from "../wire/data.ts";
 import { closestZone } from "../wire/name.ts";
@@ -19,12 +19,34 @@ import { encodeSections, type RR } from "../wire/record.ts";
 import { type Kind, readSettings, type Settings } from "./cache-settings.ts";
 
 interface Entry {
+  readonly key: string;
   readonly answer: Answer;
   readonly kind: Kind;
   readonly storedMs: number;
   readonly ttl: number;
   hits: number;
   lastHitMs: number;
+  /** Whether another one has its place, or none. */
+  isGone: boolean;
+}
+
+/** How long an entry is as old as it is. */
+class Aged implements Validity {
+  readonly entry: Entry;
+  readonly refresh: () => void;
+  readonly #clock: Clock;
+  readonly #untilMs: number;
+
+  constructor(entry: Entry, clock: Clock, seconds: number, refresh: () => void) {
+    this.entry = entry;
+    this.refresh = refresh;
+    this.#clock = clock;
+    this.#untilMs = entry.storedMs + Math.min(seconds, entry.ttl) * 1000;
+  }
+
+  get isOver(): boolean {
+    return this.entry.isGone || this.#clock.nowMs() >= this.#untilMs;
+  }
 }
 
 /** More than any TTL: what a stale answer's records are aged by. */
@@ -40,6 +62,7 @@ export const cache: PluginKind = {
     return {
       name: "cache",
       wrap: (next) => (request) => made.serve(request, next),
+      repeat: (request, answer) => made.repeat(request, answer),
       collect: () => made.collect(labels, site.zone),
     } satisfies Plugin;
   },
@@ -72,29 +95,58 @@ class Cache {
     const entry = this.#stores.success.get(key) ?? this.#stores.denial.get(key);
     if (entry === undefined) return this.#ask(key, request, next);
     const leftSeconds = entry.ttl - (this.#clock.nowMs() - entry.storedMs) / 1000;
-    if (leftSeconds > 0) return this.#hit(key, entry, leftSeconds, () => this.#refresh(key, request, next));
+    if (leftSeconds > 0) {
+      if (this.#noteHit(entry, leftSeconds)) this.#refresh(key, request, next);
+      return this.#aged(entry, () => this.#refresh(key, request, next));
+    }
     if (leftSeconds <= -this.#settings.staleSeconds || entry.answer.rcode === rcodes.servFail) {
       return this.#ask(key, request, next);
     }
     return this.#serveStale(key, entry, request, next);
   }
 
-  #hit(key: string, entry: Entry, leftSeconds: number, refresh: () => void): Answer {
+  /** Counts a hit. True: it is time to ask again. */
+  #noteHit(entry: Entry, leftSeconds: number): boolean {
     const { prefetchHits, prefetchWithinMs, prefetchShare } = this.#settings;
     const nowMs = this.#clock.nowMs();
     this.#hits[entry.kind]++;
     // Young again: the last of a Map is the one used last.
     const store = this.#stores[entry.kind];
-    store.delete(key);
-    store.set(key, entry);
+    if (store.delete(entry.key)) store.set(entry.key, entry);
     entry.hits = nowMs - entry.lastHitMs > prefetchWithinMs ? 1 : entry.hits + 1;
     entry.lastHitMs = nowMs;
-    if (prefetchHits > 0 && entry.hits >= prefetchHits && leftSeconds <= entry.ttl * prefetchShare) {
-      this.#prefetches++;
-      refresh();
+    const isDue = prefetchHits > 0 && entry.hits >= prefetchHits && leftSeconds <= entry.ttl * prefetchShare;
+    if (isDue) this.#prefetches++;
+    return isDue;
+  }
+
+  /** The answer as old as it is, until it is a second older. */
+  #aged(entry: Entry, refresh: () => void): Answer {
+    const ageSeconds = Math.floor((this.#clock.nowMs() - entry.storedMs) / 1000);
+    const validity = new Aged(entry, this.#clock, ageSeconds + 1, refresh);
+    return { ...entry.answer, ageSeconds: this.#settings.keepsTTL ? 0 : ageSeconds, validity };
+  }
+
+  /** What lives in the cluster passes; what is in the store is counted, and renewed when it is time. */
+  repeat({ query }: Request, { isLive, validity }: Answer): Repetition | undefined {
+    if (query.class !== 1 || closestZone(query.name, this.#settings.zones) === undefined) return {};
+    if (isLive) {
+      return {
+        count: () => {
+          this.#requests++;
+          this.#misses++;
+        },
+      };
     }
-    const ageSeconds = this.#settings.keepsTTL ? 0 : Math.floor((nowMs - entry.storedMs) / 1000);
-    return ageSeconds === entry.answer.ageSeconds ? entry.answer : { ...entry.answer, ageSeconds };
+    if (!(validity instanceof Aged)) return undefined;
+    const { entry, refresh } = validity;
+    return {
+      count: () => {
+        this.#requests++;
+        const leftSeconds = entry.ttl - (this.#clock.nowMs() - entry.storedMs) / 1000;
+        if (this.#noteHit(entry, leftSeconds)) refresh();
+      },
+    };
   }
 
   /** RFC 8767: an expired answer is better than none. */
@@ -150,7 +202,7 @@ class Cache {
       authority: withTTL(records.authority),
       additional: withTTL(records.additional),
     });
-    const kept = answerOf({ ...answer, plugin: "cache", sections });
+    const kept = answerOf({ ...answer, plugin: "cache", sections, validity: undefined });
     if (ttl > 0) this.#put(key, kept, kind, ttl);
     return { ...kept, plugin: answer.plugin };
   }
@@ -162,15 +214,22 @@ class Cache {
   }
 
   #put(key: string, answer: Answer, kind: Kind, ttl: number): void {
-    this.#stores[kind === "success" ? "denial" : "success"].delete(key);
+    this.#drop("success", key);
+    this.#drop("denial", key);
     const store = this.#stores[kind];
-    store.delete(key);
     const nowMs = this.#clock.nowMs();
-    store.set(key, { answer, kind, storedMs: nowMs, ttl, hits: 0, lastHitMs: nowMs });
+    store.set(key, { key, answer, kind, storedMs: nowMs, ttl, hits: 0, lastHitMs: nowMs, isGone: false });
     if (store.size <= this.#settings.stores[kind].capacity) return;
     const [oldest] = store.keys();
-    if (oldest !== undefined) store.delete(oldest);
+    if (oldest !== undefined) this.#drop(kind, oldest);
     this.#evictions[kind]++;
+  }
+
+  #drop(kind: Kind, key: string): void {
+    const entry = this.#stores[kind].get(key);
+    if (entry === undefined) return;
+    entry.isGone = true;
+    this.#stores[kind].delete(key);
   }
 
   collect(labels: string, zones: string): ReturnType<NonNullable<Plugin["collect"]>> {

@@ -12,7 +12,7 @@ import { authoritative, type Answer } from "../answer.ts";
 import { type Directive, durationOf, noArgs, numberOf, oneArg, zonesOf } from "../corefile/directive.ts";
 import { fallthroughOf } from "../corefile/fallthrough.ts";
 import { gauge } from "../metrics.ts";
-import type { Environment, Handler, Outcome, Plugin, PluginKind, Request } from "../plugin.ts";
+import type { Environment, Handler, Outcome, Plugin, PluginKind, Repetition, Request } from "../plugin.ts";
 import { classIN, types } from "../wire/constants.ts";
 import { addressRecord, nameRecord } from "../wire/data.ts";
 import { closestZone, toKey, toText } from "../wire/name.ts";
@@ -21,6 +21,8 @@ import { closestZone, toKey, toText } from "../wire/name.ts";
 const linesMax = 200_000;
 
 interface Table {
+  /** Over when the next one is read. */
+  readonly life: { isOver: boolean };
   /** Name (key) → addresses. */
   readonly forward: ReadonlyMap<string, readonly Uint8Array[]>;
   /** Canonical address → names (keys), in order. */
@@ -48,7 +50,7 @@ class Hosts implements Plugin {
   readonly #ttl: number;
   readonly #reloadMs: number;
   readonly #hasReverse: boolean;
-  #table: Table = { forward: new Map(), reverse: new Map() };
+  #table: Table = { life: { isOver: false }, forward: new Map(), reverse: new Map() };
   #text = "";
   #timer: Timer | undefined;
 
@@ -74,6 +76,10 @@ class Hosts implements Plugin {
     return (request) => this.#serve(request, next);
   }
 
+  repeat(): Repetition {
+    return { validity: this.#table.life };
+  }
+
   start(): void {
     if (this.#file === undefined || this.#reloadMs === 0) return;
     this.#timer = this.#environment.clock.after(this.#reloadMs, () => {
@@ -93,9 +99,10 @@ class Hosts implements Plugin {
   #serve(request: Request, next: Handler): Outcome {
     const { query } = request;
     if (query.class !== classIN || closestZone(query.name, this.#zones) === undefined) return next(request);
+    const { forward, life } = this.#table;
     const known = this.#lookUp(query.name, query.type);
-    if (known !== undefined) return known;
-    const isKnown = this.#table.forward.has(query.name);
+    if (known !== undefined) return { ...known, validity: life };
+    const isKnown = forward.has(query.name);
     // A name with other addresses only is NODATA; any other is left to the next, which a file of hosts is no zone for.
     if (isKnown && (query.type === types.a || query.type === types.aaaa)) return authoritative("hosts", query.name, {});
     if (closestZone(query.name, this.#fallthrough) !== undefined) return next(request);
@@ -128,6 +135,7 @@ class Hosts implements Plugin {
     }
     if (text === this.#text && this.#table.forward.size > 0) return;
     this.#text = text;
+    this.#table.life.isOver = true;
     this.#table = parseHosts([...text.split("\n", linesMax), ...this.#inline]);
   }
 }
@@ -152,5 +160,5 @@ function parseHosts(lines: readonly string[]): Table {
       reverse.set(canonical(address), [...(reverse.get(canonical(address)) ?? []), name]);
     }
   }
-  return { forward, reverse };
+  return { life: { isOver: false }, forward, reverse };
 }

@@ -11,7 +11,7 @@ import type { ClusterSource } from "../cluster-source.ts";
 import { complain, type Directive, noArgs, numberOf, oneArg, onlyOptions, zonesOf } from "../corefile/directive.ts";
 import { fallthroughOf } from "../corefile/fallthrough.ts";
 import { gauge } from "../metrics.ts";
-import type { Environment, Handler, Outcome, Plugin, PluginKind, Request } from "../plugin.ts";
+import type { Environment, Handler, Outcome, Plugin, PluginKind, Repetition, Request } from "../plugin.ts";
 import { derivedQuery } from "../wire/query.ts";
 import { classIN, flags, rcodes } from "../wire/constants.ts";
 import { closestZone, toText } from "../wire/name.ts";
@@ -58,6 +58,20 @@ export class KubernetesPlugin implements Plugin {
 
   wrap(next: Handler, whole: () => Handler): Handler {
     return this.#all.reduceRight<Handler>((inner, each) => (request) => each.serve(request, inner, whole), next);
+  }
+
+  /** What others or nobody answered may be ours with the next change; what is missing is so while synced. */
+  repeat(_request: Request, { plugin, sections }: Answer): Repetition {
+    if (plugin === this.name && sections.counts[0] > 0) return {};
+    const all = this.#all.map(({ zone, source }) => ({ source, validity: zone.validity }));
+    const isOver = (): boolean => all.some(({ source, validity }) => validity.isOver || !source.isSynced);
+    return {
+      validity: {
+        get isOver() {
+          return isOver();
+        },
+      },
+    };
   }
 
   isReady(): boolean {

@@ -13,7 +13,7 @@ import { canonical, isInRange, parseRange, toBytes } from "../address.ts";
 import { type Answer, recordsOf, withRecords } from "../answer.ts";
 import { complain, type Directive, durationOf, noArgs, oneArg, onlyOptions } from "../corefile/directive.ts";
 import { DNSError } from "../errors.ts";
-import type { Environment, Handler, Plugin, PluginKind, Request } from "../plugin.ts";
+import type { Environment, Handler, Plugin, PluginKind, Repetition, Request } from "../plugin.ts";
 import { rcodes, types } from "../wire/constants.ts";
 import { toKey } from "../wire/name.ts";
 import type { RR } from "../wire/record.ts";
@@ -43,7 +43,7 @@ export const loadbalance: PluginKind = {
     if (policy === "round_robin") {
       noArgs({ ...directive, args });
       const order = ranked((records) => shuffle(records, random));
-      return { name: "loadbalance", wrap: (next) => balanced(next, order) } satisfies Plugin;
+      return { name: "loadbalance", repeat, wrap: (next) => balanced(next, order) } satisfies Plugin;
     }
     if (policy !== "weighted") return complain(directive, `policy "${policy}", wanted round_robin or weighted FILE`);
     const file = oneArg({ ...directive, args }, "weighted FILE");
@@ -53,6 +53,7 @@ export const loadbalance: PluginKind = {
     const order = ranked((records) => heaviestFirst(records, weighted.weights, random));
     return {
       name: "loadbalance",
+      repeat,
       wrap: (next) => balanced(next, order),
       start: () => weighted.start(),
       stop: () => weighted.stop(),
@@ -71,17 +72,27 @@ function readPreferred(options: readonly Directive[]): (record: RR) => number {
   };
 }
 
+/** Whether there is an order to draw. */
+function isBalanced({ query }: Request, { rcode, sections }: Answer): boolean {
+  if (rcode !== rcodes.noError || sections.counts[0] < 2) return false;
+  return query.type === types.a || query.type === types.aaaa || query.type === types.mx;
+}
+
+function repeat(request: Request, answer: Answer): Repetition | undefined {
+  return isBalanced(request, answer) ? undefined : {};
+}
+
 function balanced(next: Handler, order: Order): Handler {
-  return mapAnswer(next, ({ query }: Request, answer: Answer) => {
-    if (answer.rcode !== rcodes.noError || answer.sections.counts[0] < 2) return answer;
-    if (query.type !== types.a && query.type !== types.aaaa && query.type !== types.mx) return answer;
+  return mapAnswer(next, (request: Request, answer: Answer) => {
+    if (!isBalanced(request, answer)) return answer;
+    const { query } = request;
     const records = recordsOf(query, answer);
-    const isBalanced = ({ type }: RR): boolean => type === types.a || type === types.aaaa || type === types.mx;
+    const isDrawn = ({ type }: RR): boolean => type === types.a || type === types.aaaa || type === types.mx;
     const isAlias = ({ type }: RR): boolean => type === types.cname || type === types.dname;
-    const others = records.answer.filter((record) => !isBalanced(record));
+    const others = records.answer.filter((record) => !isDrawn(record));
     const aliases = others.filter(isAlias);
     const rest = others.filter((record) => !isAlias(record));
-    const sorted = order(records.answer.filter(isBalanced));
+    const sorted = order(records.answer.filter(isDrawn));
     return withRecords(query, answer, { ...records, answer: [...aliases, ...sorted, ...rest] });
   });
 }

@@ -73,6 +73,7 @@ export const errors: PluginKind = {
     };
     return {
       name: "errors",
+      repeat: (_request, { rcode }) => (rcode === rcodes.servFail ? undefined : {}),
       wrap: (next) =>
         observe(next, ({ query, client }, answer) => {
           if (answer.rcode !== rcodes.servFail) return;

@@ -27,6 +27,7 @@ export const minimal: PluginKind = {
     if (directive !== undefined) noArgs(directive);
     return {
       name: "minimal",
+      repeat: () => ({}),
       wrap: (next) =>
         mapAnswer(next, (request, answer) => {
           const [answers, authorities, additionals] = answer.sections.counts;
@@ -44,6 +45,7 @@ export const any: PluginKind = {
     if (directive !== undefined) noArgs(directive);
     return {
       name: "any",
+      repeat: () => ({}),
       wrap: (next) => (request) => {
         const { name, type } = request.query;
         if (type !== types.any) return next(request);
@@ -66,6 +68,8 @@ export const nsid: PluginKind = {
     const option = Buffer.concat([Buffer.from([0, nsidOption, data.length >> 8, data.length & 255]), data]);
     return {
       name: "nsid",
+      // Only queries with its option get more.
+      repeat: () => ({}),
       wrap: (next) =>
         mapAnswer(next, ({ query }, answer) =>
           hasOption(query.options, nsidOption) ? { ...answer, options: option } : answer,

@@ -36,6 +36,8 @@ export const template: PluginKind = {
     const complainOnce = (line: string): void => log.warn("Cannot use what a template made: it is no record", { line });
     return {
       name: "template",
+      // What it makes may name who asked.
+      repeat: (_request, { plugin }) => (plugin === "template" ? undefined : {}),
       wrap: (next) => (request) => serve(request, templates, next, complainOnce),
     } satisfies Plugin;
   },

@@ -13,6 +13,7 @@ import type { Logger } from "#lib/log.ts";
 import type { Scheme } from "../corefile/parse.ts";
 import { DNSError } from "../errors.ts";
 import type { ServerCounters } from "../metrics.ts";
+import type { Prebuilt } from "./prebuilt.ts";
 import type { Respond } from "./respond.ts";
 import { type StreamOptions, StreamServer } from "./stream.ts";
 import { listenUDP } from "./udp.ts";
@@ -34,6 +35,8 @@ export interface TLSFiles {
 export interface ListenerOptions {
   readonly scheme: Scheme;
   readonly respond: Respond;
+  /** Responses to the same messages, for UDP. */
+  readonly prebuilt?: Prebuilt;
   readonly counters: ServerCounters;
   readonly log: Logger;
   readonly tls?: TLSFiles;
@@ -64,7 +67,7 @@ export async function listen(at: ListenAt, options: ListenerOptions): Promise<Li
 }
 
 async function listenOnce(at: ListenAt, options: ListenerOptions): Promise<Listener> {
-  const { scheme, respond, counters, log } = options;
+  const { scheme, respond, prebuilt, counters, log } = options;
   const proto = scheme === "dns" ? "tcp" : scheme;
   const streams = new StreamServer({ respond, counters, proto, ...options.tcp });
   const open: OpenSockets = { server: await createStreamServer(streams, options), udp: undefined, streams };
@@ -72,7 +75,7 @@ async function listenOnce(at: ListenAt, options: ListenerOptions): Promise<Liste
     const port = await listenStream(open.server, at);
     if (scheme === "dns") {
       const bindAt = "port" in at ? { address: at.address ?? "0.0.0.0", port } : { fd: at.udpFd };
-      open.udp = await listenUDP(bindAt, { respond, counters, log });
+      open.udp = await listenUDP(bindAt, { respond, counters, log, ...(prebuilt === undefined ? {} : { prebuilt }) });
     }
     // After binding, an error is one of a single accept: counted, and the others go on.
     open.server.on("error", () => counters.sendFailures++);

@@ -16,6 +16,7 @@ import { messageBytesMax, rcodes, types } from "../wire/constants.ts";
 import { toText } from "../wire/name.ts";
 import { parseQuery, type Query } from "../wire/query.ts";
 import { encodeReject, encodeResponse, udpLimit } from "../wire/response.ts";
+import { Prebuilt } from "./prebuilt.ts";
 import type { Router, Served } from "./router.ts";
 
 /** One response, several for a zone transfer, or none. */
@@ -48,15 +49,27 @@ interface Pending {
 
 /** What answers on one address. Its router may be replaced at any time. */
 export class Responder {
-  router: Router;
+  /** Responses over UDP that are given out again. */
+  readonly prebuilt: Prebuilt;
+  #router: Router;
   readonly #options: ResponderOptions;
   readonly #junk: SiteMetrics;
   #waiting = 0;
 
   constructor(options: ResponderOptions) {
     this.#options = options;
-    this.router = options.router;
+    this.#router = options.router;
+    this.prebuilt = new Prebuilt(options.clock);
     this.#junk = new SiteMetrics(options.server, "dropped");
+  }
+
+  get router(): Router {
+    return this.#router;
+  }
+
+  set router(router: Router) {
+    this.prebuilt.clear();
+    this.#router = router;
   }
 
   collect(): ReturnType<SiteMetrics["collect"]> {
@@ -70,14 +83,14 @@ export class Responder {
     // Sockets of both families have IPv4 written as IPv6.
     const client = address.startsWith("::ffff:") ? address.slice(7) : address;
     const request: Request = { query, proto, client, clientPort: port, depth: 0 };
-    const served = this.router.pick(request);
+    const served = this.#router.pick(request);
     if (served === undefined)
       return this.#finish({ request, served: none, startMs, requestBytes: message.length }, refused);
     const pending: Pending = { request, served, startMs, requestBytes: message.length };
     try {
       if (query.type === types.axfr) return this.#transfer(request, served);
       const answer = served.handler(request);
-      return answer instanceof Promise ? this.#later(pending, answer) : this.#finish(pending, answer);
+      return answer instanceof Promise ? this.#later(pending, answer) : this.#finish(pending, answer, true);
     } catch (error) {
       return this.#finish(pending, this.#panic(query, error));
     }
@@ -99,12 +112,13 @@ export class Responder {
     }
   }
 
-  #finish({ request, served, startMs, requestBytes }: Pending, answer: Answer): Buffer | undefined {
+  /** `isAtOnce`: nothing has changed since the chain was asked. */
+  #finish({ request, served, startMs, requestBytes }: Pending, answer: Answer, isAtOnce = false): Buffer | undefined {
     if (answer.rcode < 0) return undefined;
     const { query, proto } = request;
     const limit = proto === "udp" ? Math.min(udpLimit(query), served.payloadBytesMax) : messageBytesMax;
     const response = encodeResponse(query, answer, limit);
-    served.metrics.observe({
+    const seen = {
       proto,
       isIPv6: request.client.includes(":"),
       type: query.type,
@@ -114,7 +128,10 @@ export class Responder {
       requestBytes,
       responseBytes: response.length,
       seconds: (this.#options.clock.monotonicMs() - startMs) / 1000,
-    });
+    };
+    served.metrics.observe(seen);
+    if (isAtOnce && answer.validity !== undefined && proto === "udp" && !this.#router.hasViews)
+      this.prebuilt.offer({ request, served, answer, response, seen });
     return response;
   }
 
@@ -150,5 +167,6 @@ const none: Served = {
   metrics: new SiteMetrics("", "."),
   payloadBytesMax: messageBytesMax,
   accepts: undefined,
+  repeat: undefined,
   transfer: undefined,
 };

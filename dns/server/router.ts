@@ -6,7 +6,7 @@
  */
 import type { Answer } from "../answer.ts";
 import type { SiteMetrics } from "../metrics.ts";
-import type { Handler, Request } from "../plugin.ts";
+import type { Handler, Repetition, Request } from "../plugin.ts";
 import { parentOf } from "../wire/name.ts";
 
 /** One server block under one zone. */
@@ -18,6 +18,11 @@ export interface Served {
   /** Bytes of a UDP response at most (`bufsize`). */
   readonly payloadBytesMax: number;
   readonly accepts: ((request: Request) => boolean) | undefined;
+  /**
+   * What a repetition of the answer costs the plugins that it came through, outermost first; undefined when one of them
+   * must see each query. Absent: as if one always must.
+   */
+  readonly repeat: ((request: Request, answer: Answer) => readonly Repetition[] | undefined) | undefined;
   /** The messages of a zone transfer, when the block has `transfer` and lets the downstream. */
   readonly transfer: ((request: Request) => readonly Answer[] | undefined) | undefined;
 }
@@ -27,8 +32,12 @@ export class Router {
   /** Set when the root is all there is, which needs no search. */
   readonly #all: Served | undefined;
 
+  /** Whether who asks decides where a query goes. */
+  readonly hasViews: boolean;
+
   constructor(served: readonly Served[]) {
     this.#byZone = Map.groupBy(served, ({ zone }) => zone);
+    this.hasViews = served.some(({ accepts }) => accepts !== undefined);
     const [first] = served;
     this.#all = served.length === 1 && first?.zone === "\0" && first.accepts === undefined ? first : undefined;
   }

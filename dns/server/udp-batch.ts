@@ -12,6 +12,7 @@ import type { DatagramBatch } from "#lib/datagrams.ts";
 import { fromBytes, toBytes } from "../address.ts";
 import type { ServerCounters } from "../metrics.ts";
 import { headerBytes } from "../wire/constants.ts";
+import type { Prebuilt } from "./prebuilt.ts";
 import type { Respond, Response } from "./respond.ts";
 
 /** Datagrams of one turn of the event loop: about 5 ms, in which nobody else is served. */
@@ -22,12 +23,14 @@ const addressesMax = 4096;
 export interface UDPBatchOptions {
   readonly batch: DatagramBatch;
   readonly respond: Respond;
+  readonly prebuilt?: Prebuilt;
   readonly counters: ServerCounters;
 }
 
 export class UDPBatchServer {
   readonly #batch: DatagramBatch;
   readonly #respond: Respond;
+  readonly #prebuilt: Prebuilt | undefined;
   readonly #counters: ServerCounters;
   readonly #texts = new Map<string, string>();
   readonly #addresses = new Map<string, Uint8Array | undefined>();
@@ -35,8 +38,9 @@ export class UDPBatchServer {
   #taken = 0;
   #isClosed = false;
 
-  constructor({ batch, respond, counters }: UDPBatchOptions) {
+  constructor({ batch, respond, prebuilt, counters }: UDPBatchOptions) {
     this.#batch = batch;
+    this.#prebuilt = prebuilt;
     this.#respond = respond;
     this.#counters = counters;
   }
@@ -46,6 +50,7 @@ export class UDPBatchServer {
     const bytes = this.#bytesOf(address);
     const slot = bytes === undefined ? -1 : this.#batch.put(datagram, bytes, port);
     if (slot < 0) return false;
+    this.#prebuilt?.begin();
     this.#serve(slot);
     this.#takeMore();
     return true;
@@ -61,11 +66,17 @@ export class UDPBatchServer {
     for (let count = batch.slots; count === batch.slots && this.#taken < datagramsMax;) {
       count = batch.receive();
       for (let slot = 0; slot < count; slot++) this.#serve(slot);
-      this.#counters.sendFailures += batch.flush();
+      this.#flush();
+      if (count === batch.slots) this.#prebuilt?.begin();
       if (this.#taken === 0 && count > 0) setImmediate(() => (this.#taken = 0));
       this.#taken += count;
     }
-    this.#counters.sendFailures += batch.flush();
+    this.#flush();
+  }
+
+  #flush(): void {
+    this.#counters.sendFailures += this.#batch.flush();
+    this.#prebuilt?.end();
   }
 
   #serve(slot: number): void {
@@ -76,6 +87,8 @@ export class UDPBatchServer {
     const start = slot * batch.stride;
     // What is cut is no query: the header alone gets its FORMERR.
     const length = batch.isCut(slot) ? headerBytes : batch.lengthOf(slot);
+    const done = this.#prebuilt?.answer(batch.bytes, start, length, this.#isIPv6(slot)) ?? 0;
+    if (done > 0) return batch.reply(slot, done);
     // A copy, as who answers later reads it when the slot holds another.
     const message = Buffer.from(batch.bytes.subarray(start, start + length));
     const response = this.#respond(message, "udp", this.#textOf(batch.addressOf(slot)), port);
@@ -83,6 +96,11 @@ export class UDPBatchServer {
       const name = batch.nameOf(slot);
       void response.then((late) => this.#sendLate(late, name));
     } else if (Buffer.isBuffer(response)) batch.reply(slot, response.copy(batch.bytes, start));
+  }
+
+  /** Sockets of both families have IPv4 written as IPv6. */
+  #isIPv6(slot: number): boolean {
+    return this.#batch.isIPv6 && this.#textOf(this.#batch.addressOf(slot)).includes(":");
   }
 
   #sendLate(response: Response, name: Uint8Array): void {

@@ -12,6 +12,7 @@ import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import { toBytes } from "../address.ts";
 import type { ServerCounters } from "../metrics.ts";
+import type { Prebuilt } from "./prebuilt.ts";
 import type { Response, Respond } from "./respond.ts";
 import { UDPBatchServer } from "./udp-batch.ts";
 
@@ -20,6 +21,8 @@ export type BindAt = { readonly fd: number } | { readonly address: string; reado
 
 export interface UDPOptions {
   readonly respond: Respond;
+  /** Responses that `respond` gave before; used by the dozen only. */
+  readonly prebuilt?: Prebuilt;
   readonly counters: ServerCounters;
   readonly log: Logger;
   /** Whether datagrams are taken one by one even where they need not be. Default false. */
@@ -41,7 +44,7 @@ export async function listenUDP(at: BindAt, options: UDPOptions): Promise<Socket
     // Where answers go is an address already: the default would cost a turn of the event loop each.
     lookup: (address, _options, done) => done(null, address, isIPv6 ? 6 : 4),
   });
-  const batched = batch === undefined ? undefined : new UDPBatchServer({ batch, respond, counters });
+  const batched = batch === undefined ? undefined : new UDPBatchServer({ ...options, batch });
   let isClosed = false;
   socket.once("close", () => {
     isClosed = true;
