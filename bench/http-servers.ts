@@ -209,6 +209,13 @@ backend up
     },
   },
   {
+    name: "http-proxy",
+    command: [process.execPath, join(import.meta.dirname, "http-proxy-server.ts")],
+    configure({ upstream, port, tlsPort }, { cert, key }) {
+      return [upstream, port, tlsPort].map(String).concat(cert, key);
+    },
+  },
+  {
     name: "Wherry",
     command: [join(import.meta.dirname, "../wherry"), "sidecar"],
     configure(ports, paths) {

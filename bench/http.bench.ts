@@ -1,5 +1,5 @@
 /**
- * What does a request through the HTTP engine cost, beside nginx, HAProxy and Envoy with the same job?
+ * What does a request through the HTTP engine cost, beside nginx, HAProxy, Envoy and http-proxy with the same job?
  *
  * One core for the proxy, another one for the load and the upstream (nginx); wrk for HTTP/1.1, h2load for HTTP/2. CPU
  * is the proxy's own user and system time by /proc, over the requests of the run. Bounded: WHERRY_BENCH_SECONDS (2) a

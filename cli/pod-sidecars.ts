@@ -11,7 +11,14 @@ import { typeUrls } from "#api/xds/envoy.ts";
 import { toNode } from "#api/xds/node-id.ts";
 import type { SidecarSpec } from "#api/wire/sidecar.ts";
 import { realClock as clock } from "#lib/clock.ts";
-import { type NetworkNamespace, connectTCP, descriptorOf, openNamespace, originalDestination } from "#lib/linux.ts";
+import {
+  type DialOptions,
+  type NetworkNamespace,
+  connectTCP,
+  descriptorOf,
+  openNamespace,
+  originalDestination,
+} from "#lib/linux.ts";
 import type { Logger } from "#lib/log.ts";
 import { systemRandom as random } from "#lib/random.ts";
 import type { SidecarHost } from "../sidecar/host.ts";
@@ -92,7 +99,7 @@ export class PodSidecars {
       this.#options.host.add(spec, {
         sockets: { metrics, admin, ...(isGateway ? {} : { outbound, inbound }) },
         config: this.#configSource(spec, stopped.signal),
-        dial: (address, port) => dial(namespace, address, port),
+        dial: (address, port, { onread }) => dial(namespace, { address, port, onread }),
         originalDst: destinationOf,
         async listen(port) {
           const server = makeServer();
@@ -157,8 +164,8 @@ function makeServer(): Server {
 }
 
 /** A connection from the pod's network that its interception rules let pass. */
-function dial(namespace: NetworkNamespace, address: string, port: number): Socket {
-  const socket = connectTCP({ namespace, mark: sidecarMark, address, port });
+function dial(namespace: NetworkNamespace, to: Omit<DialOptions, "namespace" | "mark">): Socket {
+  const socket = connectTCP({ namespace, mark: sidecarMark, ...to });
   socket.setNoDelay(true);
   return socket;
 }

@@ -8,7 +8,7 @@
  * Constants are those of x86-64 and arm64 Linux (asm-generic).
  */
 import { closeSync, openSync } from "node:fs";
-import { Socket } from "node:net";
+import { type OnReadOpts, Socket } from "node:net";
 import koffi from "koffi";
 import { CodedError } from "./errors.ts";
 import { AF_INET6, decodeAddress, encodeAddress, familyOf, type SocketAddress } from "./socket-address.ts";
@@ -159,14 +159,16 @@ export interface DialOptions extends SocketAddress {
   readonly namespace?: NetworkNamespace;
   /** Firewall mark: a pod's interception rules let marked connections pass. Needs CAP_NET_ADMIN. */
   readonly mark?: number;
+  /** Who takes the bytes instead of "data", and into which memory they are read. */
+  readonly onread?: OnReadOpts | undefined;
 }
 
 /** Starts a TCP connection from inside a namespace. The socket behaves as from `net.connect`. */
-export function connectTCP({ namespace, mark, address, port }: DialOptions): Socket {
+export function connectTCP({ namespace, mark, address, port, onread }: DialOptions): Socket {
   const fd = makeSocket({ address, namespace, type: SOCK_STREAM }, `connect to ${address}:${port}`, (made) => {
     if (mark !== undefined) setOption(made, SOL_SOCKET, SO_MARK, mark);
   });
-  const connection = new Socket({ fd, allowHalfOpen: true });
+  const connection = new Socket({ fd, allowHalfOpen: true, ...(onread === undefined ? {} : { onread }) });
   connection.connect({ host: address, port });
   return connection;
 }

@@ -145,8 +145,8 @@ export class Attempt implements UpstreamHandler {
     this.#owner.onBatchStart();
   }
 
-  onBatchEnd(): void {
-    this.#owner.onBatchEnd();
+  onBatchEnd(): boolean {
+    return this.#owner.onBatchEnd();
   }
 
   onInterim(head: ResponseHead): void {

@@ -5,7 +5,7 @@
  *
  * Invariant: after cancel() nothing is told; a socket that is handed over has no listeners of ours left.
  */
-import type { Socket } from "node:net";
+import type { OnReadOpts, Socket } from "node:net";
 import { type TLSSocket, connect as connectTLS } from "node:tls";
 import { Deadline } from "./timer-wheel.ts";
 import type { UpstreamTLS } from "./tls/types.ts";
@@ -23,6 +23,8 @@ export interface DialTarget {
   /** For TCP and TLS together, in ms. */
   readonly timeoutMs: number;
   readonly tls: UpstreamTLS | undefined;
+  /** Takes the bytes instead of "data"; not over TLS. A dialer may pass it over. */
+  readonly onread?: OnReadOpts;
 }
 
 export class Dialing {
@@ -39,7 +41,8 @@ export class Dialing {
     const { deps } = owner;
     this.#deadline = new Deadline(() => this.#fail("the connect timeout passed"));
     try {
-      this.#watch(deps.dial(target.to.address, target.to.port, dialOptions), "connect");
+      const options = target.onread === undefined ? dialOptions : { ...dialOptions, onread: target.onread };
+      this.#watch(deps.dial(target.to.address, target.to.port, options), "connect");
     } catch (error) {
       // Told later, as every other failure is, so that callers meet one order of events.
       const why = error instanceof Error ? error.message : String(error);

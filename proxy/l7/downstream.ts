@@ -16,7 +16,7 @@ import { startExchange } from "./filters/run.ts";
 import type { HTTP1Error } from "./http1/errors.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
-import { countRead } from "./read-buffers.ts";
+import { countRead } from "./collect-reads.ts";
 import { formatReply, renderReply } from "./reply.ts";
 import { type ReaderOwner, RequestReader } from "./request-reader.ts";
 import { ResponseWriter, type WriterOwner } from "./response-writer.ts";

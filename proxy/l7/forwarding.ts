@@ -149,8 +149,8 @@ export class Forwarding implements AttemptOwner {
     this.#downstream.cork();
   }
 
-  onBatchEnd(): void {
-    this.#downstream.uncork();
+  onBatchEnd(): boolean {
+    return this.#downstream.uncork();
   }
 
   onInterim(head: ResponseHead): void {

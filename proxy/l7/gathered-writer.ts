@@ -33,6 +33,11 @@ export class GatheredWriter {
     if (this.#corks > 0 && --this.#corks === 0) this.flush();
   }
 
+  /** The system has all that was written. */
+  get isWritten(): boolean {
+    return this.#corks === 0 && this.#socket.writableLength === 0;
+  }
+
   /** False when the socket takes no more for now: it will drain. */
   text(text: string): boolean {
     const socket = this.#socket;

@@ -60,8 +60,9 @@ export class ResponseWriter implements DownstreamStream {
     this.#out.cork();
   }
 
-  uncork(): void {
+  uncork(): boolean {
     this.#out.uncork();
+    return this.#out.isWritten;
   }
 
   /** Before somebody else writes to the socket, or ends it. */

@@ -127,8 +127,8 @@ class Shadow implements UpstreamHandler {
     // Nothing is written by what is read.
   }
 
-  onBatchEnd(): void {
-    // As above.
+  onBatchEnd(): boolean {
+    return true;
   }
 
   onInterim(): void {

@@ -30,7 +30,8 @@ export interface DownstreamStream {
   readonly info: ConnectionInfo;
   /** Around several sends, so that they go out in one write. */
   cork(): void;
-  uncork(): void;
+  /** True when nothing that was sent is looked at any more: its memory may be written to. */
+  uncork(): boolean;
   sendInterim(head: ResponseHead): void;
   sendHead(head: ResponseHead, options: ResponseOptions): void;
   /** False when the downstream takes no more for now: onDownstreamDrain() follows. */
@@ -109,7 +110,8 @@ export interface UpstreamHandler {
   onConnected(stream: UpstreamStream): void;
   /** Around the events of one read, so that what they write goes out in one write. */
   onBatchStart(): void;
-  onBatchEnd(): void;
+  /** True when no slice of a body is looked at any more: their memory may be written to. */
+  onBatchEnd(): boolean;
   onInterim(head: ResponseHead): void;
   onHead(head: ResponseHead, framing: Framing, mayHaveTrailers: boolean): void;
   onBody(slice: Buffer): void;

@@ -3,7 +3,7 @@
  *
  *   sidecar/ (makes them) ─▶ listener.ts, downstream.ts, pool.ts, tcp-proxy.ts
  */
-import type { Socket } from "node:net";
+import type { OnReadOpts, Socket } from "node:net";
 import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import type { TimerWheel } from "./timer-wheel.ts";
@@ -18,6 +18,8 @@ export interface SocketAddress {
 export interface DialOptions {
   readonly allowHalfOpen: true;
   readonly noDelay: true;
+  /** Who takes the bytes instead of "data", and into which memory they are read. */
+  readonly onread?: OnReadOpts;
 }
 
 export const dialOptions: DialOptions = { allowHalfOpen: true, noDelay: true };

@@ -17,7 +17,7 @@ import { type ResponseHead, parseResponseHead } from "./http1/response.ts";
 import { HeadScanner } from "./http1/scanner.ts";
 import { formatChunkLine, formatRequestHead, formatTrailers, type OutgoingRequest } from "./http1/write.ts";
 import type { UpstreamOptions } from "./options.ts";
-import { countRead } from "./read-buffers.ts";
+import { ReadBuffer, type ReadResult } from "./read-buffers.ts";
 import type { PendingStream, UpstreamFailure, UpstreamHandler, UpstreamStream } from "./stream.ts";
 import { resetSocket } from "./tcp.ts";
 import { Deadline } from "./timer-wheel.ts";
@@ -49,6 +49,7 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   readonly #scanner = new HeadScanner(false);
   readonly #body = new BodyReader();
   readonly #deadline: Deadline;
+  readonly #reads = new ReadBuffer((chunk) => this.#onData(chunk));
   readonly #emit = (slice: Buffer): void => this.#handler?.onBody(slice);
   #state: State = "connecting";
   #dialing: Dialing | undefined;
@@ -74,14 +75,14 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   }
 
   connect(target: DialTarget): void {
-    this.#dialing = new Dialing(this, target);
+    const { options: onread } = this.#reads;
+    this.#dialing = new Dialing(this, target.tls === undefined ? { ...target, onread } : target);
   }
 
   onDialFailed(why: string): void {
     this.#close({ kind: "connect", why });
   }
 
-  /** Connecting => Busy. */
   onDialed(socket: Socket): void {
     this.attach(socket);
     this.#handler?.onConnected(this);
@@ -92,12 +93,10 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
     this.#dialing = undefined;
     this.#socket = socket;
     this.#out = new GatheredWriter(socket);
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    socket.on("data", (chunk: Buffer) => this.#reads.pass(chunk));
     socket.on("drain", () => this.#handler?.onDrain());
     socket.on("end", () => this.#onEnd());
-    // "close" follows and acts.
-    socket.on("error", () => socket.destroy());
-    socket.on("close", () => this.#onClose());
+    socket.on("error", () => socket.destroy()).on("close", () => this.#onClose());
     this.begin(this.#handler!, this.#method);
   }
 
@@ -167,11 +166,10 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
     this.#close(undefined);
   }
 
-  #onData(chunk: Buffer): void {
+  #onData(chunk: Buffer): ReadResult {
+    const handler = this.#handler;
     // Bytes that no request asked for: whose answer they are cannot be known.
-    if (this.#state !== "busy" && this.#state !== "tunnel") return this.cancel();
-    const handler = this.#handler!;
-    countRead(chunk.length);
+    if (handler === undefined) return this.#refuse();
     this.#sawBytes = true;
     handler.onBatchStart();
     try {
@@ -180,9 +178,15 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
       if (!(error instanceof HTTP1Error)) throw error;
       this.#pool.deps.counters.protocolErrors++;
       this.#close({ kind: "malformed", why: error.message });
-    } finally {
-      handler.onBatchEnd();
     }
+    const isFree = handler.onBatchEnd();
+    const isInBody = this.#handler === handler && (this.#state === "tunnel" || (this.#hasHead && !this.#body.isDone));
+    return { isFree: isFree && !this.#scanner.isStarted && !this.#body.isHolding, isInBody };
+  }
+
+  #refuse(): ReadResult {
+    this.cancel();
+    return { isFree: true, isInBody: false };
   }
 
   /**

@@ -174,8 +174,10 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
     this.#downstream.cork();
   }
 
-  uncork(): void {
+  uncork(): boolean {
     this.#downstream.uncork();
+    // A filter may hold what it was given.
+    return false;
   }
 
   sendInterim(head: ResponseHead): void {

@@ -42,6 +42,11 @@ export class BodyReader {
     return this.#state === "done";
   }
 
+  /** Part of a trailer is held, as a slice of what came in. */
+  get isHolding(): boolean {
+    return this.#scanner !== undefined;
+  }
+
   start(framing: Framing): void {
     this.trailers = undefined;
     switch (framing.kind) {

@@ -109,8 +109,9 @@ export class HTTP2DownstreamStream implements DownstreamStream {
     // The session gathers what one turn writes by itself.
   }
 
-  uncork(): void {
-    // See cork().
+  uncork(): boolean {
+    // See cork(): it is written later.
+    return false;
   }
 
   sendInterim(head: ResponseHead): void {

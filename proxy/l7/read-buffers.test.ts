@@ -1,0 +1,73 @@
+/** What connections read into is never written to while somebody looks at it. */
+import assert from "node:assert/strict";
+import { connect } from "node:net";
+import { test } from "node:test";
+import { realClock } from "#lib/clock.ts";
+import { routesTo, startRig, startUpstream, staticCluster } from "./fixture.ts";
+import { ReadBuffer, type ReadResult } from "./read-buffers.ts";
+
+/** Hands `text` to the buffer as a read would. */
+function read(buffer: ReadBuffer, text: string): void {
+  const { options } = buffer;
+  const memory = Buffer.from((options.buffer as () => Buffer)().buffer);
+  options.callback(memory.write(text, "latin1"), memory);
+}
+
+test("ReadBuffer hands on copies of short reads, and its own memory again once it is written", () => {
+  const seen: Buffer[] = [];
+  let result: ReadResult = { isFree: false, isInBody: true };
+  const buffer = new ReadBuffer((chunk) => {
+    seen.push(chunk);
+    return result;
+  });
+  const full = 16 * 1024;
+  read(buffer, "short");
+  read(buffer, "other");
+  assert.deepEqual(seen.map(String), ["short", "other"]);
+  // A full read: the rest of the body comes in memory of its own.
+  read(buffer, "a".repeat(full));
+  read(buffer, "b".repeat(full));
+  read(buffer, "c".repeat(full));
+  assert.equal(seen[3]!.toString(), "b".repeat(full));
+  assert.notEqual(seen[3]!.buffer, seen[4]!.buffer);
+  result = { isFree: true, isInBody: true };
+  read(buffer, "d".repeat(full));
+  read(buffer, "e".repeat(full));
+  assert.equal(seen[5]!.buffer, seen[6]!.buffer);
+  assert.notEqual(seen[4]!.buffer, seen[5]!.buffer);
+  result = { isFree: true, isInBody: false };
+  read(buffer, "f".repeat(full));
+  read(buffer, "end");
+  assert.notEqual(seen[7]!.buffer, seen[8]!.buffer);
+  assert.equal(seen[0]!.toString(), "short");
+});
+
+test("Bodies arrive whole at many downstreams that read slowly", async () => {
+  const bytes = 3_000_000;
+  const body = (index: number): Buffer => Buffer.alloc(bytes, `${index}-`);
+  let served = 0;
+  await using upstream = await startUpstream((socket) => {
+    socket.once("data", () => {
+      const index = served++;
+      socket.write(`HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ${bytes}\r\nx-index: ${index}\r\n\r\n`);
+      socket.end(body(index));
+    });
+  });
+  await using rig = await startRig({ routes: routesTo("up"), clusters: [staticCluster("up", [upstream.port])] });
+  const wrong = await Promise.all(
+    Array.from({ length: 12 }, async () => {
+      const chunks: Buffer[] = [];
+      const socket = connect(rig.port, "127.0.0.1");
+      socket.write("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+      for await (const chunk of socket) {
+        chunks.push(chunk as Buffer);
+        if (chunks.length % 8 === 0) await realClock.sleep(1);
+      }
+      const all = Buffer.concat(chunks);
+      const start = all.indexOf("\r\n\r\n") + 4;
+      const index = Number(/x-index: (\d+)/.exec(all.toString("latin1", 0, start))![1]);
+      return all.subarray(start).equals(body(index)) ? [] : [index];
+    }),
+  );
+  assert.deepEqual(wrong.flat(), []);
+});
