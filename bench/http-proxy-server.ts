@@ -1,5 +1,6 @@
 /**
- * The npm package http-proxy as a reverse proxy, for the HTTP bench: what Node users have without an engine of their own.
+ * The npm package http-proxy as a reverse proxy, for the HTTP bench: what Node users have without an engine of their
+ * own.
  *
  *   node bench/http-proxy-server.ts UPSTREAM PORT TLSPORT CERT KEY
  */

@@ -17,6 +17,10 @@ export const responseFlagMessages: MessageTable<Exclude<ResponseFlag, "-">> = {
     sentence: "The answer did not come within the route's timeout",
     hint: "raise timeouts.request of the HTTPRoute",
   },
+  URX: {
+    sentence: "Every try failed, and no more are allowed",
+    hint: "see why its endpoints answer so: wherry logs POD",
+  },
   DI: { sentence: "The request was delayed on purpose", hint: "see the fault filter of the route or the listener" },
   FI: { sentence: "The request was failed on purpose", hint: "see the fault filter of the route or the listener" },
   RL: {

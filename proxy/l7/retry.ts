@@ -23,16 +23,14 @@ export type TryEnd =
 
 export interface TriedRequest {
   readonly head: RequestHead;
-  /** Retries made so far, and how many there may be. */
-  readonly retries: number;
-  readonly retriesMax: number;
   /** The whole body so far is still held, so that it can be sent again. */
   readonly isReplayable: boolean;
   readonly info: RouteInfo;
 }
 
+/** The policy wants another try after `end`; how many there may be is the caller's to count. */
 export function shouldRetry(policy: RetryPolicy | undefined, end: TryEnd, request: TriedRequest): boolean {
-  if (policy === undefined || request.retries >= request.retriesMax || !request.isReplayable) return false;
+  if (policy === undefined || !request.isReplayable) return false;
   if (!isWanted(policy, end, request.head)) return false;
   const { requestHeaders } = policy;
   return requestHeaders.length === 0 || requestHeaders.some((matches) => matches(request.head, request.info));

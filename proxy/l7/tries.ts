@@ -112,7 +112,7 @@ export class Tries {
       return "retry";
     }
     const hasOthers = !isLast || (this.#hedged !== undefined && this.#hedged.size > 0);
-    if (!hasOthers || (end.kind === "head" && !this.#isWanted(end, 0))) return "nothing";
+    if (!hasOthers || (end.kind === "head" && !this.#isWanted(end))) return "nothing";
     this.#drop(attempt);
     return "wait";
   }
@@ -149,7 +149,13 @@ export class Tries {
 
   #mayRetry({ endpoint }: Attempt, end: TryEnd): boolean {
     this.#releaseRetry();
-    if (this.#request.plan.route.retry === undefined || !this.#isWanted(end, this.count)) return false;
+    const { plan, facts } = this.#request;
+    if (plan.route.retry === undefined || !this.#isWanted(end)) return false;
+    if (this.count >= plan.retriesMax) {
+      // Unless something else is told of the request in the end.
+      facts.flag = "URX";
+      return false;
+    }
     this.#holdsRetry = this.#limits.take("retries");
     if (!this.#holdsRetry) return false;
     (this.#tried ??= []).push(endpoint);
@@ -157,13 +163,12 @@ export class Tries {
     return true;
   }
 
-  #isWanted(end: TryEnd, retries: number): boolean {
+  /** The policy wants another try after such an end, whatever is left of its number. */
+  #isWanted(end: TryEnd): boolean {
     const { context, facts, plan, source } = this.#request;
     const { connection, head } = facts;
     const request: TriedRequest = {
       head,
-      retries,
-      retriesMax: plan.retriesMax,
       isReplayable: source.isReplayable,
       info: {
         isTLS: connection.isTLS === true,

@@ -85,6 +85,7 @@ export type ResponseFlag =
   | "UC"
   | "UO"
   | "UT"
+  | "URX"
   | "DI"
   | "FI"
   | "RL"

@@ -2,6 +2,7 @@
  * An upstream that answers with what it saw, so that both sides of a proxy can be looked at in one answer.
  *
  * `x-answer-status` picks the status; `x-answer-delay` waits so many ms; `x-answer-header: name=value` adds headers.
+ * `x-answer-try-N: STATUS DELAY` says both for the try that counts itself N.
  */
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
 import { once } from "node:events";
@@ -41,7 +42,10 @@ async function answer({ name, copies }: Upstream, request: IncomingMessage, resp
     headers: headers.sort(),
     body: Buffer.concat(chunks).toString("latin1"),
   };
-  const delayMs = Number(request.headers["x-answer-delay"] ?? 0);
+  const [tryStatus, tryDelay] = String(
+    request.headers[`x-answer-try-${String(request.headers["x-envoy-attempt-count"] ?? 0)}`] ?? "",
+  ).split(" ");
+  const delayMs = Number(tryDelay ?? request.headers["x-answer-delay"] ?? 0);
   if (delayMs > 0) await realClock.sleep(delayMs);
   const { host = "", "x-copy": copy } = request.headers;
   if (copy !== undefined) copies.push(`${seen.line} of ${host} ${seen.body}`.trim());
@@ -50,6 +54,6 @@ async function answer({ name, copies }: Upstream, request: IncomingMessage, resp
   response.sendDate = false;
   for (const added of request.headersDistinct["x-answer-header"] ?? [])
     response.appendHeader(added.slice(0, added.indexOf("=")), added.slice(added.indexOf("=") + 1));
-  response.statusCode = Number(request.headers["x-answer-status"] ?? 200);
+  response.statusCode = Number(tryStatus || (request.headers["x-answer-status"] ?? 200));
   response.end(JSON.stringify(told));
 }

@@ -85,8 +85,7 @@ const refused: readonly (readonly [path: string, () => unknown])[] = [
     () => manager({ http_filters: [{ ...router, typed_config: { ...router.typed_config, start_child_span: true } }] }),
   ],
   ["validate_clusters", () => manager({ route_config: { ...routes, validate_clusters: true } })],
-  ["retry_policy.per_try_idle_timeout", () => route({ retry_policy: { per_try_idle_timeout: "1s" } })],
-  ["hedge_policy.hedge_on_per_try_timeout", () => route({ hedge_policy: { hedge_on_per_try_timeout: true } })],
+  ["hedge_policy.initial_requests", () => route({ hedge_policy: { initial_requests: 2 } })],
   [
     "rate_limits[0].actions[0].metadata",
     () => route({ rate_limits: [{ actions: [{ metadata: { descriptor_key: "k" } }] }] }),

@@ -20,15 +20,13 @@ export function readRetryPolicy(reader: Reader): RetryPolicy {
   const predicates = readHostPredicates(reader);
   for (const name of ["retry_priority", "retry_options_predicates"])
     if (reader.has(name)) throw reader.unsupported(name, "the field is not supported");
-  if (reader.has("per_try_idle_timeout"))
-    throw reader.unsupported("per_try_idle_timeout", "wanted per_try_timeout, or idle_timeout of the route");
   const policy: RetryPolicy = {
     on,
     onConnectFailure: (on & (retryOn["connect-failure"] | retryOn["5xx"] | retryOn["gateway-error"])) !== 0,
     onReset: (on & (retryOn.reset | retryOn["reset-before-request"] | retryOn["5xx"])) !== 0,
     retriesMax: reader.integer("num_retries", 0) ?? 1,
     perTryTimeoutMs: reader.durationMs("per_try_timeout") ?? 0,
-    perTryIdleMs: 0,
+    perTryIdleMs: reader.durationMs("per_try_idle_timeout") ?? 0,
     backoff: readBackoff(reader),
     rateLimited: readRateLimited(reader),
     statuses: reader.integers("retriable_status_codes", 100, 599),
@@ -94,12 +92,10 @@ function readRateLimited(reader: Reader): RateLimitedBackoff | undefined {
   return { headers, maxMs };
 }
 
-/** HedgePolicy: whether a try that times out is followed by another beside it. */
+/** HedgePolicy: whether a try whose time passed goes on beside the next one. */
 export function readHedge(reader: Reader): boolean {
   const hedges = reader.flag("hedge_on_per_try_timeout") ?? false;
   const initial = reader.integer("initial_requests", 1) ?? 1;
-  if (hedges)
-    throw reader.unsupported("hedge_on_per_try_timeout", "a try that times out is followed, not joined, by another");
   if (initial > 1) throw reader.unsupported("initial_requests", "more than one is not supported, in Envoy neither");
   reader.done();
   return hedges;

@@ -15,6 +15,15 @@ const answering = (status: string, path: string, ...headers: readonly (readonly 
   headers: [["x-answer-status", status], ...headers],
 });
 
+const hedging: Fields = { timeout: "5s", hedge_policy: { hedge_on_per_try_timeout: true } };
+
+/** `first`, `second`: status and delay in ms of each try. */
+const trying = (name: string, path: string, ...tries: readonly [first: string, second: string]): CaseRequest => ({
+  name,
+  path,
+  headers: tries.map((what, at) => [`x-answer-try-${at + 1}`, what] as const),
+});
+
 export const retryingCases: readonly CaseGroup[] = [
   {
     name: "retries",
@@ -69,5 +78,31 @@ export const retryingCases: readonly CaseGroup[] = [
       path,
       headers: [["x-answer-delay", "700"]],
     })),
+  },
+  {
+    name: "hedges",
+    host: { include_request_attempt_count: true },
+    routes: [
+      to("hedged", { retry_on: "5xx", per_try_timeout: "0.25s", ...backoff }, hedging),
+      to("none-left", { retry_on: "5xx", num_retries: 0, per_try_timeout: "0.25s", ...backoff }, hedging),
+      to("short", { retry_on: "5xx", per_try_timeout: "0.25s", ...backoff }, { ...hedging, timeout: "0.7s" }),
+      to("plain", { retry_on: "5xx", per_try_timeout: "0.25s", ...backoff }, { timeout: "5s" }),
+      to("silent", { retry_on: "reset", num_retries: 0, per_try_idle_timeout: "0.25s" }, { timeout: "5s" }),
+      to("again-silent", { retry_on: "5xx", per_try_idle_timeout: "0.25s", ...backoff }, { timeout: "5s" }),
+    ],
+    requests: [
+      trying("second is first", "/hedged", "200 900", "200 0"),
+      trying("first is first", "/hedged", "200 600", "200 900"),
+      trying("second fails", "/hedged", "200 700", "503 0"),
+      trying("first fails late", "/hedged", "503 500", "200 700"),
+      trying("both fail", "/hedged", "503 500", "500 600"),
+      { ...trying("with a body", "/hedged", "200 900", "200 0"), method: "POST", body: "again" },
+      trying("no retry left", "/none-left", "200 600", "200 0"),
+      trying("route timeout", "/short", "200 1500", "200 1500"),
+      trying("without hedging", "/plain", "200 600", "200 0"),
+      trying("without hedging, both late", "/plain", "200 600", "200 600"),
+      trying("silent", "/silent", "200 900", "200 0"),
+      trying("silent, again", "/again-silent", "200 900", "200 0"),
+    ],
   },
 ];
