@@ -23,3 +23,49 @@ export const stricter: Readonly<Record<string, string>> = {
   "desync-guardian: gzip, chunked": "the coding is not implemented here, so RFC 9112 §6.1 wants 501",
   "desync-guardian: Transfer-Encoding in HTTP/1.0": "RFC 9112 §6.1: its framing is faulty, whoever sent it",
 };
+
+/** An outcome that RFC 9113 does not name, and why it is that. */
+export interface Otherwise {
+  readonly outcome: string;
+  readonly reason: string;
+}
+
+const closedBefore =
+  "nghttp2 passes over frames of streams that have closed: they may have crossed a reset on their way";
+const dropped: Otherwise = {
+  outcome: "200 5",
+  reason:
+    "node:http2 drops a field that nghttp2 finds malformed and says nothing: the rest is forwarded, the field is not",
+};
+const ends: Otherwise = {
+  outcome: "GOAWAY INTERNAL_ERROR",
+  reason: "node:http2 ends the session on any error that nghttp2 has for a frame, whatever its code",
+};
+
+/** Outcomes of h2/, by the case's origin, and the transport where it matters. */
+export const http2Otherwise: Readonly<Record<string, Otherwise>> = {
+  "http2 3.5.2, plaintext": {
+    outcome: "HTTP/1 400",
+    reason: "what is no preface is taken for HTTP/1, and refused as such",
+  },
+  "http2 3.5.2, TLS": ends,
+  "http2 5.1.8": { outcome: "ignored", reason: closedBefore },
+  "http2 5.1.9": { outcome: "ignored", reason: closedBefore },
+  "http2 5.1.11": { outcome: "200 5", reason: closedBefore },
+  "http2 5.1.12": { outcome: "200 5", reason: closedBefore },
+  "http2 5.1.1.2": { outcome: "ignored", reason: "a lower number is that of a stream that has closed: as above" },
+  "http2 6.3.1": { outcome: "ignored", reason: "nghttp2 looks at no PRIORITY (RFC 9113 §5.3.2 deprecates them)" },
+  "http2 6.7.2": { outcome: ends.outcome, reason: "node:http2 takes an acknowledgement without a ping for an attack" },
+  "http2 8.1.2.6.1": ends,
+  "http2 8.1.2.6.2": ends,
+  "rfc9113 1": dropped,
+  "rfc9113 2": dropped,
+  "rfc9113 3": dropped,
+  "rfc9113 4": dropped,
+  "rfc9113 5": dropped,
+  "rfc9113 6": dropped,
+  "rfc9113 7": dropped,
+  "rfc9113 25": dropped,
+  "rfc9113 26": dropped,
+  "rfc9113 29": dropped,
+};

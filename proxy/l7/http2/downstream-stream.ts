@@ -115,8 +115,7 @@ export class HTTP2DownstreamStream implements DownstreamStream {
   }
 
   sendInterim(head: ResponseHead): void {
-    if (this.#isOpen() && !this.#stream.headersSent)
-      this.#stream.additionalHeaders({ ":status": head.status, ...interimOf(head) });
+    if (this.#wantsHead()) this.#stream.additionalHeaders({ ":status": head.status, ...interimOf(head) });
   }
 
   sendHead(head: ResponseHead, { framing, mayHaveTrailers }: ResponseOptions): void {
@@ -207,7 +206,7 @@ export class HTTP2DownstreamStream implements DownstreamStream {
 
   #respond(list: string[], endStream: boolean, waitForTrailers: boolean): void {
     const stream = this.#stream;
-    if (!this.#isOpen() || stream.headersSent) return;
+    if (!this.#wantsHead()) return;
     if (waitForTrailers)
       stream.once("wantTrailers", () => {
         const trailers = this.#sentTrailers;
@@ -222,6 +221,11 @@ export class HTTP2DownstreamStream implements DownstreamStream {
       this.#owner.context.deps.log.warn("Cannot send response head over HTTP/2", { error: messageOf(error) });
       stream.close(NGHTTP2_INTERNAL_ERROR);
     }
+  }
+
+  /** node:http2 has ended the writable side of a HEAD request from the start: its head is still to come. */
+  #wantsHead(): boolean {
+    return !this.#stream.destroyed && !this.#stream.closed && !this.#stream.headersSent;
   }
 
   #isOpen(): boolean {
