@@ -10,6 +10,7 @@ import type { RequestHead } from "./http1/request.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { ResponseHead } from "./http1/response.ts";
 import type { RequestHeaderSource } from "./http1/write.ts";
+import type { LocalReplies } from "./local-reply.ts";
 import type { HTTPOptions } from "./options.ts";
 import type { RequestPolicy } from "./route/policy.ts";
 import type { RouteTable } from "./route/table.ts";
@@ -98,6 +99,8 @@ export interface HTTPContext {
   readonly corsFilter: string | undefined;
   /** Longest time of a stream where its route says nothing, in ms; 0 is none. */
   readonly maxStreamMs: number;
+  /** How answers of the proxy's own are changed; undefined: they are not. */
+  readonly localReplies: LocalReplies | undefined;
   /** A number in [0, 1). */
   readonly random: () => number;
   /** The routes now: asked for each request, so that a new table takes effect at once. */

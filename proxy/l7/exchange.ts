@@ -18,6 +18,7 @@ import { type FailureAnswer, answerToTimeout } from "./failures.ts";
 import { Forwarding, type ForwardingOwner } from "./forwarding.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
+import { mapReply } from "./local-reply.ts";
 import { answerHeaders } from "./route/answer.ts";
 import { type AnswerPlan, type ForwardPlan, type Plan, planRequest } from "./route/plan.ts";
 import type { DownstreamHandler, DownstreamStream } from "./stream.ts";
@@ -189,13 +190,15 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   ): void {
     const { flag, isRequestWhole } = this;
     this.status = status;
-    this.responseBytes = body.length;
     const plan = this.#plan;
     const changed =
       plan === undefined
         ? headers
         : answerHeaders(plan, { status, body, headers, policy: this.#context.policy, record: this });
+    const reply = mapReply({ status, flag, sentence, body, headers: changed }, this, this.#context);
+    this.status = reply.status;
+    this.responseBytes = reply.body?.length ?? 0;
     this.end();
-    this.#downstream.reply({ status, flag, sentence, body, headers: changed }, isRequestWhole);
+    this.#downstream.reply(reply, isRequestWhole);
   }
 }

@@ -215,6 +215,7 @@ export class ListenerSet {
       policy: filter.policy,
       corsFilter: filter.corsFilter,
       maxStreamMs: filter.maxStreamMs,
+      localReplies: filter.localReplies,
       random: () => deps.random.next(),
       routes: () => {
         if (routeName === undefined) return filter.inline;

@@ -25,6 +25,7 @@ export function copyRecord(record: FormatRecord): FormatRecord {
     requestMs: record.requestMs,
     responseMs: record.responseMs,
     attempts: record.attempts,
+    localReplyBody: record.localReplyBody,
     upstreamFailure: record.upstreamFailure,
     trailers: record.trailers,
   };

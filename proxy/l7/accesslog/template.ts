@@ -147,6 +147,7 @@ const plainOperators: Readonly<Record<string, Operator>> = {
   UPSTREAM_LOCAL_ADDRESS: ({ upstreamLocalAddress }) => upstreamLocalAddress,
   UPSTREAM_REQUEST_ATTEMPT_COUNT: ({ attempts }) => attempts,
   UPSTREAM_TRANSPORT_FAILURE_REASON: ({ upstreamFailure }) => upstreamFailure,
+  LOCAL_REPLY_BODY: ({ localReplyBody }) => localReplyBody,
   CONNECTION_TERMINATION_DETAILS: () => undefined,
   DOWNSTREAM_REMOTE_ADDRESS: ({ connection: { remoteAddress, remotePort } }) => hostPort(remoteAddress, remotePort),
   DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: ({ connection }) => connection.remoteAddress || undefined,

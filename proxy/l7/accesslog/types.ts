@@ -49,6 +49,8 @@ export interface FormatRecord {
   readonly responseMs?: number | undefined;
   /** Tries made, the first included. */
   readonly attempts?: number | undefined;
+  /** What the proxy is about to answer itself. */
+  readonly localReplyBody?: string | undefined;
   readonly upstreamFailure?: string | undefined;
   readonly trailers?: { readonly keys: readonly string[]; readonly values: readonly string[] } | undefined;
 }

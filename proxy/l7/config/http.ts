@@ -11,6 +11,8 @@ import { type HTTP2Options, type HTTPOptions, http2OptionsDefault, httpOptionsDe
 import { type RequestPolicy, requestPolicyDefault } from "../route/policy.ts";
 import type { RouteTable } from "../route/table.ts";
 import { readRange } from "./cidr.ts";
+import type { LocalReplies } from "../local-reply.ts";
+import { readLocalReplies } from "./local-reply.ts";
 import { type ConfiguredFilter, filterTypes, readHTTPFilters } from "./http-filters.ts";
 import type { Reader } from "./reader.ts";
 import { compileRoutes } from "./route.ts";
@@ -37,6 +39,7 @@ export interface CompiledHTTP {
   /** Longest a stream may take where its route says nothing, in ms; 0 is none. */
   readonly maxStreamMs: number;
   readonly accessLogs: readonly AccessLogSpec[];
+  readonly localReplies: LocalReplies | undefined;
 }
 
 /** A chain of nothing but routes, with Envoy's defaults. */
@@ -50,6 +53,7 @@ export const httpDefault: Omit<CompiledHTTP, "routeName" | "inline"> = {
   corsFilter: undefined,
   maxStreamMs: 0,
   accessLogs: [],
+  localReplies: undefined,
 };
 
 export function compileHTTP(config: Reader): CompiledHTTP {
@@ -60,6 +64,7 @@ export function compileHTTP(config: Reader): CompiledHTTP {
   const options = readOptions(config, common);
   const policy = readPolicy(config, common);
   const accessLogs = compileAccessLogs(config, "access_log");
+  const localReplies = readLocalReplies(config);
   const { routeName, inline } = readRoutes(config);
   const streamIdleMs = config.durationMs("stream_idle_timeout") ?? streamIdleMsDefault;
   common?.done();
@@ -77,6 +82,7 @@ export function compileHTTP(config: Reader): CompiledHTTP {
     corsFilter: filters.find(({ type }) => type === filterTypes.cors)?.name,
     maxStreamMs,
     accessLogs,
+    localReplies,
   };
 }
 

@@ -70,7 +70,7 @@ const refused: readonly (readonly [path: string, () => unknown])[] = [
   ["stream_error_on_invalid_http_message", () => manager({ stream_error_on_invalid_http_message: true })],
   ["tracing", () => manager({ tracing: { provider: { name: "zipkin" } } })],
   ["access_log_options", () => manager({ access_log_options: { flush_access_log_on_new_request: true } })],
-  ["local_reply_config", () => manager({ local_reply_config: { mappers: [{}] } })],
+  ["local_reply_config.mappers[0].filter", () => manager({ local_reply_config: { mappers: [{}] } })],
   ["rds.config_source.ads", () => manager({ rds: { route_config_name: "r", config_source: { path: "/r" } } })],
   ["http_protocol_options.allow_absolute_url", () => manager({ http_protocol_options: { allow_absolute_url: false } })],
   [

@@ -8,13 +8,14 @@
  * filter has let the head pass. What is held behind a "stop" is bounded: the downstream is told to wait once
  * `heldBytesMax` are there, and an upstream is by its own back-pressure.
  */
-import type { ConnectionInfo, HTTPContext } from "../context.ts";
+import type { ConnectionInfo, ExchangeRecord, HTTPContext } from "../context.ts";
 import { Exchange } from "../exchange.ts";
 import type { FilterReply } from "../filter.ts";
 import type { Headers } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import { chunkedBody } from "../http1/framing.ts";
+import { mapReply } from "../local-reply.ts";
 import type { LocalReply } from "../reply.ts";
 import type { DownstreamHandler, DownstreamStream, ResponseOptions } from "../stream.ts";
 import { routeInfoOf } from "../route/plan.ts";
@@ -84,7 +85,7 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
     if (this.#isOver) return;
     const exchange = this.#exchange;
     this.#end();
-    if (exchange === undefined) this.#record(0, { status: 0, flag: "DC" });
+    if (exchange === undefined) this.context.observer.onExchange(this.#recordOf({ status: 0, flag: "DC" }, 0));
     else exchange.onDownstreamGone();
   }
 
@@ -153,9 +154,10 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
     const exchange = this.#exchange;
     if (exchange === undefined) return this.#replyAlone(local);
     this.#end();
+    const mapped = mapReply(local, exchange, this.context);
     // Its record says what was answered; what it still sends goes nowhere.
-    exchange.onAnswered(local.status, local.flag);
-    this.#downstream.reply(local, this.#isRequestWhole);
+    exchange.onAnswered(mapped.status, mapped.flag);
+    this.#downstream.reply(mapped, this.#isRequestWhole);
   }
 
   fail(name: string, error: unknown): void {
@@ -244,15 +246,18 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
 
   #replyAlone(reply: LocalReply): void {
     this.#end();
-    this.#record(Buffer.byteLength(reply.body ?? reply.sentence), reply);
-    this.#downstream.reply(reply, this.#isRequestWhole);
+    const { status, flag } = reply;
+    const mapped = mapReply(reply, this.#recordOf({ status, flag }, 0), this.context);
+    const bytes = Buffer.byteLength(mapped.body ?? mapped.sentence);
+    this.context.observer.onExchange(this.#recordOf(mapped, bytes));
+    this.#downstream.reply(mapped, this.#isRequestWhole);
   }
 
-  /** For a request that no exchange has begun. */
-  #record(responseBytes: number, { status, flag }: Pick<LocalReply, "status" | "flag">): void {
+  /** Of a request that no exchange has begun. */
+  #recordOf({ status, flag }: Pick<LocalReply, "status" | "flag">, responseBytes: number): ExchangeRecord {
     const info = routeInfoOf({ connection: this.info, random: this.context.random });
     const route = this.context.routes()?.find(this.received, info);
-    this.context.observer.onExchange({
+    return {
       routeName: route?.name,
       virtualHostName: route?.hostName,
       connection: this.info,
@@ -264,7 +269,7 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
       requestBytes: 0,
       responseBytes,
       durationMs: this.context.deps.nowMs() - this.#startMs,
-    });
+    };
   }
 }
 

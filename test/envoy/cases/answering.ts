@@ -209,4 +209,72 @@ const requireTLS: CaseGroup = {
   ],
 };
 
-export const answeringCases: readonly CaseGroup[] = [redirects, direct, cors, failures, requireTLS];
+const status = (op: string, default_value: number): Fields => ({
+  status_code_filter: { comparison: { op, value: { default_value, runtime_key: "none" } } },
+});
+const directly = (path: string, code: number, text: string): Fields => ({
+  name: path,
+  match: { path },
+  direct_response: { status: code, body: { inline_string: text } },
+});
+const localRoutes: readonly Fields[] = [
+  directly("/gone", 404, "was here"),
+  directly("/teapot", 418, "short"),
+  directly("/json", 500, "why"),
+  directly("/fine", 200, "fine"),
+  { name: "moved", match: { path: "/moved" }, redirect: { path_redirect: "/new" } },
+  { match: { path: "/refused" }, route: { cluster: "refused" } },
+  { match: { path: "/up" }, route: { cluster: "a" } },
+];
+const localRequests: readonly CaseRequest[] = [
+  ...["/gone", "/teapot", "/json", "/fine", "/moved", "/refused", "/nowhere", "/up"].map((path) => get(path)),
+  { ...get("/teapot"), name: "by header", headers: [["x-case", "yes"]] },
+  { ...get("/up"), name: "of the upstream", headers: [["x-answer-status", "404"]] },
+];
+
+const localReplies: readonly CaseGroup[] = [
+  {
+    name: "local-replies",
+    manager: {
+      local_reply_config: {
+        mappers: [
+          {
+            filter: status("EQ", 404),
+            status_code: 410,
+            body: { inline_string: "gone for good" },
+            headers_to_add: [{ header: { key: "x-mapped", value: "%RESPONSE_CODE%" }, append: false }],
+          },
+          {
+            filter: status("GE", 500),
+            body_format_override: { json_format: { status: "%RESPONSE_CODE%", text: "%REQ(:path)%" } },
+          },
+          {
+            filter: { header_filter: { header: { name: "x-case", string_match: { exact: "yes" } } } },
+            body_format_override: {
+              text_format_source: { inline_string: "<b>%LOCAL_REPLY_BODY%</b>" },
+              content_type: "text/html; charset=UTF-8",
+            },
+          },
+        ],
+        body_format: { text_format_source: { inline_string: "%LOCAL_REPLY_BODY% %RESPONSE_CODE%" } },
+      },
+    },
+    routes: localRoutes,
+    requests: localRequests,
+  },
+  {
+    name: "local-replies-mapped",
+    manager: {
+      local_reply_config: {
+        mappers: [
+          { filter: { and_filter: { filters: [status("GE", 400), status("LE", 450)] } }, status_code: 200 },
+          { filter: status("EQ", 500), headers_to_add: [{ header: { key: "content-type", value: "text/x" } }] },
+        ],
+      },
+    },
+    routes: localRoutes,
+    requests: localRequests,
+  },
+];
+
+export const answeringCases: readonly CaseGroup[] = [redirects, direct, cors, failures, requireTLS, ...localReplies];
