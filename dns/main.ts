@@ -7,6 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import { globSync, readdirSync, readFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { realClock, type Clock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
@@ -131,10 +132,18 @@ export class Resolver {
       http,
       readFile: (path) => readFileSync(resolve(path), "utf8"),
       readFolder: (path) => readdirSync(resolve(path)),
+      interfaceAddresses,
       environmentVariable,
       fatal: onFatal,
       reload: () => void this.reload(),
       lifecycle: this.#lifecycle,
     };
   }
+}
+
+/** Link-local addresses mean something on their interface only, and say so. */
+function interfaceAddresses(name: string): readonly string[] {
+  return (networkInterfaces()[name] ?? []).map(({ address }) =>
+    /^fe[89ab]/i.test(address) ? `${address}%${name}` : address,
+  );
 }

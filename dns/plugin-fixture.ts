@@ -77,7 +77,8 @@ export async function serveCorefile(t: TestContext, text: string, given: BlockOp
     http,
     ...(cluster === undefined ? {} : { cluster }),
     readFile,
-    readFolder: () => Object.keys(files),
+    readFolder: (path) => namesIn(path, Object.keys(files)),
+    interfaceAddresses: (name) => (name === "eth9" ? ["192.0.2.2", "192.0.2.3"] : []),
     environmentVariable,
     fatal: (message) => void fatal.push(message),
     reload: () => undefined,
@@ -118,6 +119,12 @@ export async function serveCorefile(t: TestContext, text: string, given: BlockOp
       return renderFamilies(instance.collect());
     },
   };
+}
+
+/** Files of a folder; all of them where none says that it is in it. */
+function namesIn(path: string, names: readonly string[]): readonly string[] {
+  const inside = names.filter((name) => name.startsWith(`${path}/`));
+  return inside.length === 0 ? names : inside.map((name) => name.slice(path.length + 1));
 }
 
 /** `name TYPE` as a query. */

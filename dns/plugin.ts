@@ -107,6 +107,8 @@ export interface Environment {
   readonly readFile: (path: string) => string;
   /** Names in a folder; throws as readdirSync. */
   readonly readFolder: (path: string) => readonly string[];
+  /** Addresses of an interface of this system; empty when there is none of this name. Absent: names mean nothing. */
+  readonly interfaceAddresses?: (name: string) => readonly string[];
   readonly environmentVariable: (name: string) => string | undefined;
   /** Called by `loop` when queries come back: the process is to end. */
   readonly fatal: (message: string) => void;

@@ -20,6 +20,7 @@ import { rewrite } from "./plugins/rewrite.ts";
 import { any, bind, bufsize, minimal, nsid, tls } from "./plugins/shape.ts";
 import { template } from "./plugins/template.ts";
 import { view } from "./plugins/view.ts";
+import { whoami } from "./plugins/whoami.ts";
 
 export const pluginOrder: readonly PluginKind[] = [
   inert("metadata"),
@@ -52,4 +53,5 @@ export const pluginOrder: readonly PluginKind[] = [
   auto,
   loop,
   forward,
+  whoami,
 ];

@@ -15,10 +15,13 @@ import { gauge } from "../metrics.ts";
 import type { Environment, Handler, Outcome, Plugin, PluginKind, Repetition, Request } from "../plugin.ts";
 import { classIN, types } from "../wire/constants.ts";
 import { addressRecord, nameRecord } from "../wire/data.ts";
-import { closestZone, toKey, toText } from "../wire/name.ts";
+import { closestZone, parentOf, toKey, toText } from "../wire/name.ts";
 
 /** Lines that are read of a file, at most. */
 const linesMax = 200_000;
+
+/** The label `*` in wire form. */
+const wildcard = "\x01*";
 
 interface Table {
   /** Over when the next one is read. */
@@ -102,7 +105,7 @@ class Hosts implements Plugin {
     const { forward, life } = this.#table;
     const known = this.#lookUp(query.name, query.type);
     if (known !== undefined) return { ...known, validity: life };
-    const isKnown = forward.has(query.name);
+    const isKnown = forward.has(query.name) || forward.has(wildcardOf(query.name));
     // A name with other addresses only is NODATA; any other is left to the next, which a file of hosts is no zone for.
     if (isKnown && (query.type === types.a || query.type === types.aaaa)) return authoritative("hosts", query.name, {});
     if (closestZone(query.name, this.#fallthrough) !== undefined) return next(request);
@@ -118,9 +121,11 @@ class Hosts implements Plugin {
       return answer === undefined ? undefined : authoritative("hosts", name, { answer });
     }
     const wanted = type === types.a ? 4 : type === types.aaaa ? 16 : 0;
-    const answer = (this.#table.forward.get(name) ?? [])
-      .filter(({ length }) => length === wanted)
-      .map((address) => addressRecord(owner, address));
+    const addressesOf = (key: string): readonly Uint8Array[] =>
+      (this.#table.forward.get(key) ?? []).filter(({ length }) => length === wanted);
+    const own = addressesOf(name);
+    const found = own.length > 0 ? own : addressesOf(wildcardOf(name));
+    const answer = found.map((address) => addressRecord(owner, address));
     return answer.length === 0 ? undefined : authoritative("hosts", name, { answer });
   }
 
@@ -140,6 +145,11 @@ class Hosts implements Plugin {
   }
 }
 
+/** `*.example.org` stands for one label below `example.org` that has no line of its own. */
+function wildcardOf(name: string): string {
+  return wildcard + parentOf(name);
+}
+
 /** An inline line came as a directive: the address is its name. */
 function inlineLine({ name, args }: Directive): string {
   return [name, ...args].join(" ");
@@ -157,7 +167,8 @@ function parseHosts(lines: readonly string[]): Table {
       const name = toKey(text);
       if (name === undefined) continue;
       forward.set(name, [...(forward.get(name) ?? []), address]);
-      reverse.set(canonical(address), [...(reverse.get(canonical(address)) ?? []), name]);
+      if (!name.startsWith(wildcard))
+        reverse.set(canonical(address), [...(reverse.get(canonical(address)) ?? []), name]);
     }
   }
   return { life: { isOver: false }, forward, reverse };

@@ -154,21 +154,21 @@ function nameRule(directive: Directive, given: readonly string[]): Rule["apply"]
   return (query) => {
     const text = match(toText(query.name));
     const name = text === undefined ? undefined : toKey(text);
-    if (name === undefined || name === query.name) return undefined;
+    if (name === undefined || (name === query.name && answers.length === 0)) return undefined;
     return { query: derivedQuery(query, name), change: (answer, outer, inner) => turnBack(answer, outer, inner) };
   };
 }
 
-/** `answer auto`, `answer name REGEX TO`, `answer value REGEX TO`; without any the asked name alone is put back. */
+/** `answer [name] auto`, `answer name REGEX TO`, `answer value REGEX TO`; without any the asked name alone is put back. */
 function readAnswerRules(directive: Directive, words: readonly string[]): Change {
   const rules: { readonly kind: "name" | "value"; readonly match: (name: string) => string | undefined }[] = [];
   let isAuto = false;
   for (let at = 0; at < words.length;) {
     const [keyword, kind, from = "", to = ""] = words.slice(at, at + 4);
     if (keyword !== "answer") return complain(directive, `"${words.slice(at).join(" ")}", wanted answer`);
-    if (kind === "auto") {
+    if (kind === "auto" || (kind === "name" && from === "auto")) {
       isAuto = true;
-      at += 2;
+      at += kind === "auto" ? 2 : 3;
     } else if (kind === "name" || kind === "value") {
       rules.push({ kind, match: matcherOf(directive, "regex", [from, to]) });
       at += 4;

@@ -5,9 +5,9 @@
  *
  * Follows: the CoreDNS plugins of these names.
  */
-import { parseRange } from "../address.ts";
+import { toBytes } from "../address.ts";
 import { type Answer, authoritative, recordsOf, withRecords } from "../answer.ts";
-import { complain, noArgs, numberOf, oneArg, onlyOptions } from "../corefile/directive.ts";
+import { complain, type Directive, noArgs, numberOf, oneArg, onlyOptions } from "../corefile/directive.ts";
 import type { Handler, Plugin, PluginKind, Request } from "../plugin.ts";
 import { types } from "../wire/constants.ts";
 import { hinfoRecord } from "../wire/data.ts";
@@ -97,17 +97,26 @@ export const bufsize: PluginKind = {
   },
 };
 
-/** The plugin `bind ADDRESS…`. */
+/** The plugin `bind ADDRESS|INTERFACE… { except ADDRESS|INTERFACE… }`: interfaces as they are now. */
 export const bind: PluginKind = {
   name: "bind",
-  setup(directives) {
-    for (const directive of directives) {
-      onlyOptions(directive, []);
-      const wrong = directive.args.find((text) => parseRange(text) === undefined);
-      if (wrong !== undefined || directive.args.length === 0)
-        complain(directive, `"${wrong ?? ""}", wanted addresses (interface names are not supported)`);
-    }
-    return { name: "bind", bindAddresses: directives.flatMap(({ args }) => args) };
+  setup(directives, _site, { interfaceAddresses }) {
+    const read = (directive: Directive): readonly string[] => {
+      if (directive.args.length === 0) complain(directive, "nothing, wanted addresses or names of interfaces");
+      return directive.args.flatMap((text) => {
+        if (toBytes(text) !== undefined) return text;
+        const found = interfaceAddresses?.(text) ?? [];
+        return found.length > 0
+          ? found
+          : complain(directive, `"${text}", wanted an address or an interface that is up`);
+      });
+    };
+    const addresses = directives.flatMap((directive) => {
+      const excepted = new Set(onlyOptions(directive, ["except"]).flatMap(read));
+      const left = read(directive).filter((address) => !excepted.has(address));
+      return left.length > 0 ? left : complain(directive, "no address that is not excepted, wanted one");
+    });
+    return { name: "bind", bindAddresses: [...new Set(addresses)] };
   },
 };
 

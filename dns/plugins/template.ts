@@ -7,7 +7,7 @@
  * Follows: CoreDNS plugin/template.
  */
 import { answerOf, type Answer } from "../answer.ts";
-import { complain, type Directive, oneArg, onlyOptions, regexOf, zonesOf } from "../corefile/directive.ts";
+import { complain, type Directive, numberOf, oneArg, onlyOptions, regexOf, zonesOf } from "../corefile/directive.ts";
 import { fallthroughOf } from "../corefile/fallthrough.ts";
 import type { Handler, Outcome, Plugin, PluginKind, Request } from "../plugin.ts";
 import { classIN, flags, rcodeNames, rcodes, typeName, typeNumber, types } from "../wire/constants.ts";
@@ -25,6 +25,8 @@ interface Template {
   readonly patterns: readonly RegExp[];
   readonly records: Readonly<Record<Section, readonly Fill[]>>;
   readonly rcode: number;
+  /** The extended error (RFC 8914), as an option. */
+  readonly options: Uint8Array | undefined;
   readonly fallthrough: readonly string[];
 }
 
@@ -53,15 +55,29 @@ function readTemplate(directive: Directive, siteZones: readonly string[]): Templ
   const fills = (name: Section): readonly Fill[] => all(name).map((option) => readFill(option, option.args.join(" ")));
   const patterns = all("match").flatMap((option) => option.args.map((text) => regexOf(option, text)));
   const [rcode] = all("rcode");
+  const [extended] = all("ederror");
   const keys = zonesOf(directive, zones, siteZones);
   return {
     zones: keys,
     type: type === types.any ? undefined : type,
     patterns: patterns.length === 0 ? [/.*/] : patterns,
     records: { answer: fills("answer"), authority: fills("authority"), additional: fills("additional") },
+    options: extended === undefined ? undefined : extendedError(extended),
     rcode: rcode === undefined ? rcodes.noError : rcodeOf(rcode),
     fallthrough: fallthroughOf(block, keys),
   };
+}
+
+/** Option 15: a code and why (RFC 8914 §2). */
+function extendedError(option: Directive): Uint8Array {
+  const [code = "", ...words] = option.args;
+  const reason = Buffer.from(words.join(" "), "utf8");
+  const bytes = Buffer.alloc(6 + reason.length);
+  bytes.writeUInt16BE(15, 0);
+  bytes.writeUInt16BE(2 + reason.length, 2);
+  bytes.writeUInt16BE(numberOf(option, code, { min: 0, max: 24 }), 4);
+  bytes.set(reason, 6);
+  return bytes;
 }
 
 function rcodeOf(option: Directive): number {
@@ -90,11 +106,16 @@ function readAction(option: Directive, action: string): Fill {
   const group =
     /^\.Group\.([A-Za-z_][A-Za-z0-9_]*)$/.exec(action)?.[1] ?? /^index \.Group "([^"]+)"$/.exec(action)?.[1];
   if (group !== undefined) return (match) => match.groups?.[group] ?? "";
+  const number = /^parseInt \.Group\.([A-Za-z_][A-Za-z0-9_]*) ([0-9]{1,2}) [0-9]{1,2}$/.exec(action);
+  if (number !== null) {
+    const [, group = "", base = ""] = number;
+    return (match) => String(Number.parseInt(match.groups?.[group] ?? "", Number(base)));
+  }
   const index = /^index \.Match ([0-9]+)$/.exec(action)?.[1];
   if (index !== undefined) return (match) => match[Number(index)] ?? "";
   return complain(
     option,
-    `{{ ${action} }}, wanted .Name, .Zone, .Class, .Type, .Remote, .Group.NAME or index .Match N`,
+    `{{ ${action} }}, wanted .Name, .Zone, .Class, .Type, .Remote, .Group.NAME, index .Match N or parseInt .Group.NAME BASE BITS`,
   );
 }
 
@@ -136,5 +157,5 @@ function fillTemplate(one: Template, { match, request, zone }: Matched, onBadRec
     authority: records("authority"),
     additional: records("additional"),
   });
-  return answerOf({ plugin: "template", rcode: one.rcode, flags: flags.authoritative, sections });
+  return answerOf({ plugin: "template", rcode: one.rcode, flags: flags.authoritative, options: one.options, sections });
 }
