@@ -69,3 +69,34 @@ export const http2Otherwise: Readonly<Record<string, Otherwise>> = {
   "rfc9113 26": dropped,
   "rfc9113 29": dropped,
 };
+
+const onlyHTTP = "an upstream of HTTP/1 says HTTP/1.1 or HTTP/1.0; whoever says something else speaks something else";
+const whoseLength = "llhttp reads until the end then, others read chunks: RFC 9112 §6.3 leaves both";
+
+/** Responses that llhttp takes and we refuse, by "origin: name". What llhttp refuses is forwarded nowhere. */
+export const stricterResponses: Readonly<Record<string, string>> = {
+  "garden: Content-Length with leading zeros": "some have read it as octal",
+  "llhttp: ICE": onlyHTTP,
+  "llhttp: RTSP": onlyHTTP,
+  "llhttp: version 0.9": onlyHTTP,
+  "llhttp: chunked and identity": whoseLength,
+  "llhttp: chunked, deflate": whoseLength,
+  "llhttp: chunkedchunked": whoseLength,
+  "llhttp: empty line in front": "RFC 9112 §2.2 allows it in front of requests only",
+  "rfc9112: 17 interim responses": "an upstream that never comes to an answer would hold the request for ever",
+  "rfc9112: NUL in the reason": "RFC 9110 §5.5 wants none in a head: what reads C strings would stop there",
+  "rfc9112: chunked in HTTP/1.0": "RFC 9112 §6.1: its framing is faulty, whoever sent it",
+  "rfc9112: gzip, chunked": "the coding is not implemented here: the body would be passed on as another one",
+  "rfc9112: status 099": "statuses begin at 100 (RFC 9110 §15)",
+};
+
+const surplus =
+  "llhttp takes the response, and then complains of what is behind it; that is dropped with the upstream's connection";
+
+/** Responses of which llhttp says an error and which we forward without what it complains of. */
+export const surplusResponses: Readonly<Record<string, string>> = {
+  "llhttp: 204, Connection: close, and another response": surplus,
+  "llhttp: bytes behind a body, Connection: close": surplus,
+  "rfc9112: answer to HEAD with a body": surplus,
+  "rfc9112: answer to HEAD with chunks": surplus,
+};

@@ -24,7 +24,7 @@ export interface LLHTTPReading {
 }
 
 /** Bytes in, nothing out: what node:http takes for a connection. */
-class OneWay extends Duplex {
+export class OneWay extends Duplex {
   override _read(): void {
     // Nothing to read until it is pushed.
   }

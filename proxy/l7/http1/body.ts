@@ -6,7 +6,8 @@
  * Chunked bodies are unwrapped; chunk extensions are checked and dropped, trailers are checked and kept in `trailers`.
  * Invariant: no byte behind the body is consumed. Source: RFC 9112 §6.2 (length), §7.1 (chunked).
  */
-import { CR, LF, SEMICOLON, controlBytes, hexValue } from "./bytes.ts";
+import { CR, LF, SEMICOLON, hexValue } from "./bytes.ts";
+import { type ExtensionState, mayEnd, nextInExtension } from "./chunk-extension.ts";
 import { HTTP1Error } from "./errors.ts";
 import type { Framing } from "./framing.ts";
 import { type Headers, parseHeaders } from "./headers.ts";
@@ -35,6 +36,7 @@ export class BodyReader {
   #state: State = "done";
   #remaining = 0;
   #digits = 0;
+  #extension: ExtensionState = "start";
   #extensionBytes = 0;
   #scanner: HeadScanner | undefined;
 
@@ -118,11 +120,7 @@ export class BodyReader {
       case "size":
         return this.#consumeSize(byte);
       case "extension":
-        if (byte === CR) this.#state = "sizeLF";
-        else if (controlBytes[byte] === 1) throw chunkError("a chunk extension has a control byte");
-        else if (++this.#extensionBytes > extensionBytesMax)
-          throw new HTTP1Error("CHUNK_EXTENSION_TOO_LARGE", 413, "Cannot parse chunk: extensions are over 4096 bytes");
-        return;
+        return this.#consumeExtension(byte);
       case "sizeLF":
         if (byte !== LF) throw chunkError("a chunk line does not end with CRLF");
         this.#state = this.#remaining > 0 ? "data" : "trailers";
@@ -144,8 +142,22 @@ export class BodyReader {
       this.#remaining = this.#remaining * 16 + value;
     } else if (this.#digits === 0) throw chunkError("a chunk size does not start with a hexadecimal digit");
     else if (byte === CR) this.#state = "sizeLF";
-    else if (byte === SEMICOLON) this.#state = "extension";
-    else throw chunkError("a chunk size has a byte that is not a hexadecimal digit");
+    else if (byte === SEMICOLON) {
+      this.#state = "extension";
+      this.#extension = "start";
+    } else throw chunkError("a chunk size has a byte that is not a hexadecimal digit");
+  }
+
+  #consumeExtension(byte: number): void {
+    if (byte === CR && mayEnd(this.#extension)) {
+      this.#state = "sizeLF";
+      return;
+    }
+    const next = nextInExtension(this.#extension, byte);
+    if (next === undefined) throw chunkError("a chunk extension is not a name, or a name and a value");
+    this.#extension = next;
+    if (++this.#extensionBytes > extensionBytesMax)
+      throw new HTTP1Error("CHUNK_EXTENSION_TOO_LARGE", 413, "Cannot parse chunk: extensions are over 4096 bytes");
   }
 
   #consumeTrailers(chunk: Buffer, offset: number): number {

@@ -9,6 +9,9 @@ export const LF = 10;
 export const SP = 32;
 export const HTAB = 9;
 export const SEMICOLON = 59;
+export const EQUALS = 61;
+export const QUOTE = 34;
+export const BACKSLASH = 92;
 
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
