@@ -22,6 +22,26 @@ export const stricter: Readonly<Record<string, string>> = {
   "garden: Content-Length with leading zeros": "some have read it as octal",
   "desync-guardian: gzip, chunked": "the coding is not implemented here, so RFC 9112 §6.1 wants 501",
   "desync-guardian: Transfer-Encoding in HTTP/1.0": "RFC 9112 §6.1: its framing is faulty, whoever sent it",
+  "desync-guardian: chunked in HTTP/0.9": "HTTP/0.9 has no headers, so none that frame",
+  "desync-guardian: Content-Length in HTTP/0.9": "HTTP/0.9 has no headers, so none that frame",
+  "desync-guardian: chunked without a version": "HTTP/0.9 has no headers, so none that frame",
+  "desync-guardian: five codings in five headers": "which of them counts differs; none but chunked is implemented",
+  "desync-guardian: deflate, identity, chunked":
+    "identity is no coding any more (RFC 9112 §7), and some skip what follows it",
+  "llhttp: deflate, chunked": "the coding is not implemented here, so RFC 9112 §6.1 wants 501",
+  "llhttp: RTSP and OPTIONS": "a listener of HTTP/1 serves HTTP/1.1 and HTTP/1.0; llhttp speaks RTSP too",
+  "llhttp: M-SEARCH with an asterisk": "the asterisk goes with OPTIONS only (RFC 9112 §3.2.4); SSDP is UDP's",
+  "garden: comma in front of chunked": "some take the empty element for a coding of its own, and read no chunks",
+  "garden: bytes over 0x7f around Host": "no authority has these bytes (RFC 9110 §7.2 wants 400); some strip them",
+};
+
+const closedAlready = "llhttp takes the request, and then complains of what is behind it; that is never looked at here";
+
+/** Requests of which llhttp says an error and which we forward without what it complains of. */
+export const surplusRequests: Readonly<Record<string, string>> = {
+  "llhttp: request behind HTTP/1.0": closedAlready,
+  "llhttp: request behind Connection: close": closedAlready,
+  "garden: invalid request behind Connection: close": closedAlready,
 };
 
 /** An outcome that RFC 9113 does not name, and why it is that. */

@@ -8,7 +8,7 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { stricter } from "./differences.ts";
+import { stricter, surplusRequests } from "./differences.ts";
 import { requestCases } from "./request-cases.ts";
 import { mutationsOf } from "./mutations.ts";
 import { readByLLHTTP, startEngine } from "./parsers.ts";
@@ -27,7 +27,9 @@ for (const { origin, name, bytes, outcome } of requestCases)
     const received = await readByLLHTTP(bytes);
     const forwarded = await readByLLHTTP(upstream);
     assert.equal(forwarded.error, undefined, upstream);
-    assert.equal(received.error, undefined, "llhttp refuses what is forwarded");
+    if (surplusRequests[`${origin}: ${name}`] === undefined)
+      assert.equal(received.error, undefined, "llhttp refuses what is forwarded");
+    else assert.equal(received.error, "HPE_CLOSED_CONNECTION");
     assert.deepEqual(
       forwarded.requests.map(({ method, body }) => [method, body]),
       received.requests.slice(0, forwarded.requests.length).map(({ method, body }) => [method, body]),

@@ -5,7 +5,7 @@
  *   bytes ─▶ readByLLHTTP() ─▶ the requests that llhttp reads in them, or its error
  */
 
-import { createServer as createHTTPServer } from "node:http";
+import { type IncomingMessage, type ServerResponse, createServer as createHTTPServer } from "node:http";
 import { type Socket, connect } from "node:net";
 import { Duplex } from "node:stream";
 import { type Rig, type Upstream, routesTo, startRig, startUpstream, staticCluster } from "../../proxy/l7/fixture.ts";
@@ -39,7 +39,7 @@ export async function readByLLHTTP(bytes: string): Promise<LLHTTPReading> {
   const requests: ReadRequest[] = [];
   let error: string | undefined;
   const socket = new OneWay();
-  const server = createHTTPServer((request, response) => {
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     let body = "";
     request.on("data", (chunk: Buffer) => (body += chunk.toString("latin1")));
     request.on("end", () => {
@@ -48,7 +48,10 @@ export async function readByLLHTTP(bytes: string): Promise<LLHTTPReading> {
     });
     // What is cut in its body is no request.
     request.on("error", () => undefined);
-  });
+  };
+  const server = createHTTPServer(onRequest);
+  // What node:http answers by itself is a request no less.
+  server.on("checkExpectation", onRequest);
   // Every header counts: what is not shown could frame the message.
   server.maxHeadersCount = 0;
   const closed = new Promise<void>((resolve) => {

@@ -50,7 +50,7 @@ export interface ReadResponse {
   readonly body: string;
 }
 
-/** The whole responses in `bytes`, interim ones too; throws HTTP1Error at what is none, a rest that is cut is left out. */
+/** The whole responses in `bytes`, interim ones too; throws HTTP1Error at what is none; a cut rest is left out. */
 export function readForwardedResponses(bytes: string, method: string): readonly ReadResponse[] {
   const chunk = Buffer.from(bytes, "latin1");
   const found: ReadResponse[] = [];

@@ -1,12 +1,14 @@
 /**
- * HTTP/1 requests on which parsers disagree, written from the published descriptions of the cases: the origin is named,
- * nothing is copied.
+ * HTTP/1 requests on which parsers disagree, written from the published descriptions of the cases: the origin is
+ * named, nothing is copied.
  *
  *   differential.test.ts ─▶ each case ─▶ the engine, and node:http (llhttp)
  *
- * `outcome` is ours: "forward" with what reaches the upstream in one reading, or the status of the refusal. Where llhttp
- * would have taken it, differences.ts has the reason.
+ * `outcome` is ours: "forward" with what reaches the upstream in one reading, or the status of the refusal. Where
+ * llhttp would have taken it, differences.ts has the reason.
  */
+import { moreRequestCases } from "./request-cases-more.ts";
+
 export interface RequestCase {
   readonly origin: "llhttp" | "desync-guardian" | "h1spec" | "garden" | "rfc9112";
   readonly name: string;
@@ -18,7 +20,7 @@ const head = (lines: string): string => `GET / HTTP/1.1\r\nHost: a\r\n${lines}\r
 const post = (lines: string, body: string): string => `POST / HTTP/1.1\r\nHost: a\r\n${lines}\r\n${body}`;
 const chunked = (body: string): string => post("Transfer-Encoding: chunked\r\n", body);
 
-export const requestCases: readonly RequestCase[] = [
+const firstCases: readonly RequestCase[] = [
   // The request line.
   { origin: "llhttp", name: "simple GET", bytes: head(""), outcome: "forward" },
   { origin: "llhttp", name: "empty line before the request", bytes: `\r\n${head("")}`, outcome: "forward" },
@@ -353,3 +355,5 @@ export const requestCases: readonly RequestCase[] = [
     outcome: "forward",
   },
 ];
+
+export const requestCases: readonly RequestCase[] = [...firstCases, ...moreRequestCases];

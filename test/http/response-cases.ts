@@ -1,11 +1,12 @@
 /**
- * HTTP/1 responses on which parsers disagree, written from the published descriptions of the cases: the origin is named,
- * nothing is copied. The cases of "rfc9112" are ours: what the requests of request-cases.ts have, said by an upstream.
+ * HTTP/1 responses on which parsers disagree, written from the published descriptions of the cases: the origin is
+ * named, nothing is copied. The cases of "rfc9112" are ours: what the requests of request-cases.ts have, said by an
+ * upstream.
  *
  *   responses.test.ts ─▶ each case: an upstream says it and ends ─▶ the engine ─▶ downstream, and node:http (llhttp)
  *
- * `outcome` is ours: "forward", the status of the answer that stands in for it, or "cut": a reset where the head had gone
- * out before. Where llhttp sees it otherwise, differences.ts has the reason.
+ * `outcome` is ours: "forward", the status of the answer that stands in for it, or "cut": a reset where the head had
+ * gone out before. Where llhttp sees it otherwise, differences.ts has the reason.
  */
 export interface ResponseCase {
   readonly origin: "llhttp" | "garden" | "rfc9112";
