@@ -12,12 +12,14 @@ import { namespaces } from "#api/core/namespace.ts";
 import { type ServiceResource, serviceTypeUrl } from "#api/wire/service.ts";
 import { AdsClient } from "#api/xds/client.ts";
 import { toNode } from "#api/xds/node-id.ts";
-import { bindUDP, listenTCP } from "#lib/linux.ts";
+import { bindUDP, descriptorOf, listenTCP, originalDestination } from "#lib/linux.ts";
+import type { SocketAddress } from "#lib/socket-address.ts";
 import { createDNS, nodeCorefile } from "../dns/state.ts";
 import { inheritedTransport } from "../dns/transport.ts";
 import { systemExec } from "../proxy/l4/exec.ts";
 import { NetlinkTableWatch } from "../proxy/l4/nft/watch.ts";
 import { PolicySource } from "../proxy/policy/source.ts";
+import { RequestProxy } from "../proxy/requests/server.ts";
 import { createNodeProxy } from "../proxy/state.ts";
 import { ServiceRelays } from "./service-relays.ts";
 import { realClock as clock } from "#lib/clock.ts";
@@ -26,7 +28,7 @@ import { createLogger } from "#lib/log.ts";
 import { systemRandom as random } from "#lib/random.ts";
 import { Kubelet } from "../kubelet/kubelet.ts";
 import { createKubeletServer } from "../kubelet/server.ts";
-import { createServer } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { listenKept, startChild } from "./child.ts";
 import { Border } from "./border.ts";
 import { type AgentConfig, addresses, upstreamSocketName, upstreamSockets } from "./ipc.ts";
@@ -105,13 +107,23 @@ try {
 /** The node proxy and DNS, fed by one ADS stream. Resolves when both know every Service. */
 async function startNetworking(kubelet: Kubelet, border: Border, client: HttpKubeClient): Promise<void> {
   const watch = NetlinkTableWatch.open();
+  const facts = { nodeName, nodeIPs: [addresses.node(nodeIndex)], requestPort: addresses.requestPort };
   const proxy = createNodeProxy({
     exec: systemExec(clock),
     clock,
     random,
     log: log.with({ part: "proxy" }),
-    facts: { nodeName, nodeIPs: [addresses.node(nodeIndex)] },
+    facts,
     ...(watch === undefined ? {} : { watch }),
+  });
+  const requests = new RequestProxy({
+    clock,
+    random,
+    log: log.with({ part: "requests" }),
+    facts,
+    listen: (server) => listenKept(child, server, "requests", { address: "0.0.0.0", port: addresses.requestPort }),
+    originalDestination: destinationOf,
+    onServing: (isServing) => proxy.serveRequests(isServing),
   });
   const dns = createDNS({
     clock,
@@ -127,13 +139,13 @@ async function startNetworking(kubelet: Kubelet, border: Border, client: HttpKub
     namespaceOfPod: (podIP) => kubelet.namespaceOf(podIP),
     hasNamespace: watchNamespaces(client),
   });
-  await serveNodePages({ clock, host: addresses.node(nodeIndex), proxy, dns, egress: border.counters });
+  await serveNodePages({ clock, host: addresses.node(nodeIndex), proxy, requests, dns, egress: border.counters });
   const relays = new ServiceRelays(published, (message) => child.send(message));
   const target = `${addresses.control}:${addresses.adsPort}`;
   const ads = new AdsClient({ target, node: toNode({ kind: "node", nodeName }), log, clock, random });
   ads.subscribe<ServiceResource>(serviceTypeUrl, "*", {
     apply(updated, removed) {
-      for (const consumer of [proxy, dns, relays]) consumer.apply(updated, removed);
+      for (const consumer of [proxy, requests, dns, relays]) consumer.apply(updated, removed);
     },
   });
   const dnsSockets = [keptDNSSockets("dns", addresses.dns), keptDNSSockets("dns-local", addresses.dnsLocal)];
@@ -145,7 +157,15 @@ async function startNetworking(kubelet: Kubelet, border: Border, client: HttpKub
   proxy.markSynced();
   await proxy.programmed();
   const policy = { client, ads, sink: proxy, clock, random, log: log.with({ part: "policy" }) };
-  void new PolicySource(policy).run(stopped.signal);
+  const policies = new PolicySource(policy);
+  void policies.run(stopped.signal);
+  void policies.told.then(() => requests.markReady());
+}
+
+/** Where a connection was going before the node's rules redirected it. */
+function destinationOf(socket: Socket): SocketAddress | undefined {
+  const fd = descriptorOf(socket);
+  return fd === undefined ? undefined : originalDestination(fd);
 }
 
 /** Whether a namespace exists, for names of pods and of namespaces without Services; undefined until they are listed. */

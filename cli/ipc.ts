@@ -19,6 +19,8 @@ export const addresses = {
   adsPort: 15010,
   /** Where nodes redirect what leaves the cluster, to their agent. */
   egressPort: 15002,
+  /** Where they redirect what is balanced per request, to their agent. */
+  requestPort: 15003,
   /** What `node` number n (from 1) has. */
   node: (index: number): string => `100.64.0.${index + 1}`,
   podCIDR: (index: number): string => `10.244.${index}.0/24`,

@@ -25,14 +25,15 @@ export interface NodePagesOptions {
   /** The node's address. */
   readonly host: string;
   readonly proxy: { readonly synced: boolean; readonly metrics: { collect(): string } };
+  readonly requests: { collect(): string };
   readonly dns: { collect(): string };
   readonly egress: Readonly<EgressCounters>;
 }
 
 /** Serves the pages of the node proxy and the resolver. Resolves when all ports listen. */
-export async function serveNodePages({ clock, host, proxy, dns, egress }: NodePagesOptions): Promise<void> {
+export async function serveNodePages({ clock, host, proxy, requests, dns, egress }: NodePagesOptions): Promise<void> {
   const renderProcess = createProcessMetrics(clock);
-  const collect = (): string => proxy.metrics.collect() + renderEgress(egress) + renderProcess();
+  const collect = (): string => proxy.metrics.collect() + requests.collect() + renderEgress(egress) + renderProcess();
   const health = healthPage(() => (proxy.synced ? undefined : "Services are not programmed yet"));
   await listen(createPageServer({ "/metrics": metricsPage(collect) }), host, metricsPort);
   await listen(createPageServer({ "/metrics": metricsPage(() => dns.collect()) }), host, dnsMetricsPort);

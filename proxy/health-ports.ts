@@ -14,7 +14,7 @@ import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import { localReadyCount } from "./l4/categories.ts";
 import type { NodeFacts } from "./l4/facts.ts";
-import { isOurs } from "./l4/service-plan.ts";
+import { isOurs } from "./l4/service-key.ts";
 
 export interface HealthPort {
   /** 1 to 65535. */

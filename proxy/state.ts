@@ -20,6 +20,7 @@ import type { Family } from "./l4/ip.ts";
 import { applySysctls } from "./l4/sysctl.ts";
 import { ProxyMetrics } from "./metrics.ts";
 import { FamilyPolicy } from "./policy/family-policy.ts";
+import { isolationOf } from "./policy/isolation.ts";
 import type { PolicyView } from "./policy/view.ts";
 
 /** Tells of changes that others make to our tables; l4/nft/watch.ts. */
@@ -60,6 +61,11 @@ export interface NodeProxy {
   apply(updated: readonly NamedService[], removed: readonly string[]): void;
   /** Takes the policies that there are, and what they are about. */
   setPolicies(view: PolicyView): void;
+  /**
+   * Says whether the node's HTTP engine takes connections at `facts.requestPort`, for Services that are balanced per
+   * request. Until it does, and from when this process says nothing more, they are balanced as all others.
+   */
+  serveRequests(isServing: boolean): void;
   /** Says that every Service there is has been applied once. Programming starts with the first call. */
   markSynced(): void;
   /** Whether the kernel has held a complete ruleset once. */
@@ -71,6 +77,9 @@ export interface NodeProxy {
   close(): void;
 }
 
+/** Between two words that the HTTP engine is there, and how long one holds, in ms. */
+const aliveMs = 1000;
+const aliveForMs = 4000;
 /** Between looks at what others do to the table, in ms. */
 const watchMs = 250;
 
@@ -92,6 +101,7 @@ class KernelProxy implements NodeProxy {
   readonly #services = new Map<string, ServiceResource>();
   readonly #problems = new Map<string, readonly string[]>();
   #timers = new Set<Timer>();
+  #alive: Timer | undefined;
 
   constructor(options: NodeProxyOptions) {
     const { exec, clock, random, log, watch } = options;
@@ -133,7 +143,15 @@ class KernelProxy implements NodeProxy {
 
   setPolicies(view: PolicyView): void {
     for (const policy of this.#policies) policy.put(view);
+    const isolation = isolationOf(view, this.#facts.nodeName);
+    for (const family of this.#families) family.isolate(isolation);
     if (this.#state === "programming" || this.#state === "synced") this.#queueFlush();
+  }
+
+  serveRequests(isServing: boolean): void {
+    if (isServing === (this.#alive !== undefined)) return;
+    this.#alive?.cancel();
+    this.#alive = isServing ? this.#options.clock.after(0, () => void this.#sayAlive()) : undefined;
   }
 
   markSynced(): void {
@@ -154,6 +172,7 @@ class KernelProxy implements NodeProxy {
 
   close(): void {
     this.#state = "closed";
+    this.#alive?.cancel();
     for (const timer of this.#timers) timer.cancel();
     this.#options.watch?.close();
     this.#health?.close();
@@ -213,6 +232,11 @@ class KernelProxy implements NodeProxy {
     if (this.#options.watch?.poll() !== true) return;
     this.#options.log.warn("Replaces the table: somebody else changed it");
     for (const table of this.#tables) table.invalidate();
+  }
+
+  async #sayAlive(): Promise<void> {
+    this.#alive = this.#options.clock.after(aliveMs, () => void this.#sayAlive());
+    for (const family of this.#families) await family.sayAlive(aliveForMs);
   }
 
   #every(periodMs: number, action: () => void | Promise<void>): void {

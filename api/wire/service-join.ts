@@ -5,7 +5,7 @@
  */
 import { isHeadless, type Service } from "../core/service.ts";
 import type { Endpoint, EndpointSlice } from "../discovery/endpointslice.ts";
-import type { plainPolicies, ServiceResource, ServiceResourceEndpoint } from "./service.ts";
+import { l7Annotation, type plainPolicies, type ServiceResource, type ServiceResourceEndpoint } from "./service.ts";
 
 /** The resource of a Service. */
 export function serviceResourceOf(service: Service, slices: readonly EndpointSlice[]): ServiceResource {
@@ -32,9 +32,9 @@ export function serviceResourceOf(service: Service, slices: readonly EndpointSli
 
 const affinityDefaultSeconds = 10_800;
 const proxyNameLabel = "service.kubernetes.io/service-proxy-name";
-const l7Annotation = "proxy.wherry.dev/l7";
 
 function policiesOf({ metadata, spec, status }: Service): typeof plainPolicies {
+  const l7 = metadata.annotations?.[l7Annotation];
   const isSticky = spec.sessionAffinity === "ClientIP";
   return {
     type: spec.type ?? "ClusterIP",
@@ -49,7 +49,7 @@ function policiesOf({ metadata, spec, status }: Service): typeof plainPolicies {
     healthCheckNodePort: spec.healthCheckNodePort ?? 0,
     trafficDistribution: spec.trafficDistribution ?? "",
     proxyName: metadata.labels?.[proxyNameLabel] ?? "",
-    l7: metadata.annotations?.[l7Annotation] === "true",
+    l7: l7 === "true" || l7 === "false" ? l7 : "",
   };
 }
 

@@ -9,6 +9,9 @@
 
 export const serviceTypeUrl = "type.googleapis.com/wherry.v1.Service";
 
+/** Of a Service: `true` has the node balance it per request, `false` per connection, whatever its ports declare. */
+export const l7Annotation = "proxy.wherry.dev/l7";
+
 export type Protocol = "TCP" | "UDP" | "SCTP";
 
 export interface ServiceResourcePort {
@@ -72,8 +75,8 @@ export interface ServiceResource {
   readonly trafficDistribution: string;
   /** The label service.kubernetes.io/service-proxy-name gives the Service to another proxy; empty: ours. */
   readonly proxyName: string;
-  /** Balanced per request by the node's HTTP engine (annotation proxy.wherry.dev/l7). */
-  readonly l7: boolean;
+  /** Annotation proxy.wherry.dev/l7: per request by the node's HTTP engine, or not; "" leaves it to appProtocol. */
+  readonly l7: "" | "true" | "false";
 }
 
 /** What a Service of type ClusterIP without any policy has. */
@@ -101,5 +104,5 @@ export const plainPolicies: Pick<
   healthCheckNodePort: 0,
   trafficDistribution: "",
   proxyName: "",
-  l7: false,
+  l7: "",
 };

@@ -10,6 +10,7 @@ import type { Deployment } from "#api/apps/deployment.ts";
 import type { Service } from "#api/core/service.ts";
 import { gatewayNameLabel, type Gateway } from "#api/gateway/gateway.ts";
 import type { ObjectMeta } from "#api/meta.ts";
+import { l7Annotation } from "#api/wire/service.ts";
 import { problemOfListener } from "./gateway.ts";
 
 /** Runs nothing: the gateway's work is done by the pod's sidecar. */
@@ -69,7 +70,8 @@ function serviceOf(gateway: Gateway, metadata: ObjectMeta, ports: readonly numbe
   return {
     apiVersion: "v1",
     kind: "Service",
-    metadata,
+    // The gateway balances requests itself, and tells callers by their addresses.
+    metadata: { ...metadata, annotations: { [l7Annotation]: "false" } },
     spec: {
       type: "LoadBalancer",
       selector: { [gatewayNameLabel]: gateway.metadata.name },

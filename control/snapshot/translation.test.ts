@@ -204,7 +204,7 @@ test("serviceResourceOf() carries every policy of a Service, with Kubernetes' de
     healthCheckNodePort: 30_001,
     trafficDistribution: "PreferSameZone",
     proxyName: "other",
-    l7: true,
+    l7: "true",
   });
 });
 

@@ -10,6 +10,7 @@ import type { ServiceResource } from "#api/wire/service.ts";
 import type { Clock } from "#lib/clock.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
+import type { Isolation } from "../policy/isolation.ts";
 import type { ProxyMetrics } from "../metrics.ts";
 import { ConntrackReconciler } from "./conntrack.ts";
 import type { Exec } from "./exec.ts";
@@ -17,7 +18,7 @@ import type { NodeFacts } from "./facts.ts";
 import { contains, type Family, normalizeAddress } from "./ip.ts";
 import { Applier } from "./nft/apply.ts";
 import { Planner } from "./planner.ts";
-import { planSkeleton, rangesOf } from "./skeleton.ts";
+import { planSkeleton, rangesOf, requestsAlive } from "./skeleton.ts";
 
 export interface FamilyProxyOptions {
   readonly exec: Exec;
@@ -74,6 +75,21 @@ export class FamilyProxy {
     const before = this.#planner.flowsOf(name);
     this.#applier.update(this.#planner.put(name, service));
     this.#conntrack.expect(before, this.#planner.flowsOf(name));
+  }
+
+  /** Takes what policies isolate. Nothing is programmed yet. */
+  isolate(isolation: Isolation): void {
+    for (const change of this.#planner.isolate(isolation)) this.#applier.update(change);
+  }
+
+  /** Says once more that the node's HTTP engine takes connections; after `forMs` it counts as gone. */
+  async sayAlive(forMs: number): Promise<void> {
+    // What is there is not made younger by adding it again, and what is not there cannot be deleted.
+    const statement = (verb: string, timeout = ""): ((table: string) => string) => {
+      return (table) => `${verb} element ${table} ${requestsAlive} { tcp${timeout} }\n`;
+    };
+    const steps = [statement("add"), statement("delete"), statement("add", ` timeout ${forMs}ms`)];
+    if (this.#isUsed) await this.#applier.tell((table) => steps.map((step) => step(table)).join(""));
   }
 
   problemsOf(name: string): readonly string[] {

@@ -8,11 +8,15 @@
  * slots, and which Services have chains of their own when there are more than `exactMax`, depend on the way there.
  */
 import type { ServiceResource } from "#api/wire/service.ts";
+import type { Isolation } from "../policy/isolation.ts";
+import { isPerRequest } from "../requests/choice.ts";
 import { Claims } from "./claims.ts";
 import type { NodeFacts } from "./facts.ts";
-import type { Family } from "./ip.ts";
+import { type Family, familyOf } from "./ip.ts";
 import type { Change } from "./nft/types.ts";
-import { type Flows, isOurs, planService, type ServicePlan } from "./service-plan.ts";
+import { isOurs } from "./service-key.ts";
+import { connectionsOnly } from "./skeleton.ts";
+import { type Flows, planService, type ServicePlan } from "./service-plan.ts";
 
 export class Planner {
   readonly #facts: NodeFacts;
@@ -22,6 +26,9 @@ export class Planner {
   readonly #exact = new Map<string, number>();
   #exactCount = 0;
   readonly #noLocal = { internal: 0, external: 0 };
+  /** Services that ask to be balanced per request: what policies isolate decides on them, too. */
+  readonly #perRequest = new Map<string, ServiceResource>();
+  #isolated: ReadonlySet<string> = new Set();
 
   constructor(facts: NodeFacts, family: Family) {
     this.#facts = facts;
@@ -32,16 +39,30 @@ export class Planner {
   put(name: string, service: ServiceResource | undefined): Change {
     const before = this.#plans.get(name);
     this.#countNoLocal(before, -1);
+    this.#perRequest.delete(name);
     if (service === undefined || !isOurs(service)) {
       this.#account(name, 0);
       this.#plans.delete(name);
       return this.#claims.put(name, undefined);
     }
+    if (service.ports.some((port) => isPerRequest(service, port))) this.#perRequest.set(name, service);
     const isExact = this.#account(name, service.ports.length);
-    const plan = planService(service, { family: this.#family, facts: this.#facts, isExact, before });
+    const isolated = this.#isolated;
+    const plan = planService(service, { family: this.#family, facts: this.#facts, isExact, before, isolated });
     this.#plans.set(name, plan);
     this.#countNoLocal(plan, 1);
     return this.#claims.put(name, plan.fragment);
+  }
+
+  /** Takes what policies isolate, of all families; gives the changes that come of it. */
+  isolate({ ingress, egress }: Isolation): readonly Change[] {
+    const elements = new Map([...egress].filter((each) => familyOf(each) === this.#family).map((each) => [each, ""]));
+    const callers = { chains: new Map(), sets: new Map(), elements: new Map([[connectionsOnly, elements]]) };
+    // No Service has a name without a slash.
+    const changes = [this.#claims.put("policies", callers)];
+    if (ingress.symmetricDifference(this.#isolated).size === 0) return changes;
+    this.#isolated = ingress;
+    return [...changes, ...[...this.#perRequest].map(([name, service]) => this.put(name, service))];
   }
 
   /** Of one Service: what cannot be programmed. */

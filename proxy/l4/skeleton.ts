@@ -16,6 +16,11 @@ import type { BaseChain, Collection, Skeleton, TableFamily } from "./nft/types.t
 export type Transport = "tcp" | "udp" | "sctp";
 export const transports: readonly Transport[] = ["tcp", "udp", "sctp"];
 
+/** The protocols of which the node's HTTP engine takes connections now: elements of a few seconds, said again each second. */
+export const requestsAlive = "requests-alive";
+/** Callers whose connections are never taken by it. */
+export const connectionsOnly = "connections-only";
+
 /** nft's name of a family. */
 export function tableFamilyOf(family: Family): TableFamily {
   return family === "IPv4" ? "ip" : "ip6";
@@ -69,6 +74,8 @@ function planCollections(ip: TableFamily): readonly Collection[] {
     ...slots,
     { kind: "set", name: "hairpin", type: `type ${address} . ${address} ;` },
     { kind: "set", name: "cluster-ips", type: `type ${address} ;` },
+    { kind: "set", name: connectionsOnly, type: `type ${address} ;` },
+    { kind: "set", name: requestsAlive, type: "type inet_proto ; flags timeout ;" },
     { kind: "map", name: "no-endpoints", type: byAddress },
     { kind: "map", name: "no-endpoint-nodeports", type: byPort },
     { kind: "map", name: "firewall", type: byAddress },

@@ -14,6 +14,7 @@ import { matchesLabels, toRequirements } from "#api/selector.ts";
 import { type Family, familyOf, parseRange } from "../l4/ip.ts";
 import type { Fragment } from "../l4/nft/types.ts";
 import { tableFamilyOf } from "../l4/skeleton.ts";
+import { typesOf } from "./isolation.ts";
 import { portMatches } from "./ports.ts";
 import type { PolicyPod, PolicyView } from "./view.ts";
 
@@ -195,11 +196,6 @@ class Planner {
     if (elements === undefined) this.#elements.set(collection, (elements = new Map()));
     elements.set(key, value);
   }
-}
-
-function typesOf({ spec }: NetworkPolicy): readonly string[] {
-  if ((spec?.policyTypes ?? []).length > 0) return spec?.policyTypes ?? [];
-  return (spec?.egress ?? []).length > 0 ? ["Ingress", "Egress"] : ["Ingress"];
 }
 
 function rulesOf({ spec }: NetworkPolicy, direction: Direction): readonly Rule[] {

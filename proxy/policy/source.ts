@@ -32,6 +32,9 @@ export class PolicySource {
   readonly #namespaces: Informer<Namespace>;
   /** By the name of the resource; undefined for what has its node's address. */
   readonly #pods = new Map<string, PolicyPod | undefined>();
+  /** Resolves when the sink has been told, or there is nothing to tell. */
+  readonly told: Promise<void>;
+  #markTold: () => void = () => {};
   #isWatchingAll = false;
   #isComplete = false;
   #isQueued = false;
@@ -40,6 +43,8 @@ export class PolicySource {
     this.#options = options;
     this.#policies = this.#inform(networkPolicies);
     this.#namespaces = this.#inform(namespaces);
+    this.told = new Promise((resolve) => (this.#markTold = resolve));
+    void this.#policies.synced.then(() => (this.#isWatchingAll ? undefined : this.#markTold()));
   }
 
   /** Watches until `signal` aborts. */
@@ -89,6 +94,7 @@ export class PolicySource {
       pods: [...this.#pods.values()].flatMap((pod) => pod ?? []),
       namespaces: new Map(this.#namespaces.list().map(({ metadata }) => [metadata.name, metadata.labels ?? {}])),
     });
+    this.#markTold();
   }
 }
 

@@ -10,7 +10,7 @@ import type { ServiceResource, ServiceResourcePort } from "#api/wire/service.ts"
 import { categorize, isPort, type Target } from "../l4/categories.ts";
 import type { NodeFacts } from "../l4/facts.ts";
 import { familyOf, normalizeAddress, parseRange, type Range } from "../l4/ip.ts";
-import { isOurs, keyOf } from "../l4/service-plan.ts";
+import { isOurs, keyOf } from "../l4/service-key.ts";
 
 export interface Frontend {
   readonly transport: "tcp" | "udp";

@@ -66,6 +66,9 @@ class UserspaceProxy implements NodeProxy {
     this.#options.log.warn("Cannot enforce NetworkPolicies: userspace mode (wanted nftables mode)");
   }
 
+  /** Connections are what is balanced here, whatever there is beside it. */
+  serveRequests(): void {}
+
   markSynced(): void {
     if (this.#state !== "unsynced") return;
     this.#state = "programming";

@@ -6,7 +6,9 @@
  */
 import type { Service, ServicePort } from "#api/core/service.ts";
 import type { EndpointSlice } from "#api/discovery/endpointslice.ts";
+import { serviceResourceOf } from "#api/wire/service-join.ts";
 import type { EndpointSpec } from "#proxy/l7/endpoint.ts";
+import { isPerRequest } from "../../../proxy/requests/choice.ts";
 import type { EgressDecision } from "../../launcher/egress-policy.ts";
 import type { ClusterObjects } from "../observation.ts";
 import type { Outcome, Share } from "./explanation.ts";
@@ -52,9 +54,17 @@ export function followNode(
     return end({ kind: "fails", why: `Service ${name} has no port ${destination.port}, wanted one of ${ports}` });
   }
   const endpoints = endpointsOf(service, port, objects.endpointSlices).map(describe);
-  const shares: readonly Share[] = [{ cluster: `service ${name}`, share: 1, endpoints }];
+  const shares: readonly Share[] = [{ cluster: `service ${name}${howBalanced(service, port)}`, share: 1, endpoints }];
   if (endpoints.some(({ serving }) => serving)) return end({ kind: "forwarded" }, shares);
   return end({ kind: "fails", why: `Service ${name} has no ready endpoint: the connection is refused` }, shares);
+}
+
+/** Said where it is not the usual: one connection, one endpoint. */
+function howBalanced(service: Service, { port }: ServicePort): string {
+  const resource = serviceResourceOf(service, []);
+  const found = resource.ports.find((each) => each.port === port);
+  const isEach = found !== undefined && isPerRequest(resource, found);
+  return isEach ? ", each request by the node's HTTP engine" : "";
 }
 
 function outsideOutcome({ address, port }: Destination, decision: EgressDecision): Outcome {

@@ -114,12 +114,20 @@ export class Applier {
   }
 
   /** Finds out, without listing, whether the table is still there, and replaces it if not. */
-  async verify(): Promise<void> {
+  verify(): Promise<void> {
+    return this.tell((table) => `add chain ${table} sentinel\ndelete chain ${table} sentinel\n`);
+  }
+
+  /**
+   * Does something to the table that is none of what is wanted of it, unless it is being changed; replaces it when that
+   * fails. Never rejects.
+   */
+  async tell(text: (table: string) => string): Promise<void> {
     const live = this.#live;
     if (this.#state.kind !== "idle" || live === undefined) return;
     this.#state = { kind: "applying" };
     try {
-      await this.#run(`add chain ${this.#named(live)} sentinel\ndelete chain ${this.#named(live)} sentinel\n`);
+      await this.#run(text(this.#named(live)));
     } catch (error) {
       this.#options.log.warn("Replaces the table", { error: messageOf(error) });
       this.#live = undefined;

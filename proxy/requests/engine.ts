@@ -1,0 +1,169 @@
+/**
+ * The HTTP engine as the node has it: one cluster and one listener for each address and port of a Service that is
+ * balanced per request. Loaded when there is the first one.
+ *
+ *   server.ts ─ frontends ─▶ Envoy's resources ─▶ proxy/l7 ◀─ accepted connections with their original destination
+ *
+ * Requests go round over keep-alive connections, each by the protocol that it came in. One that could not have had an
+ * effect is tried again elsewhere; an endpoint that cannot be connected to is left out for a while. What is no HTTP is
+ * passed on as TCP. The endpoint sees the node; the caller's address is in x-forwarded-for.
+ */
+import { connect, type Socket } from "node:net";
+import { typeUrls } from "#api/xds/envoy.ts";
+import type { Clock } from "#lib/clock.ts";
+import type { Logger } from "#lib/log.ts";
+import type { Random } from "#lib/random.ts";
+import { Cluster } from "#proxy/l7/cluster.ts";
+import { compileCluster } from "#proxy/l7/config/cluster.ts";
+import { type CompiledListener, compileListener } from "#proxy/l7/config/listener.ts";
+import type { ExchangeRecord } from "#proxy/l7/context.ts";
+import type { EndpointSpec } from "#proxy/l7/endpoint.ts";
+import { ListenerSet, type LiveConfig } from "#proxy/l7/listener.ts";
+import { upstreamOptionsDefault } from "#proxy/l7/options.ts";
+import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
+import { createCounters, type EngineCounters, type EngineDeps, type SocketAddress } from "#proxy/l7/types.ts";
+import type { Target } from "../l4/categories.ts";
+
+export interface RequestEngineOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** A request is done. `frontend` is what `put` named it. */
+  readonly observe: (frontend: string, record: ExchangeRecord) => void;
+}
+
+/** Time for an endpoint to take a connection, before another one is tried. */
+const connectTimeout = "1s";
+/** A client that says nothing for this long waits for the server to speak first: that is no HTTP. */
+const detectTimeout = "1s";
+/** An endpoint that refused this often in a row is left out, at first for `ejectionTime`. */
+const refusalsMax = 2;
+const ejectionTime = "5s";
+
+export class RequestEngine {
+  readonly counters: EngineCounters = createCounters();
+  readonly #deps: EngineDeps;
+  readonly #listeners: ListenerSet;
+  #live: LiveConfig = {
+    version: 0,
+    listeners: new Map(),
+    listenersByAddress: new Map(),
+    routes: new Map(),
+    clusters: new Map(),
+  };
+
+  constructor({ clock, random, log, observe }: RequestEngineOptions) {
+    this.#deps = {
+      dial: (host, port, options) => connect({ host, port, ...options }),
+      wheel: new TimerWheel(clock),
+      nowMs: () => clock.monotonicMs(),
+      after: (delayMs, callback) => void clock.after(delayMs, callback),
+      log,
+      random,
+      counters: this.counters,
+    };
+    this.#listeners = new ListenerSet({
+      deps: this.#deps,
+      observer: {
+        onExchange: (record) => observe(record.cluster?.name ?? "", record),
+        onTCPOpen: () => undefined,
+        onTCPClose: () => undefined,
+      },
+      live: () => this.#live,
+    });
+  }
+
+  /** Serves `frontend` by `targets` from now on; requests under way end where they are. */
+  put(frontend: string, targets: readonly Target[]): void {
+    const known = this.#live.clusters.get(frontend);
+    if (known !== undefined) return known.update(targets.map(toEndpoint));
+    const spec = { ...clusterOf(frontend), endpoints: targets.map(toEndpoint) };
+    const cluster = new Cluster(spec, this.#deps);
+    this.#swap(frontend, { cluster, listener: compileListener(listenerOf(frontend)) });
+  }
+
+  /** Serves it no more; connections are asked to end after their requests. */
+  drop(frontend: string): void {
+    this.#live.clusters.get(frontend)?.close();
+    this.#swap(frontend, undefined);
+  }
+
+  /** Takes a connection that was meant for `frontend`. */
+  accept(socket: Socket, frontend: string, destination: SocketAddress): void {
+    const listener = this.#live.listeners.get(frontend);
+    if (listener === undefined) socket.resetAndDestroy();
+    else this.#listeners.accept(socket, listener, destination);
+  }
+
+  close(): void {
+    this.#listeners.destroy();
+    for (const cluster of this.#live.clusters.values()) cluster.close();
+  }
+
+  #swap(frontend: string, next: { readonly cluster: Cluster; readonly listener: CompiledListener } | undefined): void {
+    const { version, listeners, clusters, ...rest } = this.#live;
+    const [byName, known] = [new Map(listeners), new Map(clusters)];
+    if (next === undefined) {
+      byName.delete(frontend);
+      known.delete(frontend);
+    } else {
+      byName.set(frontend, next.listener);
+      known.set(frontend, next.cluster);
+    }
+    this.#live = { ...rest, version: version + 1, listeners: byName, clusters: known };
+  }
+}
+
+function toEndpoint({ address, port }: Target): EndpointSpec {
+  return { address, port, workload: "", isServing: true, priority: 0 };
+}
+
+function clusterOf(name: string): ReturnType<typeof compileCluster> {
+  const spec = compileCluster({
+    name,
+    type: "STATIC",
+    connect_timeout: connectTimeout,
+    load_assignment: { cluster_name: name, endpoints: [] },
+    outlier_detection: {
+      split_external_local_origin_errors: true,
+      consecutive_local_origin_failure: refusalsMax,
+      // What an application answers is its own affair.
+      enforcing_consecutive_5xx: 0,
+      enforcing_success_rate: 0,
+      base_ejection_time: ejectionTime,
+      max_ejection_percent: 50,
+    },
+  });
+  // As the request came: an endpoint is not asked to speak what its caller does not.
+  return { ...spec, upstream: { ...upstreamOptionsDefault, protocol: "downstream" } };
+}
+
+function listenerOf(name: string): unknown {
+  const retry_policy = { retry_on: "connect-failure,reset", num_retries: 2 };
+  const routes = [{ match: { prefix: "/" }, route: { cluster: name, timeout: "0s", retry_policy } }];
+  const http = {
+    "@type": typeUrls.httpConnectionManager,
+    stat_prefix: name,
+    use_remote_address: true,
+    stream_idle_timeout: "0s",
+    route_config: { name, virtual_hosts: [{ name, domains: ["*"], routes }] },
+    http_filters: [{ name: "envoy.filters.http.router", typed_config: { "@type": typeUrls.router } }],
+  };
+  const tcp = { "@type": typeUrls.tcpProxy, stat_prefix: name, cluster: name };
+  return {
+    name,
+    // Connections come by their original destination; this one is nobody's.
+    address: { socket_address: { address: "0.0.0.0", port_value: 1 } },
+    traffic_direction: "OUTBOUND",
+    listener_filters: [{ name: "inspector", typed_config: { "@type": typeUrls.httpInspector } }],
+    listener_filters_timeout: detectTimeout,
+    continue_on_listener_filters_timeout: true,
+    filter_chains: [
+      {
+        filter_chain_match: { application_protocols: ["http/1.0", "http/1.1", "h2c"] },
+        filters: [{ name: "http", typed_config: http }],
+      },
+      { filters: [{ name: "tcp", typed_config: tcp }] },
+    ],
+  };
+}
