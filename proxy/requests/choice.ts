@@ -1,5 +1,5 @@
 /**
- * Which Service ports are balanced per request. Pure; docs/design/010-l7-services.md says why so.
+ * Which Service ports are balanced per request. Pure; docs/design/012-l7-services.md says why so.
  *
  *   appProtocol, annotation ─▶ isPerRequest ─▶ l4/port-plan.ts (redirects), server.ts (serves)
  */
