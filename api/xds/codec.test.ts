@@ -34,6 +34,7 @@ const forms: readonly [what: string, type: string, value: Readonly<Record<string
     "google.rpc.Status",
     { details: [{ "@type": "type.googleapis.com/google.protobuf.Duration", value: "3s" }] },
   ],
+  ["an Any without content", "envoy.config.route.v3.FilterConfig", { config: {} }],
   ["a packed list", "envoy.config.route.v3.RetryPolicy", { retriable_status_codes: [500, 503, 4294967295] }],
   ["a map", "envoy.service.discovery.v3.DeltaDiscoveryRequest", { initial_resource_versions: { a: "1", b: "2" } }],
 ];
@@ -61,7 +62,10 @@ const refusals: readonly [value: Readonly<Record<string, unknown>>, message: Reg
     { filter_chains: [{ filters: [{ typed_config: { "@type": "type.googleapis.com/x.Y" } }] }] },
     /^filter_chains\[0\]\.filters\[0\]\.typed_config: unknown type x\.Y$/,
   ],
-  [{ filter_chains: [{ filters: [{ typed_config: {} }] }] }, /typed_config\.@type: observed undefined, wanted/],
+  [
+    { filter_chains: [{ filters: [{ typed_config: { cluster: "c" } }] }] },
+    /typed_config\.@type: observed undefined, wanted/,
+  ],
   [
     { address: { socket_address: {}, pipe: {} } },
     /^address\.pipe: observed socket_address as well, wanted one of them$/,

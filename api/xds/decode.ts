@@ -213,6 +213,7 @@ function readAny(reader: Reader, at: At): JsonObject {
     else if (id === 2 && wireType === wireTypes.bytes) bytes = reader.bytes();
     else reader.skipValue(wireType);
   }
+  if (typeUrl === "" && bytes.length === 0) return {};
   const type = typeNameOf(typeUrl);
   const value = decodeValue(type, bytes, { path: at.path, depth: at.depth + 1 });
   const isPlain = !type.startsWith("google.protobuf.") || type === "google.protobuf.Empty";

@@ -160,6 +160,8 @@ function isSpecial(type: string): boolean {
 
 function writeAny(writer: Writer, value: unknown, at: At): void {
   const { "@type": typeUrl, ...rest } = wantObject(value, at.path);
+  // An Any without content, such as `config: {}` of a FilterConfig.
+  if (typeUrl === undefined && Object.keys(rest).length === 0) return;
   if (typeof typeUrl !== "string" || typeUrl === "")
     throw badValue(joinPath(at.path, "@type"), typeUrl, "the type URL of the message");
   const type = typeNameOf(typeUrl);

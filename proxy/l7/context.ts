@@ -99,6 +99,8 @@ export interface HTTPContext {
   readonly corsFilter: string | undefined;
   /** Longest time of a stream where its route says nothing, in ms; 0 is none. */
   readonly maxStreamMs: number;
+  /** Responses say how long the upstream took, in x-envoy-upstream-service-time. */
+  readonly tellsServiceTime: boolean;
   /** How answers of the proxy's own are changed; undefined: they are not. */
   readonly localReplies: LocalReplies | undefined;
   /** A number in [0, 1). */

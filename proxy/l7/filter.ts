@@ -62,6 +62,8 @@ export interface FilterContext {
    * or undefined.
    */
   routeConfigOf(name: string): unknown;
+  /** The request's route says something to the filter of this name, be it that it is on. */
+  isNamedByRoute(name: string): boolean;
   /** What the rate limits of the request's route count it by, for filters of that stage. */
   descriptorsOf(stage: number): readonly Descriptor[];
   /** An endpoint of the cluster whose turn it is, for a call of the filter's own. Undefined: none serves. */

@@ -169,8 +169,10 @@ export class Forwarding implements AttemptOwner {
     owner.details = "via_upstream";
     owner.response = received;
     owner.status = received.status;
-    const { policy } = this.#context;
-    const head = planResponse(this.#plan, received, { policy, record: owner, setCookie: this.#tries.setCookie });
+    const { policy, tellsServiceTime } = this.#context;
+    const tookMs = tellsServiceTime ? owner.responseMs - (owner.requestMs ?? Infinity) : -1;
+    const { setCookie } = this.#tries;
+    const head = planResponse(this.#plan, received, { policy, record: owner, setCookie, tookMs });
     owner.response = head;
     this.#state = "responding";
     this.#source.close();

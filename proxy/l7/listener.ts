@@ -216,6 +216,7 @@ export class ListenerSet {
       corsFilter: filter.corsFilter,
       maxStreamMs: filter.maxStreamMs,
       localReplies: filter.localReplies,
+      tellsServiceTime: filter.tellsServiceTime,
       random: () => deps.random.next(),
       routes: () => {
         if (routeName === undefined) return filter.inline;

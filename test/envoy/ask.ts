@@ -13,7 +13,6 @@ import type { Answer, CaseRequest } from "./types.ts";
 const ignoredInResponses: ReadonlySet<string> = new Set([
   "date",
   "server",
-  "x-envoy-upstream-service-time",
   "x-wherry-error",
   "connection",
   "keep-alive",
@@ -43,6 +42,7 @@ export async function ask(port: number, request: CaseRequest): Promise<Omit<Answ
   const status = Number(start.split(" ", 2)[1] ?? 0);
   const headers = lines
     .map((line) => line.replace(/^[^:]+/, (name) => name.toLowerCase()))
+    .map((line) => line.replace(/^(x-envoy-upstream-service-time:) \d+$/, "$1 N"))
     .filter((line) => !ignoredInResponses.has(line.slice(0, line.indexOf(":"))))
     .sort();
   const isChunked = lines.some((line) => /^transfer-encoding: chunked$/i.test(line));

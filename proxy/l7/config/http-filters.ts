@@ -21,6 +21,8 @@ export interface ConfiguredFilter {
   readonly type: string;
   /** What its reader made of it. */
   readonly config: unknown;
+  /** Unless the route names it. */
+  readonly isDisabled: boolean;
 }
 
 const prefix = "type.googleapis.com/envoy.extensions.filters.http.";
@@ -42,7 +44,7 @@ export const filterTypes: Readonly<
 };
 
 export interface RouterConfig {
-  /** No x-envoy-… headers are written. */
+  /** x-envoy-upstream-service-time is not written. */
   readonly suppressesEnvoyHeaders: boolean;
 }
 
@@ -77,6 +79,8 @@ export function readHTTPFilters(reader: Reader): readonly ConfiguredFilter[] {
   const entries = reader.list("http_filters");
   const filters = entries.flatMap((entry) => readFilter(entry) ?? []);
   const last = filters.at(-1);
+  if (last?.isDisabled === true)
+    throw reader.bad("http_filters", "the last one is disabled, wanted a router that is on");
   if (filters.some((filter, at) => (filter.type === filterTypes.router) !== (at === filters.length - 1)))
     throw reader.bad(
       "http_filters",
@@ -88,12 +92,12 @@ export function readHTTPFilters(reader: Reader): readonly ConfiguredFilter[] {
 function readFilter(entry: Reader): ConfiguredFilter | undefined {
   const name = entry.wantText("name");
   const isOptional = entry.flag("is_optional") ?? false;
-  if (entry.flag("disabled") === true) throw entry.unsupported("disabled", "wanted the filter left out");
+  const isDisabled = entry.flag("disabled") ?? false;
   const config = entry.wantObject("typed_config");
   const type = config.wantText("@type");
   entry.done();
   const read = filterReaders.get(type);
-  if (read !== undefined) return { name, type, config: read(config) };
+  if (read !== undefined) return { name, type, config: read(config), isDisabled };
   if (isOptional) return undefined;
   throw config.unsupported("@type", `${JSON.stringify(type)}, wanted one of ${Object.keys(filterTypes).join(", ")}`);
 }

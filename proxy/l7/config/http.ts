@@ -13,7 +13,7 @@ import type { RouteTable } from "../route/table.ts";
 import { readRange } from "./cidr.ts";
 import type { LocalReplies } from "../local-reply.ts";
 import { readLocalReplies } from "./local-reply.ts";
-import { type ConfiguredFilter, filterTypes, readHTTPFilters } from "./http-filters.ts";
+import { type ConfiguredFilter, type RouterConfig, filterTypes, readHTTPFilters } from "./http-filters.ts";
 import type { Reader } from "./reader.ts";
 import { compileRoutes } from "./route.ts";
 
@@ -40,6 +40,8 @@ export interface CompiledHTTP {
   readonly maxStreamMs: number;
   readonly accessLogs: readonly AccessLogSpec[];
   readonly localReplies: LocalReplies | undefined;
+  /** Responses say how long the upstream took. */
+  readonly tellsServiceTime: boolean;
 }
 
 /** A chain of nothing but routes, with Envoy's defaults. */
@@ -54,6 +56,7 @@ export const httpDefault: Omit<CompiledHTTP, "routeName" | "inline"> = {
   maxStreamMs: 0,
   accessLogs: [],
   localReplies: undefined,
+  tellsServiceTime: false,
 };
 
 export function compileHTTP(config: Reader): CompiledHTTP {
@@ -66,6 +69,7 @@ export function compileHTTP(config: Reader): CompiledHTTP {
   const accessLogs = compileAccessLogs(config, "access_log");
   const localReplies = readLocalReplies(config);
   const { routeName, inline } = readRoutes(config);
+  const router = filters.at(-1)?.config as RouterConfig | undefined;
   const streamIdleMs = config.durationMs("stream_idle_timeout") ?? streamIdleMsDefault;
   common?.done();
   readFixed(config);
@@ -83,6 +87,7 @@ export function compileHTTP(config: Reader): CompiledHTTP {
     maxStreamMs,
     accessLogs,
     localReplies,
+    tellsServiceTime: router?.suppressesEnvoyHeaders === false,
   };
 }
 

@@ -32,7 +32,7 @@ function readSetting(config: Reader, above: unknown): unknown {
     // A filter that is optional may be unknown.
     config.ignore("is_optional").done();
     if (isDisabled) return disabledFilter;
-    return inner === undefined ? undefined : readSetting(inner, above);
+    return inner?.has("@type") === true ? readSetting(inner, above) : undefined;
   }
   const read = perFilterReaders.get(type);
   if (read === undefined)

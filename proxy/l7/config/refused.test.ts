@@ -119,6 +119,8 @@ const refused: readonly (readonly [path: string, () => unknown])[] = [
   ["url", () => redis({ url: "http://localhost" })],
   ["limits[0].unit", () => redis({ limits: [{ descriptors: [{ key: "k" }], unit: "YEAR" }] })],
   ["enable_x_ratelimit_headers", () => limiting({ enable_x_ratelimit_headers: "DRAFT_VERSION_03" })],
+  ["http_filters[0].typed_config.@type", () => filter({})],
+  ["http_filters", () => manager({ http_filters: [{ ...router, disabled: true }] })],
   ["request_type", () => limiting({ request_type: "internal" })],
   ["grpc_service.google_grpc", () => limiting({ rate_limit_service: { grpc_service: { google_grpc: {} } } })],
 ];

@@ -75,6 +75,10 @@ export class RequestContext implements FilterContext {
     return config === disabledFilter ? "disabled" : config;
   }
 
+  isNamedByRoute(name: string): boolean {
+    return this.#route()?.perFilter.has(name) ?? false;
+  }
+
   descriptorsOf(stage: number): readonly Descriptor[] {
     const route = this.#route();
     if (route === undefined || route.rateLimits.length === 0) return [];

@@ -21,7 +21,12 @@ async function rigWith(
   modules: FilterModules,
   names: readonly [module: string, config: unknown][],
 ): Promise<Rig> {
-  const filters = names.map(([module, config]) => ({ name: module, type: moduleType, config: { module, config } }));
+  const filters = names.map(([module, config]) => ({
+    name: module,
+    type: moduleType,
+    config: { module, config },
+    isDisabled: false,
+  }));
   const chain = plainChain("http", { ...httpDefault, routeName: "routes", inline: undefined, filters });
   const clusters = [staticCluster("up", [port])];
   return startRig({ listener: { defaultChain: chain }, routes: routesTo("up"), clusters, filterModules: modules });

@@ -17,6 +17,7 @@ import { localRateLimitFilter } from "./local-rate-limit.ts";
 import { rateLimitFilter } from "./rate-limit.ts";
 import { RedisLimits } from "./redis-limits.ts";
 import { RateLimitService } from "./rls.ts";
+import { switched } from "./switched.ts";
 import { type FilterModules, type ModuleConfig, moduleFilter, moduleType } from "./modules.ts";
 
 /** What a builder may use. */
@@ -55,6 +56,18 @@ export const filterBuilders: ReadonlyMap<string, FilterBuilder> = new Map<string
   [moduleType, (name, config, { modules }) => moduleFilter(name, config as ModuleConfig, modules)],
 ]);
 
+/** These ask the route themselves. */
+const askingFilters: ReadonlySet<string> = new Set([
+  filterTypes.fault,
+  filterTypes.localRateLimit,
+  filterTypes.rateLimit,
+  filterTypes.redisRateLimit,
+]);
+
 export function filtersOf(configured: readonly ConfiguredFilter[], deps: FilterDeps): readonly HttpFilterFactory[] {
-  return configured.flatMap(({ name, type, config }) => filterBuilders.get(type)?.(name, config, deps) ?? []);
+  return configured.flatMap(({ name, type, config, isDisabled }) => {
+    const factory = filterBuilders.get(type)?.(name, config, deps);
+    if (factory === undefined) return [];
+    return isDisabled || !askingFilters.has(type) ? switched(factory, isDisabled) : factory;
+  });
 }

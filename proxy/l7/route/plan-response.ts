@@ -18,13 +18,16 @@ export interface ResponseInput {
   readonly record: FormatRecord;
   /** A cookie that the route's hash policy made. */
   readonly setCookie?: string | undefined;
+  /** From the end of the request to the response, in ms; less than 0 where it is not told. */
+  readonly tookMs?: number;
 }
 
 export function planResponse(
   { changes, cors }: Pick<Plan, "changes" | "cors">,
-  response: ResponseHead,
-  { policy, record, setCookie }: ResponseInput,
+  received: ResponseHead,
+  { policy, record, setCookie, tookMs = -1 }: ResponseInput,
 ): ResponseHead {
+  const response = tookMs < 0 ? received : withServiceTime(received, tookMs);
   const isPlain = cors.length === 0 && setCookie === undefined && policy.server === undefined && policy.via === "";
   if (isPlain && (changes === undefined || (changes.response.length === 0 && !changes.tellsAttempts))) return response;
   const editor = new HeadersEditor(response.headers);
@@ -44,4 +47,16 @@ export function planResponse(
     editor.set("Via", before === undefined ? policy.via : `${before}, ${policy.via}`);
   }
   return editor.isChanged ? { ...response, headers: editor.headers } : response;
+}
+
+function withServiceTime(response: ResponseHead, tookMs: number): ResponseHead {
+  const { names, keys, values } = response.headers;
+  const key = "x-envoy-upstream-service-time";
+  const value = String(Math.floor(tookMs));
+  if (keys.includes(key)) {
+    const editor = new HeadersEditor(response.headers);
+    editor.set(key, value);
+    return { ...response, headers: editor.headers };
+  }
+  return { ...response, headers: { names: [...names, key], keys: [...keys, key], values: [...values, value] } };
 }

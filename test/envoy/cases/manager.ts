@@ -36,6 +36,17 @@ const forwardedFor = (name: string, manager: Fields): CaseGroup =>
 
 const escaped = ["/a%2Fb", "/a%2fb%5Cc?d%2Fe", "/plain"].map(get);
 
+const filterConfig: Fields = { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig" };
+
+/** A filter that adds a header to the request. */
+const adding = (name: string, key: string): Fields => ({
+  name,
+  typed_config: {
+    "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+    mutations: { request_mutations: [{ append: { header: { key, value: "yes" } } }] },
+  },
+});
+
 export const managerCases: readonly CaseGroup[] = [
   group("plain", {}, [
     get("/a//b/../c/./d?x=%20&y=1+2"),
@@ -160,4 +171,26 @@ export const managerCases: readonly CaseGroup[] = [
       ],
     },
   ]),
+  {
+    name: "switched",
+    filters: [
+      adding("on", "x-on"),
+      { ...adding("off", "x-off"), disabled: true },
+      { ...adding("off-too", "x-off-too"), disabled: true },
+    ],
+    routes: [
+      {
+        match: { prefix: "/less" },
+        route: { cluster: "a" },
+        typed_per_filter_config: { on: { ...filterConfig, disabled: true } },
+      },
+      {
+        match: { prefix: "/more" },
+        route: { cluster: "a" },
+        typed_per_filter_config: { off: { ...filterConfig, config: {} } },
+      },
+      { match: { prefix: "/" }, route: { cluster: "a" } },
+    ],
+    requests: ["/", "/less", "/more"].map((path) => ({ name: path, path })),
+  },
 ];
