@@ -3,6 +3,7 @@
  * with names, addresses and an upstream of the test's own: a Corefile, and what is asked and said. Only tests import
  * this. `UPSTREAM` is a resolver that knows `*.outside.test` (192.0.2.1) and nothing else.
  */
+import type { Answer, DecodedPacket } from "dns-packet";
 
 /** `name TYPE` from an address → `RCODE answers`, one answer as `TYPE data`; `-` where nothing is sent. */
 export type Ask = readonly [query: string, response: string, client?: string];
@@ -121,12 +122,13 @@ export const rows: readonly Row[] = [
   ]),
   row("forward", ". {\nforward . UPSTREAM {\npolicy sequential\nfailover SERVFAIL REFUSED\n}\n}\n", known),
   row("health", around("health localhost:8092 {", "lameduck 1s", "}"), known),
+  row("hosts", around("hosts example.hosts"), ["nobody.test A", "SERVFAIL"], ["a.example.org TXT", "NOERROR"]),
   row("hosts", ". {\nhosts example.hosts\n}\n", ["a.example.org A", "NOERROR A 192.0.2.20"]),
   row(
     "hosts",
     around("hosts example.hosts example.org {", "fallthrough", "}"),
     ["b.example.net A", "NXDOMAIN"],
-    ["20.2.0.192.in-addr.arpa PTR", "NXDOMAIN"],
+    ["20.2.0.192.in-addr.arpa PTR", "NOERROR PTR a.example.org"],
     known,
   ),
   row(
@@ -267,3 +269,25 @@ hosts {
   ),
   row("whoami", "example.org {\nwhoami\n}\n", ["example.org A", "NOERROR + A 10.9.9.9, SRV 4000"]),
 ];
+
+function textOf(record: Answer): string {
+  if (record.type === "OPT") return "";
+  if (record.type === "SRV") return `SRV ${record.data.port}`;
+  const { type, data } = record as { readonly type: string; readonly data: unknown };
+  return type === "HINFO" ? `HINFO ${(data as { readonly cpu: string }).cpu}` : `${type} ${String(data)}`;
+}
+
+/** As `Ask` has it. */
+export function formatResponse(packet: DecodedPacket | undefined, showsMore: boolean): string {
+  if (packet === undefined) return "-";
+  const { rcode, answers = [], additionals = [] } = packet;
+  const sent = answers.filter((record) => record.type !== "CNAME").map(textOf);
+  const [opt] = additionals.filter(({ type }) => type === "OPT");
+  const options = opt?.type === "OPT" ? (opt.options as readonly { code: number; data: Buffer }[]) : [];
+  const errors = options
+    .filter(({ code }) => code === 15)
+    .map(({ data }) => `EDE ${data.readUInt16BE(0)} ${String(data.subarray(2))}`);
+  const own = additionals.filter(({ type }) => type !== "OPT").map(textOf);
+  const more = showsMore ? [`+ ${own.join(", ")}`] : [];
+  return [rcode, ...sent, ...errors, ...more].join(" ");
+}

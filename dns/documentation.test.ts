@@ -1,34 +1,11 @@
 /** The examples of CoreDNS' documentation, plugin by plugin: they parse, and what they promise is so. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import type { Answer, DecodedPacket } from "dns-packet";
 import { PushedCluster } from "./cluster-source.ts";
-import { type Ask, files, rows } from "./documentation-rows.ts";
+import { type Ask, files, formatResponse, rows } from "./documentation-rows.ts";
 import { fixture, named } from "./fixture.ts";
 import { serveCorefile, startUpstream } from "./plugin-fixture.ts";
 import { pluginOrder } from "./registry.ts";
-
-function textOf(record: Answer): string {
-  if (record.type === "OPT") return "";
-  if (record.type === "SRV") return `SRV ${record.data.port}`;
-  const { type, data } = record as { readonly type: string; readonly data: unknown };
-  return type === "HINFO" ? `HINFO ${(data as { readonly cpu: string }).cpu}` : `${type} ${String(data)}`;
-}
-
-/** As `Ask` has it. */
-function format(packet: DecodedPacket | undefined, showsMore: boolean): string {
-  if (packet === undefined) return "-";
-  const { rcode, answers = [], additionals = [] } = packet;
-  const sent = answers.filter((record) => record.type !== "CNAME").map(textOf);
-  const [opt] = additionals.filter(({ type }) => type === "OPT");
-  const options = opt?.type === "OPT" ? (opt.options as readonly { code: number; data: Buffer }[]) : [];
-  const errors = options
-    .filter(({ code }) => code === 15)
-    .map(({ data }) => `EDE ${data.readUInt16BE(0)} ${String(data.subarray(2))}`);
-  const own = additionals.filter(({ type }) => type !== "OPT").map(textOf);
-  const more = showsMore ? [`+ ${own.join(", ")}`] : [];
-  return [rcode, ...sent, ...errors, ...more].join(" ");
-}
 
 for (const [index, { plugin, corefile, asks }] of rows.entries()) {
   test(`${plugin}: example ${index + 1} of the documentation`, async (t) => {
@@ -40,7 +17,7 @@ for (const [index, { plugin, corefile, asks }] of rows.entries()) {
     const found: Ask[] = [];
     for (const [query, , client] of asks) {
       const packet = await block.ask(query, { edns: 1232, ...(client === undefined ? {} : { client }) });
-      const text = format(packet, plugin === "whoami");
+      const text = formatResponse(packet, plugin === "whoami");
       found.push(client === undefined ? [query, text] : [query, text, client]);
     }
     assert.deepEqual(found, asks);

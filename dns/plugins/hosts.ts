@@ -8,17 +8,19 @@
 import type { Timer } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
 import { canonical, fromReverseName, toBytes } from "../address.ts";
-import { authoritative, type Answer } from "../answer.ts";
+import { authoritative, type Answer, statusAnswer } from "../answer.ts";
 import { type Directive, durationOf, noArgs, numberOf, oneArg, zonesOf } from "../corefile/directive.ts";
 import { fallthroughOf } from "../corefile/fallthrough.ts";
 import { gauge } from "../metrics.ts";
 import type { Environment, Handler, Outcome, Plugin, PluginKind, Repetition, Request } from "../plugin.ts";
-import { classIN, types } from "../wire/constants.ts";
+import { classIN, rcodes, types } from "../wire/constants.ts";
 import { addressRecord, nameRecord } from "../wire/data.ts";
 import { closestZone, parentOf, toKey, toText } from "../wire/name.ts";
 
 /** Lines that are read of a file, at most. */
 const linesMax = 200_000;
+
+const missing = statusAnswer(rcodes.servFail, "hosts");
 
 /** The label `*` in wire form. */
 const wildcard = "\x01*";
@@ -100,16 +102,17 @@ class Hosts implements Plugin {
   }
 
   #serve(request: Request, next: Handler): Outcome {
-    const { query } = request;
-    if (query.class !== classIN || closestZone(query.name, this.#zones) === undefined) return next(request);
+    const { name, type, class: qclass } = request.query;
+    // Reverse names need not be among the zones.
+    const isOurs = type === types.ptr || closestZone(name, this.#zones) !== undefined;
+    if (qclass !== classIN || !isOurs) return next(request);
     const { forward, life } = this.#table;
-    const known = this.#lookUp(query.name, query.type);
+    const known = this.#lookUp(name, type);
     if (known !== undefined) return { ...known, validity: life };
-    const isKnown = forward.has(query.name) || forward.has(wildcardOf(query.name));
-    // A name with other addresses only is NODATA; any other is left to the next, which a file of hosts is no zone for.
-    if (isKnown && (query.type === types.a || query.type === types.aaaa)) return authoritative("hosts", query.name, {});
-    if (closestZone(query.name, this.#fallthrough) !== undefined) return next(request);
-    return isKnown ? authoritative("hosts", query.name, {}) : next(request);
+    if (type === types.ptr) return next(request);
+    // What has other addresses is NODATA. Without SOA there is no NXDOMAIN: what has none is a failure, unless told.
+    if (forward.has(name) || forward.has(wildcardOf(name))) return authoritative("hosts", name, {});
+    return closestZone(name, this.#fallthrough) === undefined ? missing : next(request);
   }
 
   #lookUp(name: string, type: number): Answer | undefined {

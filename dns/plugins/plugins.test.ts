@@ -291,5 +291,5 @@ test("errors and log write lines, in CoreDNS' form", async (t) => {
     /^10\.9\.9\.9:4000 - 1 "AAAA IN a\.test\. udp \d+ false 1232" NOERROR qr,aa,rd \d+ [0-9.]+s$/,
   );
   await block.ask("b.test A");
-  assert.match(block.logged.at(-1) ?? "", /^no plugin failed for b\.test\. A$/);
+  assert.match(block.logged.at(-1) ?? "", /^hosts failed for b\.test\. A$/);
 });
