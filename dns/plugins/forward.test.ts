@@ -44,6 +44,33 @@ test("forward asks the next upstream when one is dead", async (t) => {
   assert.deepEqual(answersOf(await block.ask(`${name} A`)), [`${name} A 60 192.0.2.1`]);
 });
 
+test("forward asks the next upstream when one is slow, and never believes what comes too late", async (t) => {
+  const upstream = await startUpstream(t);
+  const slow = createSocket("udp4");
+  const asked: (() => void)[] = [];
+  slow.on("message", (bytes, { port, address }) => {
+    const query = dnsPacket.decode(bytes);
+    const [question] = query.questions ?? [];
+    if (question?.name.toLowerCase() !== name) return;
+    const late = [{ type: "A", name: question.name, ttl: 60, data: "203.0.113.1" } as const];
+    asked.push(() => slow.send(reply(query, late), port, address));
+  });
+  slow.bind(0, "127.0.0.1");
+  await once(slow, "listening");
+  t.after(() => slow.close());
+  const to = `127.0.0.1:${slow.address().port} 127.0.0.1:${upstream.port}`;
+  const corefile = `. {\n  cache\n  forward . ${to} {\n    policy sequential\n    read_timeout 50ms\n  }\n}`;
+  const block = await serveCorefile(t, corefile);
+  assert.deepEqual(answersOf(await block.ask(`${name} A`)), [`${name} A 60 192.0.2.1`]);
+  assert.ok(asked.length > 0);
+  for (const answer of asked) answer();
+  const unexpected = new RegExp(`wherry_dns_upstream_unexpected_total ${asked.length}`);
+  for (let turn = 0; turn < 1000 && !unexpected.test(block.metrics()); turn++)
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.match(block.metrics(), unexpected);
+  assert.deepEqual(answersOf(await block.ask(`${name} A`)), [`${name} A 60 192.0.2.1`]);
+});
+
 test("forward ignores replies with other ids, questions and senders", async (t) => {
   const upstream = await startUpstream(t, (query) => {
     const [question] = query.questions ?? [];

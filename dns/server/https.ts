@@ -7,22 +7,52 @@
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import type { Server } from "node:net";
 import type { TLSFiles } from "./listener.ts";
+import type { ServerCounters } from "../metrics.ts";
 import type { Respond } from "./respond.ts";
 import { messageBytesMax } from "../wire/constants.ts";
 
 const contentType = "application/dns-message";
 const path = "/dns-query";
 
+/** Requests of one connection at a time (HTTP/2), as many as wait on one of DNS over TCP. */
+const streamsMax = 100;
+
+export interface DoHOptions {
+  readonly respond: Respond;
+  /** Absent: plain HTTP/1.1. */
+  readonly tls: TLSFiles | undefined;
+  /** Connections at a time; beyond it the new one is closed, and counted. */
+  readonly connectionsMax: number;
+  /** Without traffic, and for a request to be whole, in ms. */
+  readonly idleMs: number;
+  readonly counters: ServerCounters;
+}
+
 /** A server that is not listening yet. */
-export async function createDoHServer(respond: Respond, tls: TLSFiles | undefined): Promise<Server> {
+export async function createDoHServer(options: DoHOptions): Promise<Server> {
+  const server = await createAny(options);
+  server.maxConnections = options.connectionsMax;
+  server.on("drop", () => options.counters.connectionsRefused++);
+  return server;
+}
+
+async function createAny({ respond, tls, idleMs }: DoHOptions): Promise<Server> {
   const serve = (request: IncomingMessage, response: ServerResponse): void => {
     // The downstream may go away at any point: then there is nobody to tell.
     handle(request, response, respond).catch(() => response.destroy());
   };
-  if (tls === undefined) return createServer({ requestTimeout: 10_000 }, serve);
+  if (tls === undefined) {
+    const plain = createServer({ requestTimeout: idleMs, connectionsCheckingInterval: Math.min(idleMs, 1000) }, serve);
+    plain.setTimeout(idleMs);
+    return plain;
+  }
   // Loaded only where it is used: most servers have no DoH.
   const { createSecureServer } = await import("node:http2");
-  const server = createSecureServer({ ...tls, allowHTTP1: true });
+  const settings = { maxConcurrentStreams: streamsMax };
+  const server = createSecureServer({ ...tls, allowHTTP1: true, settings, handshakeTimeout: idleMs });
+  // Sessions without traffic end; so do bodies that do not come.
+  server.setTimeout(idleMs);
+  server.on("stream", (stream) => stream.setTimeout(idleMs, () => stream.close()));
   server.on("request", (request, response) =>
     serve(request as unknown as IncomingMessage, response as unknown as ServerResponse),
   );

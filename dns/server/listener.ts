@@ -15,7 +15,7 @@ import { DNSError } from "../errors.ts";
 import type { ServerCounters } from "../metrics.ts";
 import type { Prebuilt } from "./prebuilt.ts";
 import type { Respond } from "./respond.ts";
-import { type StreamOptions, StreamServer } from "./stream.ts";
+import { connectionsMaxDefault, idleMsDefault, type StreamOptions, StreamServer } from "./stream.ts";
 import { listenUDP } from "./udp.ts";
 
 /** Descriptors of bound sockets (the TCP one listening), or an address. Port 0 lets the kernel choose, both alike. */
@@ -93,10 +93,14 @@ interface OpenSockets {
   readonly streams: StreamServer;
 }
 
-async function createStreamServer(streams: StreamServer, { scheme, respond, tls }: ListenerOptions): Promise<Server> {
+async function createStreamServer(streams: StreamServer, options: ListenerOptions): Promise<Server> {
+  const { scheme, respond, counters, tls } = options;
   const accept = (socket: Socket): void => streams.accept(socket);
   if (scheme === "dns") return createServer({ allowHalfOpen: true }, accept);
-  if (scheme === "https") return (await import("./https.ts")).createDoHServer(respond, tls);
+  if (scheme === "https") {
+    const { connectionsMax = connectionsMaxDefault, idleMs = idleMsDefault } = options.tcp ?? {};
+    return (await import("./https.ts")).createDoHServer({ respond, tls, connectionsMax, idleMs, counters });
+  }
   const { createServer: createTLSServer } = await import("node:tls");
   const server = createTLSServer({ ...tls, ALPNProtocols: ["dot"], handshakeTimeout: 10_000 }, accept);
   // A handshake that fails is its client's.

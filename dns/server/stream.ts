@@ -4,7 +4,8 @@
  *   framed message ─▶ respond ─▶ framed response ─▶ same connection, in the order in which answers come
  *
  * Bounded: `connectionsMax` connections (beyond it the new one is closed), `idleMs` without traffic, one partial
- * message of `queryBytesMax` and `waitingMax` unanswered ones a connection; a downstream that does not read its
+ * message of `queryBytesMax` and `waitingMax` unanswered ones a connection, `turnMax` messages of one in a turn of the
+ * event loop, so that a flood of one is not the others' wait; a downstream that does not read its
  * answers is not read from. A longer message is FORMERR and the end of its connection: no query needs it, and 20,000
  * connections that announce 64 KiB each would be more than a gigabyte.
  */
@@ -18,8 +19,13 @@ import type { Respond, Response } from "./respond.ts";
 const batchBytesMax = 64 * 1024;
 /** A query as long as this: name and OPT take 300 bytes, padding (RFC 8467) and cookies some hundreds more. */
 const queryBytesMax = 4096;
+/** Messages of a connection, about 1 ms, before others have their turn. */
+const turnMax = 256;
 /** Messages of a connection that wait for an upstream. */
 const waitingMax = 100;
+
+export const connectionsMaxDefault = 20_000;
+export const idleMsDefault = 10_000;
 
 export interface StreamOptions {
   readonly respond: Respond;
@@ -41,7 +47,7 @@ export class StreamServer {
   }
 
   accept(socket: Socket): void {
-    const { connectionsMax = 20_000, idleMs = 10_000, counters } = this.#options;
+    const { connectionsMax = connectionsMaxDefault, idleMs = idleMsDefault, counters } = this.#options;
     // A reset by the downstream; "close" follows and cleans up.
     socket.on("error", () => socket.destroy());
     if (this.connections.size >= connectionsMax) {
@@ -65,6 +71,8 @@ class Connection {
   #unread: Buffer = Buffer.alloc(0);
   #waiting = 0;
   #hasEnded = false;
+  /** Messages taken since others last had their turn. */
+  #taken = 0;
 
   constructor(socket: Socket, options: StreamOptions) {
     this.#socket = socket;
@@ -102,7 +110,7 @@ class Connection {
   }
 
   #mayGoOn(): boolean {
-    return this.#waiting < waitingMax && !this.#socket.writableNeedDrain && !this.#socket.destroyed;
+    return this.#hasRoom() && !this.#socket.writableNeedDrain && !this.#socket.destroyed;
   }
 
   /** Frames: a length of two bytes, then the message (RFC 1035 §4.2.2). Bytes that were taken. */
@@ -112,16 +120,30 @@ class Connection {
     const responses: Buffer[] = [];
     let at = 0;
     let responseBytes = 0;
-    while (at + 2 <= bytes.length && responseBytes < batchBytesMax && this.#waiting < waitingMax) {
+    while (at + 2 <= bytes.length && responseBytes < batchBytesMax && this.#hasRoom()) {
       const end = at + 2 + bytes.readUInt16BE(at);
       if (end > bytes.length || end - at - 2 > queryBytesMax) break;
       const response = respond(bytes.subarray(at + 2, end), proto, this.#address, this.#port);
       at = end;
+      this.#countTurn();
       if (response instanceof Promise) this.#await(response);
       else responseBytes += frame(responses, response);
     }
     if (responses.length > 0) this.#socket.write(Buffer.concat(responses));
     return at;
+  }
+
+  #hasRoom(): boolean {
+    return this.#taken < turnMax && this.#waiting < waitingMax;
+  }
+
+  /** Counts a message. Who has had its share goes on in the next turn. */
+  #countTurn(): void {
+    if (++this.#taken < turnMax) return;
+    setImmediate(() => {
+      this.#taken = 0;
+      if (!this.#socket.destroyed) this.#pump();
+    });
   }
 
   /** Answers the header of a message that is too long, and takes nothing more of this connection. */
