@@ -36,6 +36,10 @@ export const manifest: string = [
     endpoints: "[{addresses: ['5678:abcd::1']}, {addresses: ['5678:abcd::2']}]",
   }),
   service("hdnone", "{clusterIP: None, ports: [{name: http, port: 80}]}"),
+  service("hdnr", "{clusterIP: None, publishNotReadyAddresses: true, ports: [{name: http, port: 80}]}"),
+  slice("hdnr-a", "hdnr", { endpoints: "[{addresses: [172.20.0.30], conditions: {ready: true, serving: false}}]" }),
+  service("hdnoport", "{clusterIP: None}"),
+  slice("hdnoport-a", "hdnoport", { endpoints: "[{addresses: [172.20.0.20]}]", ports: "[]" }),
   service("ext", "{type: ExternalName, externalName: www.outside.test}"),
   service("ext2svc", "{type: ExternalName, externalName: svc1.testns.svc.cluster.local}"),
   service("loop1", "{type: ExternalName, externalName: loop2.testns.svc.cluster.local}"),
@@ -51,6 +55,12 @@ export type Case = readonly [query: string, rcode: string, ...answers: readonly 
 
 const sv = "testns.svc.cluster.local";
 const hdlsTargets = ["172-20-0-2", "172-20-0-3", "5678-abcd--1", "5678-abcd--2", "dup-name"];
+
+/** Queries of which CoreDNS says something else, and why ours is kept. */
+export const unlikeCoreDNS: Readonly<Record<string, string>> = {
+  [`_http._tcp.hdls.${sv} SRV`]: "an endpoint that two slices have counts once in the weights",
+  "ns.dns.cluster.local A": "CoreDNS looks for its own Service among the endpoints of its address, and is outside here",
+};
 
 /** What they all must say. */
 export const cases: readonly Case[] = [
@@ -80,6 +90,10 @@ export const cases: readonly Case[] = [
   [`172-20-0-9.hdls.${sv} A`, "NXDOMAIN", "SOA"],
   [`dup-name.hdls.${sv} A`, "NOERROR", "172.20.0.4", "172.20.0.5"],
   [`hdnone.${sv} A`, "NXDOMAIN", "SOA"],
+  [`hdnone.${sv} AAAA`, "NXDOMAIN", "SOA"],
+  [`hdnr.${sv} A`, "NOERROR", "172.20.0.30"],
+  [`hdnoport.${sv} A`, "NOERROR", "172.20.0.20"],
+  [`172-20-0-20.hdnoport.${sv} A`, "NOERROR", "172.20.0.20"],
   [`ext.${sv} A`, "NOERROR", "192.0.2.1", "www.outside.test."],
   [`ext.${sv} CNAME`, "NOERROR", "www.outside.test."],
   [`ext2svc.${sv} A`, "NOERROR", "10.96.7.1", `svc1.${sv}.`],

@@ -4,7 +4,7 @@
  * of the test's own.
  */
 import assert from "node:assert/strict";
-import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from "node:child_process";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -15,7 +15,8 @@ import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import dnsPacket, { type Answer } from "dns-packet";
 import { createTestCluster, type TestCluster } from "./cluster.ts";
-import { type Case, cases, manifest } from "./dns-cases.ts";
+import { type Case, cases, manifest, unlikeCoreDNS } from "./dns-cases.ts";
+import { askByCAres, askByLibrary, isForCAres } from "./dns-library.ts";
 
 const run = promisify(execFile);
 
@@ -61,13 +62,17 @@ function readDig(output: string): readonly string[] {
     });
 }
 
-function check(found: readonly string[]): void {
-  const wanted = cases.map(([query, ...rest]) => [query, rest.join(" ")]);
+function check(found: readonly string[], all: readonly Case[] = cases): void {
+  const wanted = all.map(([query, ...rest]) => [query, rest.join(" ")]);
   assert.deepEqual(
-    cases.map(([query], index) => [query, found[index]]),
+    all.map(([query], index) => [query, found[index]]),
     wanted,
   );
 }
+
+/** A CoreDNS to compare with: `coredns` in the path, or WHERRY_COREDNS. */
+const coreDNS = process.env["WHERRY_COREDNS"] ?? "coredns";
+const hasCoreDNS = spawnSync(coreDNS, ["-version"]).status === 0;
 
 describe("cluster DNS", () => {
   let cluster: TestCluster;
@@ -138,6 +143,43 @@ describe("cluster DNS", () => {
     });
   }
 
+  for (const [transport, scheme] of [
+    ["tcp", "dns"],
+    ["tls", "tls"],
+    ["https", "https"],
+  ] as const) {
+    it(`answers the cases to a library over ${transport}`, async () => {
+      check(await askByLibrary(transport, Number(ports.get(scheme)), cases));
+    });
+  }
+
+  it("answers the cases to c-ares over UDP", async () => {
+    const some = cases.filter(isForCAres);
+    assert.ok(some.length > 20);
+    check(await askByCAres(Number(ports.get("dns")), some), some);
+  });
+
+  it(
+    "says what CoreDNS says of the same cluster",
+    { skip: hasCoreDNS ? false : `SKIP no ${coreDNS} here` },
+    async () => {
+      const at = `127.0.0.1:${upstream.address().port}`;
+      const port = await freePort();
+      writeFileSync(
+        join(folder, "Corefile.coredns"),
+        corefile(at).split("tls://")[0]?.replace(".:0", `.:${port}`) ?? "",
+      );
+      const child = spawn(coreDNS, ["-conf", "Corefile.coredns"], { cwd: folder, stdio: "ignore" });
+      try {
+        const args = ["-p", String(port), "@127.0.0.1"];
+        await untilAnswered(args);
+        check(readDig((await run("dig", [...digArgs(cases, args)])).stdout), cases);
+      } finally {
+        child.kill("SIGKILL");
+      }
+    },
+  );
+
   it("answers pods and the node on its link-local address, without conntrack", async () => {
     for (const options of [[], ["+tcp"]]) {
       const args = ["--", "dig", "@169.254.20.10", "+short", "+tries=1", ...options, "svc1.testns.svc.cluster.local"];
@@ -164,6 +206,16 @@ describe("cluster DNS", () => {
     assert.equal(status, 0);
   });
 });
+
+async function freePort(): Promise<number> {
+  const socket = createSocket("udp4");
+  socket.bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  const { port } = socket.address();
+  socket.close();
+  await once(socket, "close");
+  return port;
+}
 
 /** The stock plugins of Kubernetes, on ports of the test's own, and the other two transports. */
 function corefile(upstream: string): string {
