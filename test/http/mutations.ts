@@ -1,12 +1,14 @@
 /**
- * Requests that are nearly right: cases of the corpus, cut, joined and changed in a few places.
+ * Requests and responses that are nearly right: cases of the corpora, cut, joined and changed in a few places.
  *
- *   requestCases ─▶ mutationsOf({ seed, count }) ─▶ differential.test.ts, bench/http-mutations.bench.ts
+ *   requestCases ─▶ mutationsOf({ seed, count }) ────────▶ differential.test.ts, bench/http-mutations.bench.ts
+ *   responseCases ─▶ mutatedResponses({ seed, count }) ─▶ responses.test.ts, the same bench
  *
  * Equal seeds give equal mutations. The bytes that are put in are those on which parsers disagree.
  */
 import { type Random, seededRandom } from "#lib/random.ts";
 import { requestCases } from "./request-cases.ts";
+import { responseCases } from "./response-cases.ts";
 
 const pieces: readonly string[] = [
   ...Array.from("\r\n \t\0\x0b\x7f\xff:;,/?#+-_\"'()[]@"),
@@ -31,20 +33,47 @@ const pieces: readonly string[] = [
   "0\r\n\r\n",
   "HTTP/1.0",
   "HTTP/1.1",
+  "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+  "HTTP/1.1 100 Continue\r\n\r\n",
+  "204",
+  "304",
   "chunked",
 ];
 
-export function* mutationsOf({ seed, count }: { seed: number; count: number }): Generator<string> {
-  const random = seededRandom(seed);
-  for (let index = 0; index < count; index++) yield mutate(random);
+export interface Mutations {
+  readonly seed: number;
+  readonly count: number;
 }
 
-/** Those that pass give more that nearly pass. */
-const accepted = requestCases.filter(({ outcome }) => outcome === "forward");
+interface Corpus {
+  readonly all: readonly string[];
+  /** Those that pass give more that nearly pass. */
+  readonly accepted: readonly string[];
+}
 
-function mutate(random: Random): string {
-  let text = pick(random, random.next() < 0.7 ? accepted : requestCases).bytes;
-  if (random.next() < 0.2) text += pick(random, requestCases).bytes;
+const requests = corpusOf(requestCases);
+const responses = corpusOf(responseCases);
+
+export function* mutationsOf({ seed, count }: Mutations): Generator<string> {
+  const random = seededRandom(seed);
+  for (let index = 0; index < count; index++) yield mutate(random, requests);
+}
+
+/** `method` is what was asked. */
+export function* mutatedResponses({ seed, count }: Mutations): Generator<{ bytes: string; method: string }> {
+  const random = seededRandom(seed);
+  for (let index = 0; index < count; index++)
+    yield { bytes: mutate(random, responses), method: random.next() < 0.1 ? "HEAD" : "GET" };
+}
+
+function corpusOf(cases: readonly { readonly bytes: string; readonly outcome: "forward" | "cut" | number }[]): Corpus {
+  const accepted = cases.filter(({ outcome }) => outcome === "forward").map(({ bytes }) => bytes);
+  return { all: cases.map(({ bytes }) => bytes), accepted };
+}
+
+function mutate(random: Random, { all, accepted }: Corpus): string {
+  let text = pick(random, random.next() < 0.7 ? accepted : all);
+  if (random.next() < 0.2) text += pick(random, all);
   const changes = 1 + Math.floor(random.next() * 3);
   for (let change = 0; change < changes; change++) text = changeOnce(random, text);
   return text;

@@ -7,9 +7,7 @@
  */
 import { BodyReader } from "#proxy/l7/http1/body.ts";
 import { HTTP1Error } from "#proxy/l7/http1/errors.ts";
-import { responseFraming } from "#proxy/l7/http1/framing.ts";
 import { type RequestHead, parseRequestHead } from "#proxy/l7/http1/request.ts";
-import { type ResponseHead, parseResponseHead } from "#proxy/l7/http1/response.ts";
 import { HeadScanner } from "#proxy/l7/http1/scanner.ts";
 import { formatChunkLine, formatRequestHead } from "#proxy/l7/http1/write.ts";
 
@@ -41,30 +39,6 @@ export function readForwarded(bytes: string): readonly Forwarded[] {
     }
   } catch (error) {
     if (!(error instanceof HTTP1Error)) throw error;
-  }
-  return found;
-}
-
-export interface ReadResponse {
-  readonly head: ResponseHead;
-  readonly body: string;
-}
-
-/** The whole responses in `bytes`, interim ones too; throws HTTP1Error at what is none; a cut rest is left out. */
-export function readForwardedResponses(bytes: string, method: string): readonly ReadResponse[] {
-  const chunk = Buffer.from(bytes, "latin1");
-  const found: ReadResponse[] = [];
-  const scanner = new HeadScanner(false);
-  for (let at = 0; at < chunk.length;) {
-    const end = scanner.push(chunk, at);
-    if (end < 0) break;
-    const head = parseResponseHead(scanner.take(chunk, at, end));
-    const body = new BodyReader();
-    body.start(responseFraming(head.hop, head.status, method));
-    const parts: string[] = [];
-    at = body.consume(chunk, end, (slice) => parts.push(slice.toString("latin1")));
-    if (!body.finishAtClose()) break;
-    found.push({ head, body: parts.join("") });
   }
   return found;
 }

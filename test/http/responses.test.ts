@@ -6,7 +6,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { stricterResponses, surplusResponses } from "./differences.ts";
-import { readForwardedResponses } from "./reading.ts";
+import { mutatedResponses } from "./mutations.ts";
+import { readResponses, relay } from "./relaying.ts";
 import { responseCases } from "./response-cases.ts";
 import { readResponseByLLHTTP, startResponseEngine } from "./response-parsers.ts";
 
@@ -21,7 +22,7 @@ for (const { origin, name, bytes, method, outcome } of responseCases)
     }
     assert.ok(got.isWhole, JSON.stringify({ text, got }));
     assert.equal(got.error, undefined);
-    const final = readForwardedResponses(text, method).filter(({ head }) => head.status >= 200);
+    const final = [...readResponses(text, method)].filter(({ head }) => head.status >= 200);
     assert.deepEqual(
       final.map(({ head, body }) => [head.status, body]),
       [[got.status, got.body]],
@@ -43,4 +44,38 @@ test("we forward what llhttp takes, but for differences.ts, and nothing else", a
   }
   assert.deepEqual(stricter.sort(), Object.keys(stricterResponses).sort());
   assert.deepEqual(surplus.sort(), Object.keys(surplusResponses).sort());
+});
+
+test("nothing relayed is read as two responses", () => {
+  let relayed = 0;
+  const count = Number(process.env["WHERRY_HTTP_MUTATIONS"] ?? 20_000);
+  for (const { bytes, method } of mutatedResponses({ seed: 20_261_121, count })) {
+    const ours = relay(bytes, method);
+    if (ours === undefined) continue;
+    relayed++;
+    const again = [...readResponses(ours.text, method)];
+    assert.deepEqual(
+      again.map(({ head, body }) => [head.status, body]),
+      [[ours.head.status, ours.body]],
+      JSON.stringify({ bytes, text: ours.text }),
+    );
+  }
+  // The mutations are near enough to responses that many pass.
+  assert.ok(relayed > count / 20, `${relayed} relayed`);
+});
+
+test("llhttp takes each mutation that is relayed, and reads the same in what is relayed", async () => {
+  for (const { bytes, method } of mutatedResponses({ seed: 7, count: 1500 })) {
+    const ours = relay(bytes, method);
+    if (ours === undefined) continue;
+    const given = await readResponseByLLHTTP(bytes, method);
+    const got = await readResponseByLLHTTP(ours.text, method);
+    const what = JSON.stringify({ bytes, text: ours.text, given, got });
+    assert.deepEqual(
+      [got.status, got.body, got.isWhole, got.error],
+      [ours.head.status, ours.body, true, undefined],
+      what,
+    );
+    assert.deepEqual([given.status, given.body, given.isWhole], [ours.head.status, ours.body, true], what);
+  }
 });
