@@ -10,6 +10,7 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
+import { pssOf } from "./memory.ts";
 
 /** Ticks a second of the times in /proc (USER_HZ). */
 const ticksPerSecond = 100;
@@ -21,6 +22,8 @@ export interface Running extends AsyncDisposable {
   readonly tlsPort: number;
   /** User and system time so far, in ms, of all its processes. */
   cpuMs(): number;
+  /** Memory of all its processes, in bytes. */
+  pssBytes(): number;
 }
 
 export interface Paths {
@@ -76,7 +79,8 @@ export async function start(contestant: Contestant, upstream: number, paths: Pat
   return run([...(contestant.command ?? []), ...args], { ...ports, core: 0 });
 }
 
-async function run(
+/** Starts a command on a core and waits until its port takes connections. */
+export async function run(
   command: readonly string[],
   { port, tlsPort, core }: { port: number; tlsPort: number; core: number },
 ): Promise<Running> {
@@ -86,6 +90,7 @@ async function run(
     port,
     tlsPort,
     cpuMs: () => familyOf(child.pid ?? 0).reduce((sum, pid) => sum + ticksOf(pid), 0) * (1000 / ticksPerSecond),
+    pssBytes: () => familyOf(child.pid ?? 0).reduce((sum, pid) => sum + pssOf(pid), 0),
     async [Symbol.asyncDispose]() {
       const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
       child.kill("SIGTERM");

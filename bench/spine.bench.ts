@@ -5,10 +5,10 @@
  * programs). Latency: wrk inside the cluster, one connection, from a pod with a sidecar to one with a sidecar, and
  * the same between pods without, in the same run.
  */
-import { readFileSync } from "node:fs";
 import { type TestCluster, createTestCluster } from "../test/e2e/cluster.ts";
 import { type ProcessInfo, clusterProcesses } from "../test/e2e/processes.ts";
 import { type Measured, median } from "./measured.ts";
+import { pssOf } from "./memory.ts";
 import { ticksOf, ticksPerSecond } from "./ticks.ts";
 
 const seconds = 4;
@@ -81,15 +81,6 @@ function ownProcesses(cluster: string): ProcessInfo[] {
 
 function pssBytes(cluster: string): number {
   return ownProcesses(cluster).reduce((sum, { pid }) => sum + pssOf(pid), 0);
-}
-
-function pssOf(pid: number): number {
-  try {
-    const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-    return Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0) * 1024;
-  } catch {
-    return 0; // Ended meanwhile.
-  }
 }
 
 interface Latency {

@@ -10,6 +10,7 @@
 import { YAMLParseError, parseDocument } from "yaml";
 import { checkMessage } from "#api/xds/codec.ts";
 import { messageOf } from "#lib/errors.ts";
+import { parseStrictJSON } from "#lib/json.ts";
 import { readSocketAddress } from "#proxy/l7/config/cluster.ts";
 import { Reader } from "#proxy/l7/config/reader.ts";
 import type { SocketAddress } from "#proxy/l7/types.ts";
@@ -73,13 +74,18 @@ export function parseBootstrap(texts: readonly string[], overrides: NodeOverride
 }
 
 function parseText(text: string): unknown {
-  const document = parseDocument(text, { prettyErrors: true });
-  const [error] = document.errors;
-  if (error !== undefined) throw new SidecarError("BAD_BOOTSTRAP", describe(error));
-  const value: unknown = document.toJS({ maxAliasCount: 1000 });
+  const value = parseStrictJSON(text) ?? parseYAML(text);
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new SidecarError("BAD_BOOTSTRAP", "Cannot read bootstrap: it is not an object");
   return value;
+}
+
+/** JSON is YAML too, but reading it as that takes 80 times as long, and 100 bytes of memory for each of its own. */
+function parseYAML(text: string): unknown {
+  const document = parseDocument(text, { prettyErrors: true });
+  const [error] = document.errors;
+  if (error !== undefined) throw new SidecarError("BAD_BOOTSTRAP", describe(error));
+  return document.toJS({ maxAliasCount: 1000 });
 }
 
 function describe(error: YAMLParseError | Error): string {
