@@ -173,7 +173,8 @@ describe("cluster DNS", () => {
       try {
         const args = ["-p", String(port), "@127.0.0.1"];
         await untilAnswered(args);
-        check(readDig((await run("dig", [...digArgs(cases, args)])).stdout), cases);
+        const alike = cases.filter(([query]) => unlikeCoreDNS[query] === undefined);
+        check(readDig((await run("dig", [...digArgs(alike, args)])).stdout), alike);
       } finally {
         child.kill("SIGKILL");
       }
