@@ -32,7 +32,7 @@ export interface AdsResource<T> {
 
 export interface AdsHandler<T> {
   /**
-   * Takes a push as a whole. Throwing rejects it as a whole: the message goes to the server, nothing of it counts as
+   * Takes a push as a whole; the first of a stream may hold nothing. Throwing rejects it as a whole: the message goes to the server, nothing of it counts as
    * held. May call `setNames` and `subscribe`; what these ask for is on its way before the acknowledgement is.
    */
   apply(updated: readonly AdsResource<T>[], removed: readonly string[]): void;
@@ -208,9 +208,11 @@ export class AdsClient {
       );
       return;
     }
+    // That there is nothing is worth knowing, once.
+    const isFirst = !subscription.answered;
     subscription.answered = true;
     try {
-      this.#apply(subscription, response);
+      this.#apply(subscription, response, isFirst);
       this.#send(deltaRequest(typeUrl, { nonce }));
     } catch (error) {
       const message = messageOf(error);
@@ -220,7 +222,7 @@ export class AdsClient {
     this.#updateState();
   }
 
-  #apply(subscription: Subscription, { typeUrl, resources, removed }: DeltaResponse): void {
+  #apply(subscription: Subscription, { typeUrl, resources, removed }: DeltaResponse, isFirst: boolean): void {
     const { versions, handler } = subscription;
     const isWanted = (name: string): boolean => subscription.names.has("*") || subscription.names.has(name);
     const updated = resources
@@ -231,7 +233,7 @@ export class AdsClient {
         return { name, version, resource: decodeNamed(typeUrl, name, value) };
       });
     const gone = removed.filter(isWanted);
-    if (updated.length > 0 || gone.length > 0) handler.apply(updated, gone);
+    if (isFirst || updated.length > 0 || gone.length > 0) handler.apply(updated, gone);
     for (const { name, version } of updated) if (isWanted(name)) versions.set(name, version);
     for (const name of gone) versions.delete(name);
   }

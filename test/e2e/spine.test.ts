@@ -209,11 +209,10 @@ describe("the demo", () => {
     assert.ok(pod !== undefined);
     const load = startLoad(url, rate);
     await sleep(500);
+    const { left, stop } = leaving(pod.status.podIP);
     await cluster.run("delete", "pod", pod.metadata.name, "--no-wait");
-    const outMs = await waitFor(
-      async () => !(await reviewsAddresses()).includes(pod.status.podIP),
-      "the endpoint to leave",
-    );
+    const outMs = await left;
+    await stop();
     assert.ok(outMs <= 1000, `the endpoint left after ${outMs} ms`);
     await waitFor(async () => (await reviewsAddresses()).length === 3, "a new endpoint");
     await waitFor(
