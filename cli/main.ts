@@ -53,13 +53,26 @@ function up(command: Command): Command {
   return command.addOption(outputOption());
 }
 
+/** Flags of `up` that say how to start it, or are compared by what they mean. */
+const otherFlags: readonly (string | undefined)[] = ["--name", "--detach", "--output", "--nodes", "--publish"];
+
+/** The flags that shape a cluster, as they were given: flag → value, as JSON. */
+function givenFlags(command: Command): Record<string, string> {
+  const given = command.options.filter(
+    (option) => !otherFlags.includes(option.long) && command.getOptionValueSource(option.attributeName()) === "cli",
+  );
+  return Object.fromEntries(
+    given.map((option) => [option.long, JSON.stringify(command.getOptionValue(option.attributeName()))]),
+  );
+}
+
 function clusterCommands(program: Command): void {
-  up(program.command("up").description("start a cluster")).action(async (options) =>
-    (await import("./up.ts")).up(options),
+  up(program.command("up").description("start a cluster")).action(async (options, command) =>
+    (await import("./up.ts")).up({ ...options, given: givenFlags(command) }),
   );
   up(
     program.command("demo").description("start a cluster with Bookinfo, sidecars, a gateway and a little load"),
-  ).action(async (options) => (await import("./demo.ts")).demo(options));
+  ).action(async (options, command) => (await import("./demo.ts")).demo({ ...options, given: givenFlags(command) }));
   program
     .command("down")
     .description("stop a cluster")

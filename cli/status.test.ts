@@ -29,6 +29,7 @@ const seen: Observation = {
     apiAddress: "127.0.0.1:1",
     published: [],
     egress: { outbound: "allow-any", hostPorts: [] },
+    flags: {},
     bootMs: 0,
   },
   processes: [],

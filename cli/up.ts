@@ -28,6 +28,8 @@ export interface UpOptions extends TimingOptions, EgressOptions, TracingOptions 
   readonly publish: readonly string[];
   readonly images: readonly string[];
   readonly dnsUpstream: readonly string[];
+  /** The flags that shape the cluster and were given: flag → value, as JSON. */
+  readonly given: Readonly<Record<string, string>>;
   readonly output: "text" | "json";
 }
 
@@ -84,7 +86,18 @@ export async function startCluster(options: UpOptions, published: readonly Publi
     refuseChange(running, options, published);
     return { record: running, stateDir, ended: Promise.resolve(0), wasRunning: true };
   }
-  const config: LauncherConfig = { cluster, stateDir, nodes, published, images, timing, egress, tracing, upstreams };
+  const config: LauncherConfig = {
+    cluster,
+    stateDir,
+    nodes,
+    published,
+    images,
+    timing,
+    egress,
+    tracing,
+    upstreams,
+    flags: options.given,
+  };
   const { child, record } = await startLauncher(config, options.detach === true);
   const ended = new Promise<number>((resolve) => child.once("exit", (code) => resolve(code ?? 1)));
   return { record, stateDir, ended, wasRunning: false };
@@ -101,7 +114,11 @@ function readResolvConf(): string {
 }
 
 /** A running cluster is not changed: what is asked for and not there is refused, not passed over. */
-function refuseChange(running: LauncherRecord, { name, nodes }: UpOptions, published: readonly PublishedPort[]): void {
+function refuseChange(
+  running: LauncherRecord,
+  { name, nodes, given }: UpOptions,
+  published: readonly PublishedPort[],
+): void {
   const refuse = (what: string): never => {
     throw new CliError("Failed", `Cannot change cluster ${name}: ${what} (stop it first: wherry down --name ${name})`);
   };
@@ -114,7 +131,15 @@ function refuseChange(running: LauncherRecord, { name, nodes }: UpOptions, publi
           formatTarget(port) === formatTarget(wanted) && (wanted.hostPort === 0 || wanted.hostPort === port.hostPort),
       ),
   );
-  if (missing !== undefined) refuse(`it runs without a port for ${formatTarget(missing)}`);
+  if (missing !== undefined) {
+    const { hostAddress, hostPort } = missing;
+    const where = hostPort === 0 ? "a port" : `${hostAddress}:${hostPort}`;
+    refuse(`it does not publish ${where} for ${formatTarget(missing)}`);
+  }
+  for (const [flag, value] of Object.entries(given)) {
+    const before = running.flags[flag];
+    if (before !== value) refuse(`it runs ${before === undefined ? "without" : "with another"} ${flag}`);
+  }
 }
 
 async function startLauncher(

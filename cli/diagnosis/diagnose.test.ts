@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Event } from "#api/core/event.ts";
+import type { Service } from "#api/core/service.ts";
 import type { EgressPolicy } from "../launcher/egress-policy.ts";
 import { diagnose } from "./diagnose.ts";
 import { type Observation, noObjects } from "./observation.ts";
@@ -21,6 +23,7 @@ const well: Observation = {
     apiAddress: "127.0.0.1:1",
     published: [],
     egress,
+    flags: {},
     bootMs: 0,
   },
   processes: [{ name: "control", state: "ready", since: "2025-12-31T00:00:00Z", restarts: 0 }],
@@ -43,6 +46,31 @@ const well: Observation = {
 const codes = (changes: Partial<Observation>): string[] => diagnose({ ...well, ...changes }).map(({ code }) => code);
 const [node] = well.nodes;
 const probe = (changes: object): Partial<Observation> => ({ nodes: [{ ...node!, ...changes }] });
+
+test("a host port that was taken is told until it is published", () => {
+  const service: Service = {
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "x", namespace: "default", uid: "u" },
+    spec: { type: "LoadBalancer", ports: [{ port: 80 }], selector: {} },
+  };
+  const event = (type: string, reason: string, lastTimestamp: string): Event => ({
+    apiVersion: "v1",
+    kind: "Event",
+    metadata: { name: reason },
+    involvedObject: { uid: "u" },
+    type,
+    reason,
+    lastTimestamp,
+  });
+  const taken = event("Warning", "HostPortNotPublished", "2026-01-01T00:00:01Z");
+  const published = event("Normal", "HostPortPublished", "2026-01-01T00:00:16Z");
+  const said = (...events: Event[]): boolean =>
+    codes({ objects: { ...well.objects, services: [service], events } }).includes("HostPortTaken");
+  assert.ok(said(taken));
+  assert.ok(!said(published, taken));
+  assert.ok(said({ ...taken, lastTimestamp: "2026-01-01T00:00:30Z" }, published));
+});
 
 test("diagnose() finds nothing wrong where nothing is", () => {
   assert.deepEqual(codes({}), []);
@@ -108,5 +136,15 @@ test("diagnose() blames no object when the API does not answer", () => {
   } as const;
   const record = { ...well.record, published: [port] };
   assert.deepEqual(codes({ record }), ["PublishedTargetMissing"]);
+  const service = (number: number): Service => ({
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: { name: "x", namespace: "default" },
+    spec: { type: "ExternalName", ports: [{ port: number }] },
+  });
+  assert.deepEqual(codes({ record, objects: { ...well.objects, services: [service(80)] } }), []);
+  assert.deepEqual(codes({ record, objects: { ...well.objects, services: [service(81)] } }), [
+    "PublishedTargetMissing",
+  ]);
   assert.deepEqual(codes({ record, api: { kind: "unreachable", message: "" } }), ["APIUnreachable"]);
 });

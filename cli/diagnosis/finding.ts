@@ -49,11 +49,13 @@ export type FindingCode =
   | "ContainerWaits"
   | "CrashLoop"
   | "OutOfMemory"
+  | "WasOutOfMemory"
   | "NotReady"
   | "DeletionHangs"
   | "ReplicasMissing"
   | "JobFailed"
   | "SelectorMatchesNothing"
+  | "TargetPortMissing"
   | "NoReadyEndpoint"
   | "GatewayRefused"
   | "ListenerRefused"
@@ -87,6 +89,7 @@ const warnings: ReadonlySet<FindingCode> = new Set<FindingCode>([
   "PushBehind",
   "SelectorMatchesNothing",
   "PodPending",
+  "WasOutOfMemory",
 ]);
 
 export const findingMessages: MessageTable<FindingCode> = {
@@ -216,6 +219,10 @@ export const findingMessages: MessageTable<FindingCode> = {
     sentence: "A container was killed because it took more memory than its limit",
     hint: "raise resources.limits.memory: wherry apply -f FILE",
   },
+  WasOutOfMemory: {
+    sentence: "A container took more memory than its limit, was killed and started again",
+    hint: "raise resources.limits.memory: wherry apply -f FILE",
+  },
   NotReady: {
     sentence: "A container runs but its readiness probe does not succeed",
     hint: "see the probe and what it gets: wherry get events -n NS",
@@ -232,6 +239,10 @@ export const findingMessages: MessageTable<FindingCode> = {
   SelectorMatchesNothing: {
     sentence: "A Service selects no pod",
     hint: "compare spec.selector with the pods' labels: wherry get svc NAME -n NS -o wide",
+  },
+  TargetPortMissing: {
+    sentence: "A Service leads to a port that its pods do not name",
+    hint: "correct spec.ports[].targetPort: wherry get svc NAME -n NS -o yaml",
   },
   NoReadyEndpoint: {
     sentence: "A Service has pods but none that is ready, so connections to it are refused",

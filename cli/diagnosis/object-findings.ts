@@ -4,11 +4,11 @@
  *   ClusterObjects, published ports ─▶ findingsOfObjects() ─▶ Finding[]
  */
 import type { Event } from "#api/core/event.ts";
-import { isPodFinished } from "#api/core/pod.ts";
+import { type Pod, isPodFinished } from "#api/core/pod.ts";
 import type { Service } from "#api/core/service.ts";
 import type { Gateway } from "#api/gateway/gateway.ts";
 import type { HTTPRoute } from "#api/gateway/httproute.ts";
-import type { Condition, KubeObject } from "#api/meta.ts";
+import type { Condition, IntOrString, KubeObject } from "#api/meta.ts";
 import type { Ingress, IngressBackend } from "#api/networking/ingress.ts";
 import { matchesSelector } from "#api/selector.ts";
 import { isOurIngress } from "../../control/snapshot/ingress.ts";
@@ -26,13 +26,14 @@ export function findingsOfObjects(
   published: readonly PublishedPort[],
   nowMs: number,
 ): Finding[] {
-  const warnings = warningsByObject(objects.events);
+  const warnings = eventsByObject(objects.events, ({ type }) => type === "Warning");
+  const hostPorts = eventsByObject(objects.events, ({ reason = "" }) => reason.startsWith("HostPort"));
   return [
     ...objects.pods.flatMap((pod) => findingsOfPod(pod, warnings.get(pod.metadata.uid ?? "") ?? [], nowMs)),
     ...workloads(objects),
     ...objects.services.flatMap((service) => [
       ...backing(service, objects, nowMs),
-      ...hostPort(service, warnings.get(service.metadata.uid ?? "") ?? []),
+      ...hostPort(service, hostPorts.get(service.metadata.uid ?? "") ?? []),
     ]),
     ...objects.gateways.flatMap(gatewayFindings),
     ...objects.httpRoutes.flatMap((route) => routeFindings(route, nowMs)),
@@ -41,11 +42,12 @@ export function findingsOfObjects(
   ];
 }
 
-/** Warning events by the uid of what they are about, oldest first. */
-function warningsByObject(events: readonly Event[]): ReadonlyMap<string, readonly Event[]> {
-  const sorted = events
-    .filter(({ type }) => type === "Warning")
-    .sort((a, b) => ((a.lastTimestamp ?? "") < (b.lastTimestamp ?? "") ? -1 : 1));
+/** Events by the uid of what they are about, oldest first. */
+function eventsByObject(
+  events: readonly Event[],
+  isWanted: (event: Event) => boolean,
+): ReadonlyMap<string, readonly Event[]> {
+  const sorted = events.filter(isWanted).sort((a, b) => ((a.lastTimestamp ?? "") < (b.lastTimestamp ?? "") ? -1 : 1));
   return Map.groupBy(sorted, ({ involvedObject }) => involvedObject.uid ?? "");
 }
 
@@ -81,31 +83,48 @@ function backing(service: Service, { pods, endpointSlices }: ClusterObjects, now
       slice.metadata.namespace === metadata.namespace &&
       slice.metadata.labels?.["kubernetes.io/service-name"] === metadata.name,
   );
+  const subject = subjectOf("service", service);
+  const { selector: matchLabels } = spec;
+  const selected = matchLabels === undefined ? [] : podsOf(service, matchLabels, pods);
+  const unknown = (spec.ports ?? []).filter(({ targetPort }) => selected.length > 0 && !hasPort(selected, targetPort));
+  if (unknown.length > 0) {
+    const names = unknown.map(({ targetPort }) => String(targetPort)).join(", ");
+    return [find("TargetPortMissing", subject, `none of ${count(selected.length, "pod")} has a port ${names}`)];
+  }
   const ready = slices.flatMap(({ endpoints }) => endpoints).filter(({ conditions }) => conditions?.ready !== false);
   if (ready.length > 0) return [];
-  const subject = subjectOf("service", service);
-  if (spec.selector === undefined) return [find("NoReadyEndpoint", subject, "no EndpointSlice has an address for it")];
-  const matchLabels = spec.selector;
-  const selected = pods.filter(
+  if (matchLabels === undefined) return [find("NoReadyEndpoint", subject, "no EndpointSlice has an address for it")];
+  const text = Object.entries(matchLabels).map(([key, value]) => `${key}=${value}`);
+  if (selected.length === 0) return [find("SelectorMatchesNothing", subject, `selector ${text.join(",")}`)];
+  return [find("NoReadyEndpoint", subject, `${count(selected.length, "pod")}, none ready`)];
+}
+
+function podsOf({ metadata }: Service, matchLabels: Readonly<Record<string, string>>, pods: readonly Pod[]): Pod[] {
+  return pods.filter(
     (pod) =>
       pod.metadata.namespace === metadata.namespace &&
       !isPodFinished(pod) &&
       matchesSelector({ matchLabels }, pod.metadata.labels ?? {}),
   );
-  const text = Object.entries(matchLabels).map(([key, value]) => `${key}=${value}`);
-  if (selected.length === 0) return [find("SelectorMatchesNothing", subject, `selector ${text.join(",")}`)];
-  return [find("NoReadyEndpoint", subject, `${count(selected.length, "pod")}, none ready`)];
+}
+
+/** Numbers need no declaration. */
+function hasPort(pods: readonly Pod[], targetPort: IntOrString | undefined): boolean {
+  if (typeof targetPort !== "string") return true;
+  const containers = pods.flatMap(({ spec }) => spec.containers);
+  return containers.some(({ ports = [] }) => ports.some(({ name }) => name === targetPort));
 }
 
 function isNew({ metadata }: KubeObject, nowMs: number): boolean {
   return nowMs - Date.parse(metadata.creationTimestamp ?? "") < settleMs;
 }
 
-function hostPort(service: Service, warnings: readonly Event[]): Finding[] {
+/** What was said last counts. */
+function hostPort(service: Service, said: readonly Event[]): Finding[] {
   const wants = service.spec.type === "NodePort" || service.spec.type === "LoadBalancer";
-  const said = wants ? warnings.filter(({ reason }) => reason === "HostPortNotPublished") : [];
-  const last = said.at(-1);
-  return last === undefined ? [] : [find("HostPortTaken", subjectOf("service", service), last.message ?? "")];
+  const last = wants ? said.at(-1) : undefined;
+  if (last?.reason !== "HostPortNotPublished") return [];
+  return [find("HostPortTaken", subjectOf("service", service), last.message ?? "")];
 }
 
 function failed(conditions: readonly Condition[] | undefined, ...types: readonly string[]): Condition | undefined {
@@ -157,7 +176,8 @@ function ingressFindings(ingress: Ingress, objects: ClusterObjects, nowMs: numbe
   const backends = [...(defaultBackend === undefined ? [] : [defaultBackend]), ...paths.map(({ backend }) => backend)];
   return backends.flatMap(({ service }) => {
     const problem = service === undefined ? undefined : backendProblem(service, ingress, objects.services);
-    return problem === undefined ? [] : [find("BackendMissing", subject, problem)];
+    const hint = "create the Service, or correct spec.rules: wherry get ingress NAME -n NS -o yaml";
+    return problem === undefined ? [] : [find("BackendMissing", subject, problem, hint)];
   });
 }
 
@@ -178,8 +198,12 @@ function backendProblem(
 
 function targetFinding(port: PublishedPort, { services, gateways }: ClusterObjects): Finding | undefined {
   const { kind, namespace, name, hostAddress, hostPort: at } = port;
-  const there: readonly KubeObject[] = kind === "svc" ? services : gateways;
-  if (there.some(({ metadata }) => metadata.namespace === namespace && metadata.name === name)) return undefined;
+  const isNamed = ({ metadata }: KubeObject): boolean => metadata.namespace === namespace && metadata.name === name;
+  const ports = kind === "svc" ? services.find(isNamed)?.spec.ports : gateways.find(isNamed)?.spec.listeners;
+  const numbers = ports?.map((each) => each.port);
+  if (numbers?.includes(port.port) === true) return undefined;
   const subject = { kind: "published port", name: `${hostAddress}:${at}` };
-  return find("PublishedTargetMissing", subject, `no ${kind} ${namespace}/${name}`);
+  const missing =
+    numbers === undefined ? `no ${kind} ${namespace}/${name}` : `${kind} ${namespace}/${name} has no port ${port.port}`;
+  return find("PublishedTargetMissing", subject, missing);
 }

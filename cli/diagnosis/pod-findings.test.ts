@@ -60,6 +60,26 @@ for (const [state, last, code] of [
   });
 }
 
+test("findingsOfPod() tells for ten minutes that a container ran out of memory", () => {
+  const killed = (finishedAt: string): ContainerState => ({
+    terminated: { exitCode: 137, reason: "OOMKilled", finishedAt },
+  });
+  assert.deepEqual(codes(withContainer(running, killed("2026-01-01T00:05:00Z"))), ["WasOutOfMemory"]);
+  assert.deepEqual(codes(withContainer(running, killed("2025-12-31T23:59:00Z"))), []);
+});
+
+test("findingsOfPod() names the container whose log to read, and the image map that gives a command", () => {
+  const hintOf = (of: Pod): string | undefined => findingsOfPod(of, [], nowMs)[0]?.hint;
+  const one = withContainer(waiting("CrashLoopBackOff"), ended(1));
+  assert.match(hintOf(one) ?? "", /wherry logs web -n shop$/);
+  const two = { ...one, spec: { containers: [{ name: "a" }, { name: "b" }] } };
+  assert.match(hintOf(two) ?? "", /wherry logs web -n shop -c a$/);
+  const mapped = withContainer(waiting("CrashLoopBackOff"), ended(127));
+  assert.match(hintOf(mapped) ?? "", /image map/);
+  const own = { ...mapped, spec: { containers: [{ name: "a", command: ["x"] }] } };
+  assert.match(hintOf(own) ?? "", /correct command and args/);
+});
+
 test("findingsOfPod() says what the kubelet says, or else what its code means", () => {
   const said = findingsOfPod(withContainer(waiting("ErrImagePull", "no entry for x")), [], nowMs)[0];
   assert.match(said?.sentence ?? "", /container a: no entry for x$/);

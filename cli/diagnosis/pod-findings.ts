@@ -28,10 +28,13 @@ const commandStatuses: readonly number[] = [126, 127];
 /** Time for a pod to be started, or for a probe to succeed, before it is said to be late, in ms. */
 const patienceMs = 30_000;
 
+/** How long a container that ran out of memory and runs again is worth a word, in ms. */
+const recentMs = 600_000;
+
 /** What is wrong with one pod. `events` are Warnings about it, oldest first. */
 export function findingsOfPod(pod: Pod, events: readonly Event[], nowMs: number): Finding[] {
   const { name, namespace = "default", deletionTimestamp } = pod.metadata;
-  const make = (code: FindingCode, detail: string): Finding => find(code, { kind: "pod", name, namespace }, detail);
+  const make: Make = (code, detail, hint) => find(code, { kind: "pod", name, namespace }, detail, hint);
   if (deletionTimestamp !== undefined) {
     const lateMs = nowMs - Date.parse(deletionTimestamp);
     return lateMs > patienceMs ? [make("DeletionHangs", `${Math.round(lateMs / 1000)} s too long`)] : [];
@@ -41,22 +44,26 @@ export function findingsOfPod(pod: Pod, events: readonly Event[], nowMs: number)
   if (phase === "Failed") return isOfJob(pod) ? [] : [make("PodFailed", failureOf(pod, reason, message))];
   const scheduled = conditions.find(({ type }) => type === "PodScheduled");
   if (scheduled?.status === "False") return [make("PodUnschedulable", scheduled.message ?? scheduled.reason ?? "")];
-  const found = statusesOf(pod).flatMap((status) => findingOfContainer(status, make) ?? []);
+  const found = statusesOf(pod).flatMap((status) => findingOfContainer(pod, status, { make, nowMs }) ?? []);
   if (found.length > 0 || isPodReady(pod)) return found;
   return lateness(pod, events, nowMs, make);
 }
 
-type Make = (code: FindingCode, detail: string) => Finding;
+type Make = (code: FindingCode, detail: string, hint?: string) => Finding;
 
 function findingOfContainer(
+  pod: Pod,
   { name, state, lastState, restartCount }: ContainerStatus,
-  make: Make,
+  { make, nowMs }: { readonly make: Make; readonly nowMs: number },
 ): Finding | undefined {
   const last = state.terminated ?? lastState.terminated;
   const reason = state.waiting?.reason ?? "";
   const isDown = state.running === undefined;
-  if (isDown && last?.reason === "OOMKilled")
-    return make("OutOfMemory", `container ${name}, ${count(restartCount, "restart")}`);
+  if (last?.reason === "OOMKilled") {
+    const what = `container ${name}, ${count(restartCount, "restart")}`;
+    if (isDown) return make("OutOfMemory", what);
+    return nowMs - Date.parse(last.finishedAt ?? "") < recentMs ? make("WasOutOfMemory", what) : undefined;
+  }
   const code = waiting[reason];
   if (code === undefined) return undefined;
   const { message = "" } = state.waiting ?? {};
@@ -64,9 +71,22 @@ function findingOfContainer(
     const what = `container ${name} ended with ${last.exitCode}, ${count(restartCount, "restart")}`;
     const words = last.message?.trim().split("\n").at(-1) ?? "";
     const isMissing = commandStatuses.includes(last.exitCode);
-    return make(isMissing ? "CommandBroken" : code, words === "" ? what : `${what}: ${words.slice(0, 200)}`);
+    const detail = words === "" ? what : `${what}: ${words.slice(0, 200)}`;
+    return isMissing ? make("CommandBroken", detail, commandHint(pod, name)) : make(code, detail, logsHint(pod, name));
   }
   return make(code, `container ${name}: ${message === "" ? kubeletMeaning(reason) : message}`);
+}
+
+/** Of a pod with several containers the right one has to be named. */
+function logsHint({ spec }: Pod, container: string): string | undefined {
+  const several = spec.containers.length + (spec.initContainers ?? []).length > 1;
+  return several ? `see its last words: wherry logs NAME -n NS -c ${container}` : undefined;
+}
+
+function commandHint({ spec }: Pod, container: string): string | undefined {
+  const own = [...(spec.initContainers ?? []), ...spec.containers].find(({ name }) => name === container);
+  if (own === undefined || own.command !== undefined) return undefined;
+  return `the image map gives the command of ${own.image ?? "its image"}: correct it, then: wherry down; wherry up --images FILE`;
 }
 
 function kubeletMeaning(reason: string): string {

@@ -54,6 +54,8 @@ export interface LauncherConfig {
   readonly tracing?: TracingConfig | undefined;
   /** `ADDR:PORT` of the resolvers for outside names. */
   readonly upstreams: readonly string[];
+  /** The flags that were given: flag → value, as JSON. Of no meaning here but for who asks what runs. */
+  readonly flags: Readonly<Record<string, string>>;
 }
 
 /** Processes that carry no traffic: collecting more often costs them nothing, and saves 10 to 20 MB each. */
@@ -152,11 +154,11 @@ export class Launcher {
   }
 
   #record(initPid: number, apiAddress: string): LauncherRecord {
-    const { nodes, egress } = this.#config;
+    const { nodes, egress, flags } = this.#config;
     const published = this.#published;
     const startTicks = startTicksOf(process.pid) ?? "";
     const bootMs = bootTimeMs(this.#clock.nowMs());
-    return { pid: process.pid, startTicks, initPid, nodes, apiAddress, published, egress, bootMs };
+    return { pid: process.pid, startTicks, initPid, nodes, apiAddress, published, egress, flags, bootMs };
   }
 
   async #startControl(apiFd: number, apiAddress: string): Promise<void> {

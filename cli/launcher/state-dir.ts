@@ -25,6 +25,8 @@ export interface LauncherRecord {
   readonly published: readonly PublishedPort[];
   /** What may leave the cluster. */
   readonly egress: EgressPolicy;
+  /** The flags that shaped it: flag → value, as JSON. */
+  readonly flags: Readonly<Record<string, string>>;
   /** When the system started, by its clock of that moment, in ms since 1970: it moves when the clock is set. */
   readonly bootMs: number;
 }

@@ -70,18 +70,34 @@ export function loadBalancerStatus(
 export function createHostPortsController(context: Context, { publish }: HostPortsOptions): Controller {
   const { client, informers } = context;
   const recorder = context.recorder("service-controller");
+  /** Services all of whose ports are bound, by uid: that is told once. */
+  const bound = new Set<string>();
   // One key: every change looks at all Services that have such ports.
   const queue = createQueue("host-ports", context, async () => {
     const all = informers.services.list();
     const outcomes = await publish(wantedHostPorts(all));
     for (const service of all) {
       const { name, namespace } = service.metadata;
-      for (const { problem } of outcomes.filter((each) => each.name === name && each.namespace === namespace))
-        if (problem !== undefined) recorder.record(service, "Warning", "HostPortNotPublished", problem);
+      record(
+        service,
+        outcomes.filter((each) => each.name === name && each.namespace === namespace),
+      );
       await writeStatus(service, outcomes);
     }
     if (outcomes.some(({ problem }) => problem !== undefined)) queue.addAfter("all", retryMs);
   });
+
+  function record(service: Service, outcomes: readonly HostPortOutcome[]): void {
+    const { uid = "" } = service.metadata;
+    const problems = outcomes.flatMap(({ problem }) => problem ?? []);
+    for (const problem of problems) recorder.record(service, "Warning", "HostPortNotPublished", problem);
+    const isBound = outcomes.length > 0 && problems.length === 0;
+    if (!isBound) bound.delete(uid);
+    if (!isBound || bound.has(uid)) return;
+    bound.add(uid);
+    const ports = outcomes.map(({ hostPort }) => `127.0.0.1:${hostPort}`).join(", ");
+    recorder.record(service, "Normal", "HostPortPublished", `Published on ${ports}`);
+  }
 
   async function writeStatus(service: Service, outcomes: readonly HostPortOutcome[]): Promise<void> {
     if (service.spec.type !== "LoadBalancer" || service.metadata.labels?.[gatewayNameLabel] !== undefined) return;

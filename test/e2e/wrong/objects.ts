@@ -143,6 +143,13 @@ export const wrongObjects: readonly WrongObject[] = [
     sentence: /selector app=nobody/,
   },
   {
+    what: "a target port that no pod names",
+    yaml: `apiVersion: v1\nkind: Service\nmetadata: { name: no-port }\nspec: { selector: { app: no-probe }, ports: [{ port: 80, targetPort: htpp }] }\n`,
+    code: "TargetPortMissing",
+    about: /^service default\/no-port$/,
+    sentence: /none of 1 pod has a port htpp/,
+  },
+  {
     what: "a Service without a ready endpoint",
     yaml: service("unready", "{ app: no-probe }"),
     code: "NoReadyEndpoint",

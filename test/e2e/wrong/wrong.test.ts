@@ -283,6 +283,16 @@ describe("a cluster with everything wrong", () => {
       1,
       /Cannot change cluster .*: it runs with 2 nodes, wanted 3 \(stop it first: wherry down/,
     );
+    refuses(
+      await cluster.attempt("up", "--detach", "--outbound-traffic-policy", "registry-only"),
+      1,
+      /Cannot change cluster .*: it runs without --outbound-traffic-policy/,
+    );
+    refuses(
+      await cluster.attempt("up", "--detach", "-p", "9=svc/default/steady:80"),
+      1,
+      /Cannot change cluster .*: it does not publish 127\.0\.0\.1:9 for svc\/default\/steady:80/,
+    );
   });
 
   it("finds what is left of a killed launcher, and starts again with its state", async () => {
