@@ -27,14 +27,15 @@ export const defaultFacts: NodeFacts = {
 
 /** The facts with defaults filled in. Throws InvalidConfig naming every problem. */
 export function parseFacts(given: Partial<NodeFacts>): NodeFacts {
-  const facts = { ...defaultFacts, ...given };
+  const merged = { ...defaultFacts, ...given };
+  const facts = { ...merged, nodePortAddresses: merged.nodePortAddresses.flatMap(expand) };
   const problems = [
     ...badRanges("serviceCIDRs", facts.serviceCIDRs),
     ...badRanges("clusterCIDRs", facts.clusterCIDRs),
     ...badRanges("unmasqueradedCIDRs", facts.unmasqueradedCIDRs),
     ...badRanges(
       "nodePortAddresses",
-      facts.nodePortAddresses.filter((text) => text !== "primary"),
+      facts.nodePortAddresses.filter((text) => text !== "primary" && text !== "localhost"),
     ),
     ...facts.nodeIPs.flatMap((text) =>
       normalizeAddress(text) === text ? [] : [`nodeIPs: observed ${JSON.stringify(text)}, wanted an IP address`],
@@ -51,6 +52,11 @@ export function parseFacts(given: Partial<NodeFacts>): NodeFacts {
     problems.push(`masqueradeMark: observed ${masqueradeMark}, wanted one bit of 32`);
   if (problems.length > 0) throw new ProxyError("InvalidConfig", `Cannot use proxy facts: ${problems.join("; ")}`);
   return Object.freeze(facts);
+}
+
+/** KEP-6032's word for every address that the node has. */
+function expand(text: string): readonly string[] {
+  return text === "all" ? ["0.0.0.0/0", "::/0", "localhost"] : [text];
 }
 
 function badRanges(name: string, texts: readonly string[]): string[] {

@@ -16,6 +16,7 @@ import { HealthPorts, wantedHealthPort } from "./health-ports.ts";
 import type { Exec } from "./l4/exec.ts";
 import type { NodeFacts } from "./l4/facts.ts";
 import { FamilyProxy } from "./l4/family-proxy.ts";
+import { LocalhostPorts } from "./localhost-ports.ts";
 import type { Family } from "./l4/ip.ts";
 import { applySysctls } from "./l4/sysctl.ts";
 import { ProxyMetrics } from "./metrics.ts";
@@ -95,6 +96,7 @@ class KernelProxy implements NodeProxy {
   readonly #families: readonly FamilyProxy[];
   readonly #policies: readonly FamilyPolicy[];
   readonly #health: HealthPorts | undefined;
+  readonly #localhost: LocalhostPorts | undefined;
   #state: "unsynced" | "programming" | "synced" | "closed" = "unsynced";
   #flushQueued = false;
   #lastFlush: Promise<void> = Promise.resolve();
@@ -110,6 +112,8 @@ class KernelProxy implements NodeProxy {
     this.#facts = facts;
     const host = options.healthHost ?? facts.nodeIPs[0];
     this.#health = host === undefined ? undefined : new HealthPorts({ host, log, isHealthy: () => this.synced });
+    const isOnLoopback = facts.nodePortAddresses.includes("localhost");
+    this.#localhost = isOnLoopback ? new LocalhostPorts({ facts, clock, log }) : undefined;
     const ofFamily = (["IPv4", "IPv6"] as const satisfies readonly Family[]).map((family) => ({
       exec,
       clock,
@@ -176,6 +180,7 @@ class KernelProxy implements NodeProxy {
     for (const timer of this.#timers) timer.cancel();
     this.#options.watch?.close();
     this.#health?.close();
+    this.#localhost?.close();
     for (const table of this.#tables) table.close();
   }
 
@@ -193,6 +198,7 @@ class KernelProxy implements NodeProxy {
     }
     for (const family of this.#families) family.put(name, service);
     this.#setHealth(name, service);
+    this.#localhost?.set(name, service);
     this.#report(name);
   }
 

@@ -36,7 +36,12 @@ const unused = (why: "tuning" | "refused", paths: readonly string[]): readonly F
 export const fields: readonly Field[] = [
   field("mode", "text", "proxy-mode", "nftables or userspace; default: nftables, and userspace where it is missing"),
   field("clusterCIDR", "text", "cluster-cidr", "addresses of pods, one or two ranges, separated by a comma"),
-  field("nodePortAddresses", "list", "nodeport-addresses", "ranges in which node ports are answered, or primary"),
+  field(
+    "nodePortAddresses",
+    "list",
+    "nodeport-addresses",
+    "where node ports are answered: ranges, primary, localhost, all",
+  ),
   field("hostnameOverride", "text", "hostname-override", "the Node's name; default: the host's"),
   field("bindAddress", "text", "bind-address", "the node's address; default: what its Node object says"),
   field("healthzBindAddress", "text", "healthz-bind-address", "default 0.0.0.0:10256"),
@@ -74,7 +79,7 @@ export const fields: readonly Field[] = [
     "portRange",
     "udpIdleTimeout",
     "resourceContainer",
-    // Node ports are never on loopback, as in kube-proxy's nftables mode.
+    // As in kube-proxy's nftables mode, nodePortAddresses says whether node ports are on loopback.
     "iptables.localhostNodePorts",
   ]),
   ...unused("refused", [

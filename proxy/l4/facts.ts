@@ -11,7 +11,10 @@ export interface NodeFacts {
   readonly zone: string;
   /** Primary addresses of the node, one a family at most. Node ports are answered here by default. */
   readonly nodeIPs: readonly string[];
-  /** kube-proxy's --nodeport-addresses: ranges of addresses, or `primary`. */
+  /**
+   * kube-proxy's --nodeport-addresses: ranges of addresses, `primary`, `localhost` (127.0.0.1 and ::1, TCP by sockets of
+   * this process), or `all` (everything that the node has).
+   */
   readonly nodePortAddresses: readonly string[];
   /** Where clusterIPs come from; empty when not known. */
   readonly serviceCIDRs: readonly string[];

@@ -10,6 +10,7 @@ import type { ServiceResource, ServiceResourcePort } from "#api/wire/service.ts"
 import { categorize, isPort, type Target } from "../l4/categories.ts";
 import type { NodeFacts } from "../l4/facts.ts";
 import { familyOf, normalizeAddress, parseRange, type Range } from "../l4/ip.ts";
+import { planLocalhost } from "../localhost-ports.ts";
 import { isOurs, keyOf } from "../l4/service-key.ts";
 
 export interface Frontend {
@@ -68,6 +69,9 @@ export function planFrontends(service: ServiceResource, facts: NodeFacts): Front
     if (service.type === "LoadBalancer") add(port, service.loadBalancerIPs, port.port, true);
     if (hasNodePorts && port.nodePort > 0) add(port, facts.nodeIPs, port.nodePort, true);
   }
+  if (facts.nodePortAddresses.includes("localhost"))
+    for (const frontend of planLocalhost(service, facts).values())
+      frontends.set(`tcp ${frontend.address}:${frontend.port}`, frontend);
   return { frontends, problems };
 }
 

@@ -2,6 +2,7 @@
 import { createSocket, type Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
+import { realClock as clock, type Timer } from "#lib/clock.ts";
 import { bindUDP, connectTCP, listenTCP } from "#lib/linux.ts";
 import type { Place } from "./network.ts";
 
@@ -42,6 +43,8 @@ export async function openUDP(place: Place, port = 0, address: string = at(place
 
 /** What is there answers within, in ms. */
 const answerMs = 3000;
+/** When a datagram is sent once more, in ms. */
+const againMs = 1000;
 
 /** A new connection; resolves once it is open. Rejects after `withinMs`, as calls do. */
 export async function dial(from: Place, to: Address, withinMs: number = answerMs): Promise<Socket> {
@@ -88,6 +91,7 @@ export async function callUDP(
   given?: DatagramSocket,
 ): Promise<{ readonly by: string; readonly saw: string }> {
   const socket = given ?? (await openUDP(from, sourcePort++));
+  let again: Timer | undefined;
   try {
     if (given === undefined) {
       socket.connect(to.port, to.address);
@@ -97,11 +101,17 @@ export async function callUDP(
     // The callback has the error of sending itself.
     const send = (report: (error: Error | null) => void): void =>
       given === undefined ? socket.send("?", report) : socket.send("?", to.port, to.address, report);
-    const failed = new Promise<never>((_, reject) => send((error) => void (error === null || reject(error))));
+    const failed = new Promise<never>((_, reject) => {
+      const report = (error: Error | null): void => void (error === null || reject(error));
+      send(report);
+      // A datagram may be lost, such as while a neighbour is looked for.
+      again = clock.after(againMs, () => send(report));
+    });
     const [data] = (await Promise.race([answered, failed])) as [Buffer];
     const [by = "", saw = ""] = data.toString().split(" ");
     return { by, saw };
   } finally {
+    again?.cancel();
     if (given === undefined) socket.close();
   }
 }

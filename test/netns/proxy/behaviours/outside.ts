@@ -34,6 +34,23 @@ export function fromOutside(stage: Stage): void {
       assert.deepEqual((await stage.calls(outside, secondary)).by, [L, R]);
       await stage.restart();
     });
+    test("localhost: node ports are on loopback when that is asked for, with all endpoints, over TCP", async () => {
+      const loopback = { ...nodePort, address: stage.variant.family === "IPv4" ? "127.0.0.1" : "::1" };
+      await stage.put(stage.both);
+      await stage.refused(node, loopback);
+      for (const nodePortAddresses of [["primary", "localhost"], ["all"]]) {
+        await stage.restart({ nodePortAddresses });
+        await stage.put(stage.both, { externalTrafficPolicy: "Local" });
+        if (stage.variant.protocol === "UDP") await stage.refused(node, loopback);
+        else assert.deepEqual((await stage.calls(node, loopback)).by, [L, R]);
+        assert.deepEqual((await stage.calls(outside, nodePort)).by, [L]);
+        if (nodePortAddresses[0] === "all") assert.deepEqual((await stage.calls(outside, secondary)).by, [L]);
+        else await stage.refused(outside, secondary);
+        await stage.put([]);
+        await stage.refused(node, loopback);
+      }
+      await stage.restart();
+    });
     test("15, 16: two load balancer addresses both work; one that is not ours to answer is not captured", async () => {
       await stage.put(stage.both, { loadBalancerIPs: [loadBalancer.address, second.address] });
       assert.deepEqual((await stage.calls(outside, loadBalancer)).by, [L, R]);
