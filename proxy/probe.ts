@@ -5,6 +5,7 @@
  *   main.ts ─▶ probeNftables ─▶ undefined, or a sentence with what is missing
  */
 import { messageOf } from "#lib/errors.ts";
+import { ProxyError } from "./errors.ts";
 import type { Exec } from "./l4/exec.ts";
 
 const table = "ip wherry-proxy-probe";
@@ -25,6 +26,7 @@ export async function probeNftables(exec: Exec): Promise<string | undefined> {
     const hint = isRefused ? "wanted CAP_NET_ADMIN in this network namespace" : "wanted nft >= 1.0 and kernel >= 5.15";
     return `${line} (${hint})`;
   } catch (error) {
-    return messageOf(error);
+    const isMissing = error instanceof ProxyError && error.code === "CommandMissing";
+    return isMissing ? `${error.message} (run as root: apt-get install -y nftables)` : messageOf(error);
   }
 }

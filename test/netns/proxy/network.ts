@@ -64,7 +64,7 @@ export function createNetwork(family: "IPv4" | "IPv6" = "IPv4"): Network {
   run(`
     ip link set lo up
     ip addr add ${dnsVIP}/32 dev lo
-    ${families.map(({ node, bits }) => `ip addr add ${node}/${bits} dev lo`).join("\n")}
+    ${families.map(({ node, bits }) => `ip addr add ${node}/${bits} dev lo ${nodadOf(bits)}`).join("\n")}
     # IPv6 refuses what is routed by way of lo, before any rule sees it.
     ip link add services type veth peer name nobody
     ip link set services up arp off
@@ -86,7 +86,7 @@ export function createNetwork(family: "IPv4" | "IPv6" = "IPv4"): Network {
   } of families)
     run(`
       ip route add ${there}2/${bits} via ${otherNode} dev node2 onlink
-      nsenter --net=${dir}/node2 ip addr add ${there}2/${bits} dev lo`);
+      nsenter --net=${dir}/node2 ip addr add ${there}2/${bits} dev lo ${nodadOf(bits)}`);
   const {
     node,
     otherNode,
@@ -98,6 +98,11 @@ export function createNetwork(family: "IPv4" | "IPv6" = "IPv4"): Network {
     remote: { address: `${there}2`, namespace: remote },
     outside: { address: otherNode, namespace: remote },
   };
+}
+
+/** An IPv6 address is not used before it is clear that nobody else has it, which takes up to a second; nobody has. */
+function nodadOf(bits: Addresses["bits"]): string {
+  return bits === 128 ? "nodad" : "";
 }
 
 function addPod(dir: string, name: string, addressIn: (plan: Addresses) => string): NetworkNamespace {
@@ -112,8 +117,7 @@ function addPod(dir: string, name: string, addressIn: (plan: Addresses) => strin
     ${inside} ip link set eth0 up`);
   for (const plan of families) {
     const [address, router] = [addressIn(plan), `${plan.pods[0]}1`];
-    // An IPv6 address is not used before nobody else claims it, which takes a second; nobody else is there.
-    const nodad = plan.bits === 128 ? "nodad" : "";
+    const nodad = nodadOf(plan.bits);
     run(`
       ip addr add ${router}/${plan.bits} dev ${name} ${nodad}
       ip route add ${address}/${plan.bits} dev ${name}

@@ -51,6 +51,7 @@ describe("node proxy", { concurrency: 4 }, () => {
     ["IPv6, UDP: packets go where kube-proxy would send them", "behaviours.ts IPv6 UDP"],
     ["SCTP packets go where kube-proxy would send them", "sctp.ts"],
     ["the API may go, and others may touch the tables", "standalone.ts"],
+    ["what fails costs nothing that was there", "failures.ts"],
     ["requests of one connection go to all endpoints", "requests.ts"],
     ["policies let through what they allow, and nothing else", "policies.ts"],
     ["nothing is lost while endpoints roll", "rolling.ts"],

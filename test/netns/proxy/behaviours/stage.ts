@@ -138,7 +138,8 @@ export class Stage {
       if (command[0] === "nft") this.#lines.push(...input.split("\n").filter((line) => line !== ""));
       return run(command, input);
     };
-    execFileSync("ip", ["addr", "add", `${own.secondary}/${networks[family].bits}`, "dev", "lo"]);
+    const nodad = family === "IPv6" ? ["nodad"] : [];
+    execFileSync("ip", ["addr", "add", `${own.secondary}/${networks[family].bits}`, "dev", "lo", ...nodad]);
     // What is nobody's here goes on to the next router, as on a real node.
     execFileSync("ip", ["route", "add", "default", "via", outside.address, "dev", "node2", "onlink"]);
   }
