@@ -10,7 +10,7 @@
 import type { ServiceResource, ServiceResourceEndpoint } from "#api/wire/service.ts";
 import { toBytes, toDashed, toReverseName } from "./address.ts";
 import { types } from "./wire/constants.ts";
-import { addressRecord, nameRecord, type SRVData, srvRecord } from "./wire/data.ts";
+import { addressRecord, nameRecord, type SRVData, srvRecord, txtRecord } from "./wire/data.ts";
 import { keyOfOwn, toKey } from "./wire/name.ts";
 import type { RR } from "./wire/record.ts";
 
@@ -217,4 +217,26 @@ function isLabel(text: string): boolean {
 /** Unnamed ports have no SRV name (§2.3.2). */
 function portKey(portName: string, protocol: string, text: string): string | undefined {
   return !isLabel(portName) ? undefined : toKey(`_${portName}._${protocol.toLowerCase()}.${text}`);
+}
+
+/** Of the version's record, in seconds, as CoreDNS has it. */
+const dnsVersionTTL = 28_800;
+
+/** Names that exist in every cluster; `dnsVIPs` are the addresses of the DNS Service. */
+export function planFixed({
+  domain,
+  ttl,
+  dnsVIPs,
+}: Pick<RecordOptions, "domain" | "ttl"> & { readonly dnsVIPs: readonly string[] }): ReadonlyMap<string, Node> {
+  const names = new Map<string, Node>();
+  const set = (text: string, records: (name: string) => readonly RR[]): void => {
+    const name = keyOfOwn(text);
+    names.set(name, { records: records(name), additional: [], cname: undefined });
+  };
+  set(`dns-version.${domain}`, (name) => [txtRecord({ name, ttl: dnsVersionTTL }, "1.1.0")]);
+  set(`ns.dns.${domain}`, (name) =>
+    dnsVIPs.map((text) => addressRecord({ name, ttl }, toBytes(text) ?? new Uint8Array(4))),
+  );
+  for (const text of [`dns.${domain}`, `svc.${domain}`, `pod.${domain}`]) set(text, () => []);
+  return names;
 }

@@ -5,45 +5,25 @@
  *
  * A Service's records are made when one of its names is first asked for, and forgotten when it changes: memory is for
  * the Services that are used. Invariants: a sequence of deltas gives the same answers as the final Services from
- * scratch. A name that exists with other types is NODATA, one that does not is NXDOMAIN; both carry the SOA, whose
- * times bound negative caching by our own TTL. One file over 300 lines, as all of it reads one index. Single-threaded
- * and synchronous: a query sees a delta as a whole or not at all. Follows: Kubernetes DNS 1.1, RFC 2308, CoreDNS'
- * kubernetes plugin.
+ * scratch. A name that exists with other types is NODATA, one that does not is NXDOMAIN; both carry the SOA
+ * (negatives.ts). Single-threaded and synchronous: a query sees a delta as a whole or not at all. Follows: Kubernetes
+ * DNS 1.1, CoreDNS' kubernetes plugin.
  */
 import type { ServiceResource } from "#api/wire/service.ts";
-import { canonical, fromDashed, fromReverseName, toBytes } from "./address.ts";
+import { canonical, fromDashed, fromReverseName } from "./address.ts";
 import { type Answer, answerOf, type Validity } from "./answer.ts";
 import type { NamedService } from "./cluster-source.ts";
-import { type Node, planRecords, type RecordOptions, type ServiceRecords } from "./records.ts";
+import { Negatives } from "./negatives.ts";
+import { AddressOwners } from "./owners.ts";
+import { type Node, planFixed, planRecords, type ServiceRecords } from "./records.ts";
 import { flags, rcodes, types } from "./wire/constants.ts";
-import { addressRecord, nameRecord, soaRecord, txtRecord } from "./wire/data.ts";
+import { addressRecord, nameRecord } from "./wire/data.ts";
 import { keyOfLabels, keyOfOwn, labelsBefore, suffixOffset, toText } from "./wire/name.ts";
 import { encodeSections, type Records, type RR } from "./wire/record.ts";
-
-/** Whether `a-b-c-d.<namespace>.pod` names exist: never, for every address, or for pods that there are. */
-export type PodsMode = "disabled" | "insecure" | "verified";
-
-export interface ZoneOptions extends Partial<Omit<RecordOptions, "domain">> {
-  /** Without the final dot. Default `cluster.local`. */
-  readonly domain?: string;
-  /** Keys of the reverse zones that are served, too. */
-  readonly reverseZones?: readonly string[];
-  /** Addresses of the DNS Service, for `ns.dns.<domain>`. Default 10.96.0.10. */
-  readonly dnsVIPs?: readonly string[];
-  /** Namespaces that are served. Default: all. */
-  readonly namespaces?: readonly string[];
-  readonly pods?: PodsMode;
-  /** Whether a namespace exists; undefined: it does while a Service of it has a name. */
-  readonly hasNamespace?: (namespace: string) => boolean | undefined;
-  readonly namespaceOfPod?: (address: string) => string | undefined;
-}
+import type { ZoneOptions } from "./zone-options.ts";
 
 /** Aliases followed, as CoreDNS has it; the rest is left to the downstream. */
 export const cnameChainMax = 10;
-const dnsVersionTTL = 28_800;
-/** Encoded negative answers kept: one for each name length and zone. */
-const negativesMax = 4096;
-
 /** A node of the index, with its answers made when first asked for. */
 interface Entry {
   readonly node: Node;
@@ -60,9 +40,10 @@ interface Life {
 const endless: Life = { isOver: false };
 
 interface Held {
-  readonly life: Life;
   readonly resource: ServiceResource;
+  /** Once it was asked for. */
   records: ServiceRecords | undefined;
+  life: Life | undefined;
 }
 
 /** What a lookup found: an answer, or an alias to what is outside the zone. */
@@ -83,11 +64,8 @@ export class Zone {
   readonly #fixed = new Map<string, Entry>();
   /** Namespace → names of its Services. */
   readonly #namespaces = new Map<string, Set<string>>();
-  /** Address → names of the Services that own it. */
-  readonly #owners = new Map<string, string | readonly string[]>();
-  #negatives = new Map<string, Answer>();
-  #serial = 0;
-  #life: Life = { isOver: false };
+  readonly #owners = new AddressOwners();
+  readonly #negatives: Negatives;
 
   constructor(options: ZoneOptions = {}) {
     const { domain = "cluster.local", ttl = 5, dnsVIPs = ["10.96.0.10"], reverseZones = [] } = options;
@@ -95,9 +73,11 @@ export class Zone {
     this.domain = domain;
     this.key = keyOfOwn(domain);
     this.#ttl = ttl;
+    this.#negatives = new Negatives(domain, ttl);
     // The longest first: the closest zone owns a name.
     this.#zones = [this.key, ...reverseZones].toSorted((a, b) => b.length - a.length);
-    this.#addFixed(dnsVIPs);
+    for (const [name, node] of planFixed({ domain, ttl, dnsVIPs }))
+      this.#fixed.set(name, { node, life: endless, answers: new Map() });
   }
 
   /** Takes a delta. `nowSeconds` (Unix time) becomes the zone's serial. */
@@ -112,15 +92,12 @@ export class Zone {
 
   /** Raises the serial. */
   touch(nowSeconds: number): void {
-    this.#serial = Math.max(this.#serial + 1, Math.floor(nowSeconds)) % 2 ** 32;
-    this.#negatives = new Map();
-    this.#life.isOver = true;
-    this.#life = { isOver: false };
+    this.#negatives.touch(nowSeconds);
   }
 
   /** Over with the next change of anything. */
   get validity(): Validity {
-    return this.#life;
+    return this.#negatives.validity;
   }
 
   get serviceCount(): number {
@@ -150,7 +127,7 @@ export class Zone {
 
   /** The namespace of the pod with this address, as far as a Service has it as an endpoint. */
   namespaceOfEndpoint(address: string): string | undefined {
-    for (const owner of [this.#owners.get(address) ?? []].flat()) {
+    for (const owner of this.#owners.of(address)) {
       const { resource } = this.#services.get(owner) ?? {};
       const endpoint = resource?.endpoints.find((each) => each.address === address && each.podName !== "");
       if (endpoint !== undefined) return resource?.namespace;
@@ -160,28 +137,14 @@ export class Zone {
 
   /** Every record, SOA first: for zone transfers. */
   *records(): Iterable<RR> {
-    yield this.#soa(this.key);
+    yield this.#negatives.soa(this.key);
     for (const { node } of this.#fixed.values()) yield* node.records;
     for (const held of this.#services.values()) for (const node of this.#plan(held).names.values()) yield* node.records;
   }
 
-  /** NODATA or NXDOMAIN, `isOfServices` when nothing but Services decides. Made once for each name length: the SOA's owner points into the question, which echoes its case. */
+  /** NODATA or NXDOMAIN, `isOfServices` when nothing but Services decides. */
   negative(name: string, rcode: number, zone: string, isOfServices = true): Answer {
-    const cacheKey = `${rcode} ${isOfServices ? "" : "?"}${name.length} ${zone}`;
-    const known = this.#negatives.get(cacheKey);
-    if (known !== undefined) return known;
-    const validity = isOfServices ? this.#life : undefined;
-    const sections = encodeSections(name, { authority: [this.#soa(zone)] }, zone);
-    const made = answerOf({
-      plugin: "kubernetes",
-      rcode,
-      flags: flags.authoritative,
-      isLive: true,
-      sections,
-      validity,
-    });
-    if (this.#negatives.size < negativesMax) this.#negatives.set(cacheKey, made);
-    return made;
+    return this.#negatives.of(name, { rcode, zone, isOfServices });
   }
 
   #entryOf(name: string, zone: string): Entry | undefined {
@@ -212,14 +175,15 @@ export class Zone {
   #plan(held: Held): ServiceRecords {
     const { domain } = this;
     const records = planRecords(held.resource, { ...this.#options, domain, ttl: this.#ttl });
+    const life: Life = (held.life = { isOver: false });
     held.records = records;
-    for (const [name, node] of records.names) this.#entries.set(name, { node, life: held.life, answers: new Map() });
+    for (const [name, node] of records.names) this.#entries.set(name, { node, life, answers: new Map() });
     return records;
   }
 
   /** Names that no Service has: the apex, what lies between, pods, reverse names. */
   #answerOther(name: string, type: number, zone: string): Answer {
-    if (name === this.key && type === types.soa) return positive(name, { answer: [this.#soa(zone)] });
+    if (name === this.key && type === types.soa) return positive(name, { answer: [this.#negatives.soa(zone)] });
     if (name === this.key && type === types.ns) return this.#nameservers(name);
     if (name === zone) return this.negative(name, rcodes.noError, zone);
     if (zone !== this.key) return this.#reverse(name, type, zone);
@@ -266,7 +230,7 @@ export class Zone {
   /** ClusterIPs first: an address that is both belongs to the Service itself (CoreDNS). */
   #reverse(name: string, type: number, zone: string): Answer {
     const address = fromReverseName(toText(name));
-    const owners = address === undefined ? [] : [this.#owners.get(canonical(address)) ?? []].flat();
+    const owners = address === undefined ? [] : this.#owners.of(canonical(address));
     const targets = new Set<string>();
     for (const owner of owners) {
       const held = this.#services.get(owner);
@@ -279,7 +243,7 @@ export class Zone {
     if (type !== types.ptr) return this.negative(name, rcodes.noError, zone);
     const owner = { name, ttl: this.#ttl };
     const answer = [...targets].sort().map((target) => nameRecord(owner, types.ptr, target));
-    return positive(name, { answer }, this.#life);
+    return positive(name, { answer }, this.validity);
   }
 
   /** Follows aliases while they stay in the zone. Ends for loops too: their aliases are all the answer. */
@@ -299,71 +263,27 @@ export class Zone {
     return { kind: "answer", answer: positive(name, { answer }) };
   }
 
-  /** Refresh, retry and expire as CoreDNS; minimum and the record's own TTL bound negative caching (RFC 2308 §5). */
-  #soa(zone: string): RR {
-    const names = { mname: keyOfOwn(`ns.dns.${this.domain}`), rname: keyOfOwn(`hostmaster.${this.domain}`) };
-    const times = { refresh: 7200, retry: 1800, expire: 86_400, minimum: this.#ttl };
-    return soaRecord({ name: zone, ttl: Math.min(this.#ttl, 300) }, { ...names, serial: this.#serial, ...times });
-  }
-
   #add(name: string, resource: ServiceResource): void {
     const { namespaces } = this.#options;
     if (namespaces !== undefined && !namespaces.includes(resource.namespace)) return;
-    this.#services.set(name, { life: { isOver: false }, resource, records: undefined });
+    this.#services.set(name, { resource, records: undefined, life: undefined });
     const siblings = this.#namespaces.get(resource.namespace) ?? new Set();
     this.#namespaces.set(resource.namespace, siblings.add(name));
-    for (const address of addressesOf(resource)) {
-      const owners = this.#owners.get(address);
-      this.#owners.set(address, owners === undefined ? name : [owners, name].flat());
-    }
+    this.#owners.add(name, resource);
   }
 
   #remove(name: string): void {
     const held = this.#services.get(name);
     if (held === undefined) return;
     this.#services.delete(name);
-    held.life.isOver = true;
+    if (held.life !== undefined) held.life.isOver = true;
     for (const known of held.records?.names.keys() ?? []) this.#entries.delete(known);
     const { namespace } = held.resource;
     const siblings = this.#namespaces.get(namespace);
     siblings?.delete(name);
     if (siblings?.size === 0) this.#namespaces.delete(namespace);
-    for (const address of addressesOf(held.resource)) {
-      const left = [this.#owners.get(address) ?? []].flat().filter((owner) => owner !== name);
-      if (left.length === 0) this.#owners.delete(address);
-      else this.#owners.set(address, left);
-    }
+    this.#owners.remove(name, held.resource);
   }
-
-  /** Names that exist in every cluster. */
-  #addFixed(dnsVIPs: readonly string[]): void {
-    const set = (text: string, records: (name: string) => readonly RR[]): void => {
-      const name = keyOfOwn(text);
-      const node = { records: records(name), additional: [], cname: undefined };
-      this.#fixed.set(name, { node, life: endless, answers: new Map() });
-    };
-    const { domain } = this;
-    set(`dns-version.${domain}`, (name) => [txtRecord({ name, ttl: dnsVersionTTL }, "1.1.0")]);
-    set(`ns.dns.${domain}`, (name) =>
-      dnsVIPs.map((text) => addressRecord({ name, ttl: this.#ttl }, toBytes(text) ?? new Uint8Array(4))),
-    );
-    for (const text of [`dns.${domain}`, `svc.${domain}`, `pod.${domain}`]) set(text, () => []);
-  }
-}
-
-/** Every address that has a reverse name through the Service, once. */
-function addressesOf({ clusterIPs, endpoints }: ServiceResource): ReadonlySet<string> {
-  const all = new Set<string>();
-  for (const text of clusterIPs) addAddress(all, text);
-  for (const { address } of endpoints) addAddress(all, address);
-  return all;
-}
-
-function addAddress(all: Set<string>, text: string): void {
-  // IPv4 has one spelling, so most need no bytes.
-  if (!text.includes(":")) return void all.add(text);
-  const bytes = toBytes(text);
-  if (bytes !== undefined) all.add(canonical(bytes));
 }
 
 function positive(name: string, records: Records, validity?: Validity): Answer {

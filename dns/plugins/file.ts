@@ -14,7 +14,7 @@ import { isInRange, parseRange, toBytes } from "../address.ts";
 import { type Answer, answerOf, recordsOf } from "../answer.ts";
 import { complain, type Directive, durationOf, oneArg, onlyOptions, regexOf, zonesOf } from "../corefile/directive.ts";
 import { fallthroughOf } from "../corefile/fallthrough.ts";
-import type { Environment, Handler, Outcome, Plugin, PluginKind, Request } from "../plugin.ts";
+import type { Environment, Handler, Outcome, Plugin, PluginKind, Repetition, Request } from "../plugin.ts";
 import { flags, rcodes } from "../wire/constants.ts";
 import { closestZone, toKey } from "../wire/name.ts";
 import { derivedQuery } from "../wire/query.ts";
@@ -31,6 +31,8 @@ class ZonesPlugin implements Plugin {
   readonly #everyMs: number;
   readonly #load: () => ReadonlyMap<string, ZoneData>;
   #zones: ReadonlyMap<string, ZoneData>;
+  /** Over when they are read again. */
+  #life: { isOver: boolean } = { isOver: false };
   #timer: Timer | undefined;
 
   constructor(
@@ -50,11 +52,17 @@ class ZonesPlugin implements Plugin {
     return (request) => this.#serve(request, next, whole);
   }
 
+  repeat(): Repetition {
+    return { validity: this.#life };
+  }
+
   start(): void {
     if (this.#everyMs === 0) return;
     this.#timer = this.#environment.clock.after(this.#everyMs, () => {
       try {
         this.#zones = this.#load();
+        this.#life.isOver = true;
+        this.#life = { isOver: false };
       } catch (error) {
         this.#environment.log.warn("Cannot read zones again: those of before are served", { error: messageOf(error) });
       }
@@ -82,6 +90,7 @@ class ZonesPlugin implements Plugin {
       rcode,
       flags: isAuthoritative ? flags.authoritative : 0,
       isLive: true,
+      validity: this.#life,
       sections: encodeSections(query.name, records),
     });
     if (outside === undefined || request.depth >= depthMax) return answer;
@@ -99,7 +108,7 @@ class ZonesPlugin implements Plugin {
     if (found.rcode !== rcodes.noError) return answer;
     const records = recordsOf(query, answer);
     const all = [...records.answer, ...recordsOf(inner, found).answer];
-    return { ...answer, sections: encodeSections(query.name, { answer: all }) };
+    return { ...answer, validity: undefined, sections: encodeSections(query.name, { answer: all }) };
   }
 }
 

@@ -16,7 +16,8 @@ import { derivedQuery } from "../wire/query.ts";
 import { classIN, flags, rcodes } from "../wire/constants.ts";
 import { closestZone, toText } from "../wire/name.ts";
 import { encodeSections, type RR } from "../wire/record.ts";
-import { cnameChainMax, type PodsMode, Zone, type ZoneOptions } from "../zone.ts";
+import { cnameChainMax, Zone } from "../zone.ts";
+import type { PodsMode, ZoneOptions } from "../zone-options.ts";
 
 const options = [
   "endpoint",

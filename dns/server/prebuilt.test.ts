@@ -32,6 +32,9 @@ const corefile = `. {
     pods insecure
     fallthrough in-addr.arpa
   }
+  file zone file.test {
+    reload 5s
+  }
 }
 `;
 const names = [
@@ -53,6 +56,9 @@ const names = [
   "h2.hosts.test",
   "h1.hosts.test",
   "nobody.test",
+  "www.file.test",
+  "WWW.file.test",
+  "no.file.test",
 ];
 const types = ["A", "A", "A", "A", "A", "A", "AAAA", "SRV", "PTR", "SOA", "HTTPS", "ANY"];
 const clients = ["10.9.9.9", "10.244.0.1", "fd00::1"];
@@ -85,9 +91,11 @@ async function world(t: test.TestContext, isPlain: boolean, text = corefile): Pr
     namespaceOfPod: (address) => (address === "10.244.0.1" ? "testns" : undefined),
   });
   cluster.apply(named(fixture.filter(({ externalName }) => !externalName.startsWith("ext."))), []);
-  const files: Record<string, string> = { names: "192.0.2.1 h1.hosts.test\n" };
+  const files: Record<string, string> = { names: "192.0.2.1 h1.hosts.test\n", zone: zoneOf(1) };
   return { block: await serveCorefile(t, text, { clock, cluster, files, isPlain }), cluster, clock, files };
 }
+
+const zoneOf = (value: number): string => `@ 60 IN SOA ns host 1 2 3 4 5\nwww 60 IN A 192.0.2.${value}\n`;
 
 /** Something of the data changes, or time goes by. */
 async function change({ cluster, clock, files }: World, kind: number, value: number): Promise<void> {
@@ -99,6 +107,7 @@ async function change({ cluster, clock, files }: World, kind: number, value: num
   else if (kind === 5) cluster.apply(named([service("no", { headless: true, endpoints: [endpoint(address)] })]), []);
   else if (kind === 6) cluster.apply([], ["testns/no"]);
   else if (kind === 7) files["names"] = `192.0.2.${value} h1.hosts.test svc6.${sv}\n`;
+  else if (kind === 10) files["zone"] = zoneOf(value);
   else files["names"] = "192.0.2.1 h2.hosts.test\n";
 }
 
@@ -123,7 +132,7 @@ for (const [seed, cache] of [
     for (let step = 0; step < 6000; step++) {
       if (step === 200) repeated.cluster.isSynced = plain.cluster.isSynced = true;
       if (below(80) === 0) {
-        const [kind, value] = [below(10), 1 + below(250)];
+        const [kind, value] = [below(11), 1 + below(250)];
         for (const each of [repeated, plain]) await change(each, kind, value);
       }
       // Few enough messages that most come again before something changes.
