@@ -16,10 +16,12 @@ import {
   queryPredicate,
   rangePredicate,
 } from "../route/match.ts";
+import { literalPrefix } from "../route/literal-prefix.ts";
 import { compileGlobalRegex, compileSubstitution, compileWholeRegex } from "../route/regex.ts";
 import { compileUriTemplate } from "../route/uri-template.ts";
 import type {
   Fraction,
+  HeaderKey,
   HeadersPredicate,
   MatchedPath,
   PathKey,
@@ -31,6 +33,7 @@ import type { Reader } from "./reader.ts";
 
 export interface CompiledMatch {
   readonly pathKey: PathKey;
+  readonly headerKey: HeaderKey | undefined;
   readonly matches: Predicate;
   /** What a prefix_rewrite replaces. */
   readonly matchedPath: MatchedPath;
@@ -38,7 +41,7 @@ export interface CompiledMatch {
   readonly template: ReturnType<typeof compileUriTemplate> | undefined;
 }
 
-interface PathMatch extends Omit<CompiledMatch, "matches" | "template"> {
+interface PathMatch extends Omit<CompiledMatch, "headerKey" | "matches" | "template"> {
   readonly predicate: Predicate | undefined;
   readonly template?: ReturnType<typeof compileUriTemplate>;
 }
@@ -57,11 +60,12 @@ export function readMatch(reader: Reader): CompiledMatch {
   const fraction = readFraction(reader, "runtime_fraction");
   const grpc = reader.object("grpc");
   grpc?.done();
+  const headers = reader.list("headers");
   const predicates = [
     path.predicate,
     grpc === undefined ? undefined : isGRPC,
     readTLSMatch(reader),
-    ...reader.list("headers").map(readHeaderMatcher),
+    ...headers.map(readHeaderMatcher),
     ...reader.list("query_parameters").map(readQuery),
     // Chance comes last: a request that does not match must not be drawn for.
     fraction === undefined ? undefined : (((_head, info) => isHit(fraction, info.random())) satisfies Predicate),
@@ -69,6 +73,7 @@ export function readMatch(reader: Reader): CompiledMatch {
   reader.done();
   return {
     pathKey: path.pathKey,
+    headerKey: headers.map(exactHeader).find((key) => key !== undefined),
     matches: allOf(predicates),
     matchedPath: path.matchedPath,
     template: path.template,
@@ -95,8 +100,10 @@ function readPath(reader: Reader): PathMatch {
     case "path":
       return keyed({ kind: "exact", path: text() }, isCaseSensitive, { kind: "whole" });
     case "safe_regex": {
+      const prefix = literalPrefix(reader.wantObject("safe_regex").text("regex") ?? "");
       const regex = readRegex(reader, "safe_regex");
-      return other((head) => regex(head.path));
+      const found = other((head) => regex(head.path));
+      return prefix === "" ? found : { ...found, pathKey: { kind: "prefix", prefix, isSeparated: false } };
     }
     case "path_match_policy": {
       const template = readTemplateMatch(reader.wantObject(field));
@@ -168,6 +175,17 @@ export function readHeaderMatcher(reader: Reader): Predicate {
   const predicate = headerPredicate(key, test);
   if (predicate === undefined) throw reader.bad("name", `pseudo header "${key}" is not supported`);
   return predicate;
+}
+
+/** What a header matcher asks for when that is one value exactly. */
+function exactHeader(reader: Reader): HeaderKey | undefined {
+  const key = reader.wantText("name").toLowerCase();
+  if (key.startsWith(":") || key === "host") return undefined;
+  if (reader.flag("invert_match") === true || reader.flag("treat_missing_header_as_empty") === true) return undefined;
+  const match = reader.object("string_match");
+  if (match?.flag("ignore_case") === true) return undefined;
+  const value = match === undefined ? reader.text("exact_match") : match.text("exact");
+  return value === undefined ? undefined : { key, value };
 }
 
 /** A matcher on a response's header. */

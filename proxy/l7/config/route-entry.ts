@@ -96,6 +96,7 @@ function plainRoute({ name, match, context, perFilter, bufferBytesMax }: RoutePa
     name,
     hostName: context.name,
     pathKey: match.pathKey,
+    headerKey: match.headerKey,
     matches: match.matches,
     priority: "default",
     timeoutMs: 0,

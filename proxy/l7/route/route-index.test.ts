@@ -6,6 +6,7 @@ import { compileRoutes } from "../config/route.ts";
 import { parseRequestHead } from "../http1/request.ts";
 import { HeadEditor } from "./head-editor.ts";
 import { hashOf } from "./hash.ts";
+import { literalPrefix } from "./literal-prefix.ts";
 import { canonicalPath } from "./path.ts";
 import { xxHash64 } from "./xxhash.ts";
 
@@ -15,28 +16,71 @@ const head = (path: string, headers = ""): ReturnType<typeof parseRequestHead> =
 const segment = fc.constantFrom("a", "b", "ab", "");
 const path = fc.array(segment, { minLength: 1, maxLength: 3 }).map((parts) => `/${parts.join("/")}`);
 const separated = path.filter((text) => text.length > 1 && !text.endsWith("/"));
-const match = fc.oneof(
+const pathMatch = fc.oneof(
   path.map((text) => ({ path: text })),
   path.map((text) => ({ prefix: text })),
   separated.map((text) => ({ path_separated_prefix: text })),
   path.map((text) => ({ safe_regex: { regex: `${text}.?` } })),
+  fc.tuple(path, path).map(([one, two]) => ({ safe_regex: { regex: `${one}|${two}` } })),
+  fc.tuple(path, path).map(([one, two]) => ({ safe_regex: { regex: `^${one}(${two}|b)*/?[a|b]*` } })),
   path.map((text) => ({ prefix: text, case_sensitive: false })),
 );
 
+const value = fc.constantFrom("a", "b", "");
+const headerMatch = fc.oneof(
+  value.map((exact) => ({ string_match: { exact } })),
+  value.map((exact) => ({ string_match: { exact }, invert_match: true })),
+  value.map((exact) => ({ string_match: { exact }, treat_missing_header_as_empty: true })),
+  value.map((exact_match) => ({ exact_match })),
+  fc.constant({ string_match: { exact: "A", ignore_case: true } }),
+  fc.constant({ string_match: { prefix: "a" } }),
+);
+const headerMatches = fc.array(
+  fc.tuple(fc.constantFrom("X-A", "x-b"), headerMatch).map(([name, one]) => ({ name, ...one })),
+  { maxLength: 2 },
+);
+const match = fc.tuple(pathMatch, headerMatches).map(([one, headers]) => ({ ...one, headers }));
+const sent = fc
+  .array(fc.tuple(fc.constantFrom("x-a", "X-B"), value), { maxLength: 3 })
+  .map((list) => list.map(([name, text]) => `${name}: ${text}\r\n`).join(""));
+
 test("RouteIndex finds the route that looking at all in order finds", () => {
   fc.assert(
-    fc.property(fc.array(match, { minLength: 9, maxLength: 40 }), path, (matches, asked) => {
+    fc.property(fc.array(match, { minLength: 9, maxLength: 80 }), path, sent, (matches, asked, headers) => {
       const routes = matches.map((one, at) => ({ name: String(at), match: one, direct_response: { status: 200 } }));
       const table = compileRoutes({ name: "r", virtual_hosts: [{ name: "v", domains: ["*"], routes }] });
       const each = routes.map((route) =>
         compileRoutes({ name: "r", virtual_hosts: [{ name: "v", domains: ["*"], routes: [route] }] }),
       );
-      const wanted = each.findIndex((one) => one.find(head(asked)) !== undefined);
-      assert.equal(table.find(head(asked))?.name, wanted < 0 ? undefined : String(wanted));
+      const wanted = each.findIndex((one) => one.find(head(asked, headers)) !== undefined);
+      assert.equal(table.find(head(asked, headers))?.name, wanted < 0 ? undefined : String(wanted));
     }),
-    { seed: 7, numRuns: 300 },
+    { seed: 7, numRuns: 1000 },
   );
 });
+
+for (const [regex, prefix] of [
+  ["/a/b", "/a/b"],
+  ["/a/.*", "/a/"],
+  ["^/a/.*$", "/a/"],
+  ["/ab*", "/a"],
+  ["/ab?c", "/a"],
+  ["/ab{0,2}", "/a"],
+  ["/ab+", "/a"],
+  ["/a\\.b\\d", "/a.b"],
+  ["/a(b|c)", "/a"],
+  ["/a|/b", ""],
+  ["/a(b)|/b", ""],
+  ["/a\\|b", "/a|b"],
+  ["/a[|]b", "/a"],
+  ["/a[]|]b|c", ""],
+  ["/a[^\\]|]b", "/a"],
+  ["(?i)/a", ""],
+  ["", ""],
+] as const)
+  test(`literalPrefix() of ${regex}`, () => {
+    assert.equal(literalPrefix(regex), prefix);
+  });
 
 test("xxHash64() gives the values of its specification", () => {
   assert.equal(xxHash64(Buffer.from("")), 0xef46db3751d8e999n);

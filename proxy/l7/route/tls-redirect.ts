@@ -21,6 +21,7 @@ const redirect: CompiledRoute = {
   name: "",
   hostName: "",
   pathKey: { kind: "other" },
+  headerKey: undefined,
   matches: () => true,
   target: {
     kind: "redirect",

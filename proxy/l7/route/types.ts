@@ -260,11 +260,20 @@ export type PathKey =
   | { readonly kind: "prefix"; readonly prefix: string; readonly isSeparated: boolean }
   | { readonly kind: "other" };
 
+/** A header that a request must have, with one value exactly: as the index needs it, the matcher says so too. */
+export interface HeaderKey {
+  /** In lower case; no pseudo header, and not Host. */
+  readonly key: string;
+  readonly value: string;
+}
+
 export interface CompiledRoute {
   readonly name: string;
   /** The virtual host's, for statistics and logs. */
   readonly hostName: string;
   readonly pathKey: PathKey;
+  /** Undefined where the route asks for no exact header. */
+  readonly headerKey: HeaderKey | undefined;
   /** The whole match, path included. */
   readonly matches: Predicate;
   readonly target: RouteTarget;
