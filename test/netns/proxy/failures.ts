@@ -69,17 +69,18 @@ async function standalone(mode: string): Promise<{ readonly said: string; readon
   });
   const openWatch = (): undefined => undefined;
   const options = { config, client: api, nodeName: "node1", exec: systemExec(clock), openWatch, clock, random, log };
-  let failure = "";
-  const ended = new StandaloneProxy(options).run(stopped.signal).catch((error: unknown) => (failure = String(error)));
+  const found = { failure: "" };
+  const fail = (error: unknown): void => void (found.failure = String(error));
+  const ended = new StandaloneProxy(options).run(stopped.signal).catch(fail);
   const isServed = (): Promise<boolean> =>
     callTCP({ address: "127.0.0.1" }, { address: "127.0.1.1", port: 8081 }).then(
       () => true,
       () => false,
     );
-  for (let n = 0; n < 100 && failure === "" && !(await isServed()); n++) await clock.sleep(20);
+  for (let n = 0; n < 100 && found.failure === "" && !(await isServed()); n++) await clock.sleep(20);
   stopped.abort();
   await ended;
-  return { said: said.join(" "), failure };
+  return { said: said.join(" "), ...found };
 }
 
 async function runTests(): Promise<void> {
