@@ -15,7 +15,13 @@ import { typeUrls } from "#api/xds/envoy.ts";
 import { messageOf } from "#lib/errors.ts";
 import { Cluster } from "#proxy/l7/cluster.ts";
 import { compileCluster, compileEndpoints } from "#proxy/l7/config/cluster.ts";
-import { type CompiledListener, clusterNamesOf, compileListener, routeNamesOf } from "#proxy/l7/config/listener.ts";
+import {
+  type CompiledListener,
+  clusterNamesOf,
+  compileListener,
+  inlineTablesOf,
+  routeNamesOf,
+} from "#proxy/l7/config/listener.ts";
 import { compileRoutes } from "#proxy/l7/config/route.ts";
 import type { EndpointSpec } from "#proxy/l7/endpoint.ts";
 import type { LiveConfig } from "#proxy/l7/listener.ts";
@@ -92,6 +98,18 @@ export class ConfigState implements ConfigConsumer {
     if (!this.#seen.has(typeUrls.listener) || !this.#seen.has(typeUrls.cluster)) return false;
     for (const [name, { compiled }] of this.#listeners) if (this.#live.listeners.get(name) !== compiled) return false;
     return true;
+  }
+
+  /** Clusters that the inline routes of accepted listeners name, have to be there by validate_clusters, and are not. */
+  unknownClusters(): readonly { readonly listener: string; readonly cluster: string }[] {
+    return [...this.#listeners].flatMap(([listener, { compiled }]) =>
+      inlineTablesOf(compiled)
+        .filter(({ validatesClusters }) => validatesClusters)
+        .flatMap(({ clusterNames, optionalClusters }) =>
+          [...clusterNames].filter((name) => !optionalClusters.has(name) && !this.#clusters.has(name)),
+        )
+        .map((cluster) => ({ listener, cluster })),
+    );
   }
 
   /** The accepted resources of a type, as they came, for the admin page. */

@@ -11,7 +11,7 @@ import { realClock } from "#lib/clock.ts";
 import { silentLogger } from "#lib/log.ts";
 import { seededRandom } from "#lib/random.ts";
 import { raw, startAnswering } from "#proxy/l7/fixture.ts";
-import { parseBootstrap } from "./config.ts";
+import { type BootstrapConfig, parseBootstrap } from "./config.ts";
 import { LogLevels } from "./log-levels.ts";
 import { StandaloneSidecar } from "./server.ts";
 
@@ -74,6 +74,38 @@ async function startControlPlane(
   return { server, port, errors };
 }
 
+function create(config: BootstrapConfig): StandaloneSidecar {
+  const shared = { clock: realClock, random: seededRandom(1), log: silentLogger };
+  return new StandaloneSidecar(config, {
+    ...shared,
+    levels: new LogLevels("sidecar", "error"),
+    dial: (address, to, options) => connect({ host: address, port: to, ...options }),
+    lookup: () => Promise.reject(new Error("No names here")),
+    originalDst: () => ({ address: "127.0.0.1", port: 1 }),
+    createADS: (target, node) => new AdsClient({ target, node, ...shared }),
+    onQuit: () => undefined,
+  });
+}
+
+test("StandaloneSidecar refuses a route to a cluster that is not there, unless it is told not to look", async () => {
+  const bootstrap = (more: object): BootstrapConfig => {
+    const routes = [{ match: { prefix: "/" }, route: { cluster: "nope" } }];
+    const manager = {
+      "@type": `${prefix}.network.http_connection_manager.v3.HttpConnectionManager`,
+      stat_prefix: "x",
+      route_config: { virtual_hosts: [{ name: "v", domains: ["*"], routes }], ...more },
+      http_filters: [{ name: "router", typed_config: { "@type": `${prefix}.http.router.v3.Router` } }],
+    };
+    const filters = [{ name: "http", typed_config: manager }];
+    const listeners = [{ name: "web", address: at(0), filter_chains: [{ filters }] }];
+    return parseBootstrap([JSON.stringify({ static_resources: { listeners } })]);
+  };
+  const refused = { code: "BAD_BOOTSTRAP", message: /^Cannot read listener web: its routes name cluster "nope"/ };
+  assert.throws(() => create(bootstrap({})), refused);
+  assert.throws(() => create(bootstrap({ validate_clusters: true })), refused);
+  await create(bootstrap({ validate_clusters: false })).shutDown({ drainMs: 0 });
+});
+
 test("StandaloneSidecar serves what a control plane sends over delta ADS", async () => {
   await using upstream = await startAnswering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
   const { server, port, errors } = await startControlPlane(resourcesTo(upstream.port));
@@ -89,16 +121,7 @@ test("StandaloneSidecar serves what a control plane sends over delta ADS", async
       },
     }),
   ]);
-  const shared = { clock: realClock, random: seededRandom(1), log: silentLogger };
-  const sidecar = new StandaloneSidecar(config, {
-    ...shared,
-    levels: new LogLevels("sidecar", "error"),
-    dial: (address, to, options) => connect({ host: address, port: to, ...options }),
-    lookup: () => Promise.reject(new Error("No names here")),
-    originalDst: () => ({ address: "127.0.0.1", port: 1 }),
-    createADS: (target, node) => new AdsClient({ target, node, ...shared }),
-    onQuit: () => undefined,
-  });
+  const sidecar = create(config);
   try {
     await sidecar.start();
     const bound = sidecar.addresses.get("main")!.port;

@@ -25,6 +25,7 @@ import { type Dial, type EngineDeps, type SocketAddress, createCounters } from "
 import type { ListeningSocket } from "../hot-restart.ts";
 import { type AdminPagesView, createAdminPages } from "../admin/pages.ts";
 import { EnvoyStats } from "../admin/stats.ts";
+import { SidecarError } from "../errors.ts";
 import { ConfigState } from "../state.ts";
 import { RequestIds } from "../tracing.ts";
 import { Ids } from "../tracing-ids.ts";
@@ -126,6 +127,14 @@ export class StandaloneSidecar implements AdminContext {
     });
     this.state.apply(typeUrls.cluster, config.clusters, []);
     this.state.apply(typeUrls.listener, config.listeners, []);
+    // A control plane's come later.
+    const [unknown] = config.ads?.hasClusters === true ? [] : this.state.unknownClusters();
+    if (unknown === undefined) return;
+    const { listener, cluster } = unknown;
+    throw new SidecarError(
+      "BAD_BOOTSTRAP",
+      `Cannot read listener ${listener}: its routes name cluster ${JSON.stringify(cluster)}, which is not there`,
+    );
   }
 
   get live(): LiveConfig {

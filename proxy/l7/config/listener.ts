@@ -10,6 +10,7 @@ import type { Direction } from "../context.ts";
 import { type ChainMatch, anyConnection, readChainMatch } from "./chain-match.ts";
 import { readSocketAddress } from "./cluster.ts";
 import { type CompiledHTTP, compileHTTP } from "./http.ts";
+import type { RouteTable } from "../route/table.ts";
 import { Reader } from "./reader.ts";
 import { readDownstreamTLS } from "../tls/config.ts";
 import type { DownstreamTLSSpec } from "../tls/types.ts";
@@ -91,6 +92,11 @@ export function clusterNamesOf(listener: CompiledListener): readonly string[] {
   return chainsOf(listener).flatMap(({ filter }) =>
     filter.kind === "tcp" ? filter.clusterNames : [...(filter.inline?.clusterNames ?? [])],
   );
+}
+
+/** The routes that a listener brings itself. */
+export function inlineTablesOf(listener: CompiledListener): readonly RouteTable[] {
+  return chainsOf(listener).flatMap(({ filter }) => (filter.kind === "http" ? (filter.inline ?? []) : []));
 }
 
 /** Chains for a destination port: those that name it, else those that name none (Envoy does not go back further). */

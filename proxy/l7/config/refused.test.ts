@@ -84,7 +84,6 @@ const refused: readonly (readonly [path: string, () => unknown])[] = [
     "start_child_span",
     () => manager({ http_filters: [{ ...router, typed_config: { ...router.typed_config, start_child_span: true } }] }),
   ],
-  ["validate_clusters", () => manager({ route_config: { ...routes, validate_clusters: true } })],
   ["hedge_policy.initial_requests", () => route({ hedge_policy: { initial_requests: 2 } })],
   [
     "rate_limits[0].actions[0].metadata",

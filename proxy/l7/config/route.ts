@@ -15,8 +15,9 @@ import { Reader } from "./reader.ts";
 import { readHedge, readRetryPolicy } from "./retry.ts";
 import { type HostContext, readRoute } from "./route-entry.ts";
 
-export function compileRoutes(resource: unknown, path = "RouteConfiguration"): RouteTable {
-  const reader = new Reader(resource, path);
+/** `path`: of a listener's inline route_config. */
+export function compileRoutes(resource: unknown, path?: string): RouteTable {
+  const reader = new Reader(resource, path ?? "RouteConfiguration");
   const name = reader.text("name") ?? "";
   const domains = new Set<string>();
   const table = {
@@ -28,8 +29,11 @@ export function compileRoutes(resource: unknown, path = "RouteConfiguration"): R
   };
   const hosts = reader.list("virtual_hosts").map((host) => readHost(host, domains, table));
   const ignoresPort = reader.flag("ignore_port_in_host_matching") ?? false;
-  reader.allow("validate_clusters", [false], "clusters are looked up for each request").done();
-  return new RouteTable(name, hosts, ignoresPort);
+  // By RDS, clusters may come later than the routes that name them: they are looked up for each request.
+  if (path === undefined) reader.allow("validate_clusters", [false], "clusters are looked up for each request");
+  const validatesClusters = path !== undefined && (reader.flag("validate_clusters") ?? true);
+  reader.done();
+  return new RouteTable(name, hosts, { ignoresPort, validatesClusters });
 }
 
 /** Envoy's default for the body of a direct response, in bytes. */

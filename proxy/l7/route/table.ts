@@ -29,12 +29,21 @@ type Wildcards = readonly { readonly length: number; readonly hosts: ReadonlyMap
 /** Routes of one host up to this many are looked at one after the other. */
 const scannedMax = 8;
 
+export interface TableOptions {
+  /** Whether the port of a request's host is left out of account. */
+  readonly ignoresPort: boolean;
+  /** Envoy's validate_clusters. */
+  readonly validatesClusters: boolean;
+}
+
 export class RouteTable {
   readonly name: string;
   /** Each cluster that a route names, once. */
   readonly clusterNames: ReadonlySet<string>;
   /** Those of them that may be missing: their routes say what is then answered. */
   readonly optionalClusters: ReadonlySet<string>;
+  /** Whether all the others have to be there from the start. */
+  readonly validatesClusters: boolean;
   readonly #ignoresPort: boolean;
   readonly #exact: ReadonlyMap<string, CompiledVirtualHost>;
   readonly #suffixes: Wildcards;
@@ -44,8 +53,9 @@ export class RouteTable {
   readonly #indexes = new Map<CompiledVirtualHost, RouteIndex>();
 
   /** Domains must be unique over all hosts; config/route.ts checks it. */
-  constructor(name: string, hosts: readonly CompiledVirtualHost[], ignoresPort = false) {
+  constructor(name: string, hosts: readonly CompiledVirtualHost[], { ignoresPort, validatesClusters }: TableOptions) {
     this.name = name;
+    this.validatesClusters = validatesClusters;
     this.#ignoresPort = ignoresPort;
     const exact = new Map<string, CompiledVirtualHost>();
     const suffixes = new Map<string, CompiledVirtualHost>();
