@@ -7,18 +7,14 @@
  * objects, so that the young generation fills slowly, hundreds of MB wait, and a full collection comes first: it was
  * half the CPU of a 100 KB body. Reads of short messages make enough objects of their own and are not counted.
  */
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
+import { collectGarbage } from "#lib/collect.ts";
 
 /** A read below is a message of its own rather than a part of a body, in bytes. */
 const largeMin: number = 16 * 1024;
 /** What may wait, in bytes: a collection takes half a millisecond, and this many are read in a few. */
 const waitingMax: number = 8 * 1024 * 1024;
 
-type Collect = (options: { readonly type: "minor" }) => void;
-
 let waitingBytes = 0;
-let collect: Collect | undefined;
 
 /** Told of each read. */
 export function countRead(bytes: number): void {
@@ -26,12 +22,5 @@ export function countRead(bytes: number): void {
   waitingBytes += bytes;
   if (waitingBytes < waitingMax) return;
   waitingBytes = 0;
-  collect ??= makeCollect();
-  collect({ type: "minor" });
-}
-
-/** Node gives the function to contexts that are made behind the flag. */
-function makeCollect(): Collect {
-  setFlagsFromString("--expose-gc");
-  return runInNewContext("gc") as Collect;
+  collectGarbage("minor");
 }
