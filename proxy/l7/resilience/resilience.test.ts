@@ -102,6 +102,30 @@ describe("retries", () => {
     assert.equal(asked, 1);
   });
 
+  it("go on beside the next one where the route hedges, and give back all they took", async () => {
+    let given = 0;
+    const silent = await serve((request) => void request.socket.on("close", () => given++));
+    const good = await serve(answering(200));
+    const retry = { retry_on: "5xx", num_retries: 1, per_try_timeout: "0.3s" };
+    await using rig = await rigWith(
+      [silent, good],
+      routesWith(retry, { timeout: "10s", hedge_policy: { hedge_on_per_try_timeout: true } }),
+      { circuit_breakers: { thresholds: [{ max_requests: 1, max_retries: 1 }] } },
+    );
+    // The limits let through one request and one retry at a time: what is not given back stops the third.
+    assert.deepEqual(await statuses(rig, 4), [200, 200, 200, 200]);
+    assert.equal(rig.counters.retries, 2);
+    // The tries that lost are given up.
+    await eventually(async () => (await get(rig)).ok && given >= 2, "the end of the silent tries");
+    const { cluster } = rig.records[0]!;
+    const { requests, retries, pending } = cluster!.limits.default.used;
+    assert.deepEqual({ requests, retries, pending }, { requests: 0, retries: 0, pending: 0 });
+    assert.deepEqual(
+      cluster!.members.map(({ activeRequests }) => activeRequests),
+      [0, 0],
+    );
+  });
+
   it("answer 504 UT when no try is left", async () => {
     const silent = await serve(() => undefined);
     await using rig = await rigWith(
