@@ -159,6 +159,10 @@ export const rows: readonly Row[] = [
     [`${svc} A`, "NOERROR A 10.0.0.1"],
     known,
   ),
+  row("k8s_external", ". {\nk8s_external example.org\nkubernetes cluster.local\n}\n", [
+    "svc1.testns.example.org A",
+    "NXDOMAIN",
+  ]),
   row("loadbalance", around("loadbalance round_robin {", "prefer 192.0.2.0/24", "}"), known),
   row(
     "loadbalance",

@@ -3,7 +3,7 @@
  */
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import type { TestContext } from "node:test";
 import dnsPacket, { type Answer, type DecodedPacket } from "dns-packet";
 import { type Clock, realClock } from "#lib/clock.ts";
@@ -193,23 +193,36 @@ export async function startUpstream(t: TestContext, first: Behaviour = usual): P
     asked.push({ name: question?.name ?? "", type: question?.type ?? "", proto, port });
   };
   const tcp = createServer((socket) => serveTCP(socket, (query) => (note(query, "tcp", 0), behaviour(query, "tcp"))));
-  tcp.listen({ port: 0, host: "127.0.0.1" });
-  await once(tcp, "listening");
-  const bound = tcp.address();
-  const port = typeof bound === "object" && bound !== null ? bound.port : 0;
-  const udp = createSocket("udp4");
+  const udp = await bindBoth(tcp);
   udp.on("message", (bytes, from) => {
     const query = dnsPacket.decode(bytes);
     note(query, "udp", from.port);
     for (const message of behaviour(query, "udp")) udp.send(message, from.port, from.address);
   });
-  udp.bind(port, "127.0.0.1");
-  await once(udp, "listening");
   t.after(() => {
     udp.close();
     tcp.close();
   });
+  const { port } = udp.address();
   return { port, asked, behave: (next) => void (behaviour = next) };
+}
+
+/** A UDP socket on a port that `tcp` could have, too: one that TCP has no use for is drawn. */
+async function bindBoth(tcp: Server): Promise<ReturnType<typeof createSocket>> {
+  for (let draw = 0; ; draw++) {
+    const udp = createSocket("udp4");
+    udp.bind(0, "127.0.0.1");
+    await once(udp, "listening");
+    try {
+      const listening = once(tcp, "listening");
+      tcp.listen({ port: udp.address().port, host: "127.0.0.1" });
+      await listening;
+      return udp;
+    } catch (error) {
+      udp.close();
+      if (draw === 20) throw error;
+    }
+  }
 }
 
 function serveTCP(socket: Socket, answer: (query: DecodedPacket) => readonly Buffer[]): void {

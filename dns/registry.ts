@@ -11,6 +11,7 @@ import { dns64 } from "./plugins/dns64.ts";
 import { auto, file, transfer } from "./plugins/file.ts";
 import { forward } from "./plugins/forward.ts";
 import { hosts } from "./plugins/hosts.ts";
+import { k8sExternal } from "./plugins/k8s-external.ts";
 import { kubernetes } from "./plugins/kubernetes.ts";
 import { loadbalance } from "./plugins/loadbalance.ts";
 import { loop } from "./plugins/loop.ts";
@@ -48,6 +49,7 @@ export const pluginOrder: readonly PluginKind[] = [
   template,
   transfer,
   hosts,
+  k8sExternal,
   kubernetes,
   file,
   auto,

@@ -100,6 +100,10 @@ export class Zone {
     return this.#negatives.validity;
   }
 
+  serviceOf(namespace: string, name: string): ServiceResource | undefined {
+    return this.#services.get(`${namespace}/${name}`)?.resource;
+  }
+
   get serviceCount(): number {
     return this.#services.size;
   }
@@ -191,7 +195,7 @@ export class Zone {
     const [kind, namespace] = [labels.at(-1), labels.at(-2) ?? ""];
     // Pods and namespaces change without a word to us.
     const isOfServices = kind !== "pod" && labels.length !== 2;
-    if (labels.length === 2 && (kind === "svc" || kind === "pod") && this.#hasNamespace(namespace)) {
+    if (labels.length === 2 && (kind === "svc" || kind === "pod") && this.hasNamespace(namespace)) {
       return this.negative(name, rcodes.noError, zone, isOfServices);
     }
     const pod = labels.length === 3 && kind === "pod" ? this.#pod(labels[0] ?? "", namespace) : undefined;
@@ -212,11 +216,11 @@ export class Zone {
   #pod(label: string, namespace: string): Uint8Array | undefined {
     const { pods = "disabled", namespaceOfPod } = this.#options;
     const address = pods === "disabled" ? undefined : fromDashed(label);
-    if (address === undefined || !this.#hasNamespace(namespace)) return undefined;
+    if (address === undefined || !this.hasNamespace(namespace)) return undefined;
     return pods === "insecure" || namespaceOfPod?.(canonical(address)) === namespace ? address : undefined;
   }
 
-  #hasNamespace(namespace: string): boolean {
+  hasNamespace(namespace: string): boolean {
     if (this.#options.namespaces?.includes(namespace) === false) return false;
     const known = this.#options.hasNamespace?.(namespace);
     if (known !== undefined) return known;

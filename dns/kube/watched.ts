@@ -209,7 +209,7 @@ function byAddress(a: ServiceResourceEndpoint, b: ServiceResourceEndpoint): numb
   return a.address < b.address ? -1 : 1;
 }
 
-function slimService({ metadata, spec }: Service): SlimService {
+function slimService({ metadata, spec, status }: Service): SlimService {
   const isExternal = spec.type === "ExternalName";
   const addresses = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
   return {
@@ -218,6 +218,8 @@ function slimService({ metadata, spec }: Service): SlimService {
     name: metadata.name,
     clusterIPs: isExternal ? [] : addresses.filter((address) => address !== "" && address !== "None"),
     headless: !isExternal && addresses.includes("None"),
+    externalIPs: spec.externalIPs ?? plainPolicies.externalIPs,
+    loadBalancerIPs: status?.loadBalancer?.ingress?.flatMap(({ ip }) => ip ?? []) ?? plainPolicies.loadBalancerIPs,
     externalName: isExternal ? (spec.externalName ?? "") : "",
     ports: (spec.ports ?? []).map(({ name = "", protocol = "TCP", port }) => ({
       name,

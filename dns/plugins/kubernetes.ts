@@ -6,6 +6,7 @@
  * What is missing before everything is known is SERVFAIL: NXDOMAIN would be believed.
  * Follows: CoreDNS plugin/kubernetes, Kubernetes DNS specification 1.1.
  */
+import type { ServiceResource } from "#api/wire/service.ts";
 import { type Answer, answerOf, isTruncated, recordsOf, statusAnswer } from "../answer.ts";
 import type { ClusterSource } from "../cluster-source.ts";
 import { complain, type Directive, noArgs, numberOf, oneArg, onlyOptions, zonesOf } from "../corefile/directive.ts";
@@ -77,6 +78,15 @@ export class KubernetesPlugin implements Plugin {
 
   isReady(): boolean {
     return this.#all.every(({ source }) => source.isSynced);
+  }
+
+  /** A Service that is served, for k8s_external. */
+  serviceOf(namespace: string, name: string): ServiceResource | undefined {
+    return this.#all.map(({ zone }) => zone.serviceOf(namespace, name)).find((found) => found !== undefined);
+  }
+
+  hasNamespace(namespace: string): boolean {
+    return this.#all.some(({ zone }) => zone.hasNamespace(namespace));
   }
 
   /** The search list of the pod with this address: `<namespace>.svc.<domain>` and so on, as keys. */
@@ -218,7 +228,7 @@ class Kubernetes {
 }
 
 const unsynced = statusAnswer(rcodes.servFail, "kubernetes");
-const reverseRoots: readonly string[] = ["\x07in-addr\x04arpa\0", "\x03ip6\x04arpa\0"];
+export const reverseRoots: readonly string[] = ["\x07in-addr\x04arpa\0", "\x03ip6\x04arpa\0"];
 
 function podsOf(directive: Directive | undefined): PodsMode {
   if (directive === undefined) return "disabled";

@@ -20,6 +20,7 @@ export const manifest: string = [
   service("svc1", "{clusterIP: 10.96.7.1, ports: [{name: http, port: 80}]}"),
   slice("svc1-a", "svc1", { endpoints: "[{addresses: [172.20.0.1], hostname: ep1a}]" }),
   service("svcnp", "{clusterIP: 10.96.7.7, ports: [{port: 81}]}"),
+  service("outside", "{clusterIP: 10.96.7.20, externalIPs: [198.51.100.7], ports: [{name: http, port: 80}]}"),
   service("svcempty", "{clusterIP: 10.96.7.8, ports: [{name: http, port: 80}]}"),
   service(
     "multi",
@@ -55,6 +56,25 @@ export type Case = readonly [query: string, rcode: string, ...answers: readonly 
 
 const sv = "testns.svc.cluster.local";
 const hdlsTargets = ["172-20-0-2", "172-20-0-3", "5678-abcd--1", "5678-abcd--2", "dup-name"];
+
+/** What those with `k8s_external ext.test` must say, too. */
+export const externalCases: readonly Case[] = [
+  ["outside.testns.ext.test A", "NOERROR", "198.51.100.7"],
+  ["OUTSIDE.testns.ext.test A", "NOERROR", "198.51.100.7"],
+  ["outside.testns.ext.test AAAA", "NOERROR", "SOA"],
+  ["outside.testns.ext.test SRV", "NOERROR", "0 100 80 outside.testns.ext.test."],
+  ["_http._tcp.outside.testns.ext.test SRV", "NOERROR", "0 100 80 outside.testns.ext.test."],
+  ["_http._tcp.outside.testns.ext.test A", "NOERROR", "198.51.100.7"],
+  ["_dns._tcp.outside.testns.ext.test SRV", "NXDOMAIN", "SOA"],
+  ["a.b.c.outside.testns.ext.test A", "NXDOMAIN", "SOA"],
+  ["svc1.testns.ext.test A", "NXDOMAIN", "SOA"],
+  ["nope.testns.ext.test A", "NXDOMAIN", "SOA"],
+  ["testns.ext.test A", "NOERROR", "SOA"],
+  ["ext.test A", "NOERROR", "SOA"],
+  ["ext.test NS", "NOERROR", "ns1.dns.ext.test."],
+  ["dns.ext.test A", "NOERROR", "SOA"],
+  ["other.dns.ext.test A", "NXDOMAIN", "SOA"],
+];
 
 /** Queries of which CoreDNS says something else, and why ours is kept. */
 export const unlikeCoreDNS: Readonly<Record<string, string>> = {

@@ -21,7 +21,7 @@ function dataOf(record: Answer): string {
     const { priority, weight, port, target } = record.data;
     return `${priority} ${weight} ${port} ${target}.`;
   }
-  if (record.type === "CNAME" || record.type === "PTR") return `${record.data}.`;
+  if (record.type === "CNAME" || record.type === "PTR" || record.type === "NS") return `${record.data}.`;
   const { data } = record as { readonly data: unknown };
   return record.type === "TXT" ? `"${String(data)}"` : String(data);
 }

@@ -15,7 +15,7 @@ import { after, before, describe, it } from "node:test";
 import { promisify } from "node:util";
 import dnsPacket, { type Answer } from "dns-packet";
 import { createTestCluster, type TestCluster } from "./cluster.ts";
-import { type Case, cases, manifest, unlikeCoreDNS } from "./dns-cases.ts";
+import { type Case, cases, externalCases, manifest, unlikeCoreDNS } from "./dns-cases.ts";
 import { askByCAres, askByLibrary, isForCAres } from "./dns-library.ts";
 
 const run = promisify(execFile);
@@ -69,6 +69,9 @@ function check(found: readonly string[], all: readonly Case[] = cases): void {
     wanted,
   );
 }
+
+/** What a resolver with a Corefile of the test's own is asked. */
+const alone: readonly Case[] = [...cases, ...externalCases];
 
 /** A CoreDNS to compare with: `coredns` in the path, or WHERRY_COREDNS. */
 const coreDNS = process.env["WHERRY_COREDNS"] ?? "coredns";
@@ -139,7 +142,7 @@ describe("cluster DNS", () => {
   ] as const) {
     it(`answers the cases alone, with a Corefile, over ${transport}`, async () => {
       const at = ["@127.0.0.1", "-p", ports.get(scheme) ?? "0", ...options];
-      check(readDig((await run("dig", [...digArgs(cases, at)])).stdout));
+      check(readDig((await run("dig", [...digArgs(alone, at)])).stdout), alone);
     });
   }
 
@@ -149,7 +152,7 @@ describe("cluster DNS", () => {
     ["https", "https"],
   ] as const) {
     it(`answers the cases to a library over ${transport}`, async () => {
-      check(await askByLibrary(transport, Number(ports.get(scheme)), cases));
+      check(await askByLibrary(transport, Number(ports.get(scheme)), alone), alone);
     });
   }
 
@@ -173,7 +176,7 @@ describe("cluster DNS", () => {
       try {
         const args = ["-p", String(port), "@127.0.0.1"];
         await untilAnswered(args);
-        const alike = cases.filter(([query]) => unlikeCoreDNS[query] === undefined);
+        const alike = alone.filter(([query]) => unlikeCoreDNS[query] === undefined);
         check(readDig((await run("dig", [...digArgs(alike, args)])).stdout), alike);
       } finally {
         child.kill("SIGKILL");
@@ -229,6 +232,7 @@ function corefile(upstream: string): string {
     fallthrough in-addr.arpa ip6.arpa
     ttl 30
   }
+  k8s_external ext.test
   forward . ${upstream} {
     prefer_udp
     max_concurrent 1000
