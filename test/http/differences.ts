@@ -51,12 +51,15 @@ export interface Otherwise {
 }
 
 const closedBefore =
-  "nghttp2 passes over frames of streams that have closed: they may have crossed a reset on their way";
+  "nghttp2 passes over frames of streams that have closed, and so does Envoy: they may have crossed a reset on their way";
+/** Envoy closes the connection. */
 const dropped: Otherwise = {
   outcome: "200 5",
   reason:
-    "node:http2 drops a field that nghttp2 finds malformed and says nothing: the rest is forwarded, the field is not",
+    "node:http2 drops a field that nghttp2 finds malformed, and says nothing: the rest is forwarded, the field is not",
 };
+/** Envoy forwards the field without the white space. */
+const blank: Otherwise = { outcome: "200 5", reason: dropped.reason };
 const ends: Otherwise = {
   outcome: "GOAWAY INTERNAL_ERROR",
   reason: "node:http2 ends the session on any error that nghttp2 has for a frame, whatever its code",
@@ -85,8 +88,8 @@ export const http2Otherwise: Readonly<Record<string, Otherwise>> = {
   "rfc9113 5": dropped,
   "rfc9113 6": dropped,
   "rfc9113 7": dropped,
-  "rfc9113 25": dropped,
-  "rfc9113 26": dropped,
+  "rfc9113 25": blank,
+  "rfc9113 26": blank,
   "rfc9113 29": dropped,
 };
 
