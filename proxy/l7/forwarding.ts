@@ -171,8 +171,8 @@ export class Forwarding implements AttemptOwner {
     owner.status = received.status;
     const { policy, tellsServiceTime } = this.#context;
     const tookMs = tellsServiceTime ? owner.responseMs - (owner.requestMs ?? Infinity) : -1;
-    const { setCookie } = this.#tries;
-    const head = planResponse(this.#plan, received, { policy, record: owner, setCookie, tookMs });
+    const told = { policy, record: owner, setCookie: this.#tries.setCookie, tookMs };
+    const head = planResponse(this.#plan, received, told);
     owner.response = head;
     this.#state = "responding";
     this.#source.close();
@@ -243,8 +243,8 @@ export class Forwarding implements AttemptOwner {
       return;
     }
     if (this.#triesAgain(attempt, { kind: "timeout" })) return;
-    const answer = answerToTryTimeout(kind);
-    this.#owner.details = answer.details;
+    const { details, ...answer } = answerToTryTimeout(kind);
+    this.#owner.details = details;
     this.#owner.fail(answer);
   }
 
@@ -281,11 +281,8 @@ export class Forwarding implements AttemptOwner {
     const isElsewhere = end.kind !== "head" && !this.#tries.hasTried(endpoint);
     if (isElsewhere || end.kind === "reset") return this.#try(endpoint, false);
     const { deps } = this.#context;
-    const delayMs = retryDelayMs(this.#plan.route.retry!, end, {
-      retry: this.#tries.count,
-      random: deps.random,
-      nowMs: deps.nowMs(),
-    });
+    const now = { retry: this.#tries.count, random: deps.random, nowMs: deps.nowMs() };
+    const delayMs = retryDelayMs(this.#plan.route.retry!, end, now);
     deps.after(delayMs, () => {
       if (this.#state === "trying") this.#try(endpoint, false);
     });
