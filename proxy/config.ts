@@ -21,6 +21,7 @@ export const defaultFacts: NodeFacts = {
   masqueradeAll: false,
   masqueradeMark: 0x4000,
   dnsVIP: "10.96.0.10",
+  resolverIPs: ["10.96.0.10", "169.254.20.10"],
   requestPort: 0,
   exactMax: 1000,
 };

@@ -28,6 +28,7 @@ export function factsOf(node: Node | undefined, nodeName: string, config: ProxyC
     masqueradeAll: config.masqueradeAll,
     masqueradeMark: 2 ** config.masqueradeBit,
     dnsVIP: "",
+    resolverIPs: [],
   };
 }
 

@@ -33,6 +33,8 @@ export interface NodeFacts {
   readonly masqueradeMark: number;
   /** The cluster DNS address, which the node's own resolver serves on port 53; "" for none. */
   readonly dnsVIP: string;
+  /** Every address of the node's own resolver: policies judge what pods ask it, as if it were the cluster's DNS pod. */
+  readonly resolverIPs: readonly string[];
   /** Where the node's HTTP engine accepts connections that it balances per request (proxy/requests); 0 for nowhere. */
   readonly requestPort: number;
   /** Service ports that get a chain of their own, and with it exact rotation; those beyond are balanced by chance. */

@@ -65,6 +65,7 @@ export const edgeFacts: NodeFacts = {
   masqueradeAll: false,
   masqueradeMark: 0x4000,
   dnsVIP: "",
+  resolverIPs: [],
   requestPort: 0,
   exactMax: 1000,
 };

@@ -10,7 +10,22 @@ import type { FamilyProxyOptions } from "../l4/family-proxy.ts";
 import { Applier, policyTableNames } from "../l4/nft/apply.ts";
 import { planPolicies } from "./plan.ts";
 import { planPolicySkeleton } from "./skeleton.ts";
-import type { PolicyView } from "./view.ts";
+import type { PolicyPod, PolicyView } from "./view.ts";
+
+/**
+ * What policies know the node's resolver as: the pods that the DNS of other clusters has, which is how people allow it.
+ * It is on no node, so that no policy isolates it.
+ */
+const resolver: PolicyPod = {
+  namespace: "kube-system",
+  labels: { "k8s-app": "kube-dns" },
+  addresses: [],
+  nodeName: "",
+  ports: [
+    { name: "dns", protocol: "UDP", port: 53 },
+    { name: "dns-tcp", protocol: "TCP", port: 53 },
+  ],
+};
 
 export class FamilyPolicy {
   readonly #options: FamilyProxyOptions;
@@ -35,7 +50,9 @@ export class FamilyPolicy {
   /** Wants what the view says from now on. */
   put(view: PolicyView): void {
     const { facts, family } = this.#options;
-    this.#applier.update(this.#claims.put("policies", planPolicies(view, { family, nodeName: facts.nodeName })));
+    const pods = [...view.pods, { ...resolver, addresses: facts.resolverIPs }];
+    const plan = planPolicies({ ...view, pods }, { family, nodeName: facts.nodeName });
+    this.#applier.update(this.#claims.put("policies", plan));
   }
 
   /** Resolves when the kernel holds it. */

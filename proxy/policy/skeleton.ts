@@ -2,10 +2,11 @@
  * The fixed part of a policy table. Pure.
  *
  *   forward -10   replies pass; then egress of the pod that calls, then ingress of the pod that is called
- *   input -10     connections to outside, which Wherry's own network has redirected to the node's agent: egress, by
+ *   input -10     questions to the node's resolver, which are not tracked: egress of the pod that asks
+ *                 connections to outside, which Wherry's own network has redirected to the node's agent: egress, by
  *                 where they were meant to go
  *
- * Between a node and its own pods everything passes, probes and the resolver among it: nothing of that is forwarded.
+ * Between a node and its own pods everything else passes, probes among it: nothing of that is forwarded.
  * Before the proxy's chains at 0, after its translation: pods are judged by the addresses that they really have.
  */
 import type { NodeFacts } from "../l4/facts.ts";
@@ -21,6 +22,12 @@ export function planPolicySkeleton(facts: NodeFacts, family: Family): Skeleton {
   const own = facts.nodeIPs.filter((nodeIP) => familyOf(nodeIP) === family);
   const inside = [...rangesOf(facts.serviceCIDRs, family).map(({ text }) => text), ...own];
   const notInside = inside.length === 0 ? "" : `ct original ${ip} daddr != { ${inside.join(", ")} } `;
+  const resolver = facts.resolverIPs.filter((address) => familyOf(address) === family);
+  const questions = ["udp", "tcp"].flatMap((protocol) =>
+    resolver.length === 0
+      ? []
+      : [`${ip} daddr { ${resolver.join(", ")} } ${protocol} dport 53 ${ip} saddr vmap @egress`],
+  );
   const hook = (name: string): string => `type filter hook ${name} priority -10 ; policy accept ;`;
   return {
     family: ip,
@@ -38,7 +45,11 @@ export function planPolicySkeleton(facts: NodeFacts, family: Family): Skeleton {
       {
         name: "input",
         hook: hook("input"),
-        rules: ["ct state established,related accept", `ct status dnat ${notInside}${ip} saddr vmap @egress-outside`],
+        rules: [
+          ...questions,
+          "ct state established,related accept",
+          `ct status dnat ${notInside}${ip} saddr vmap @egress-outside`,
+        ],
       },
     ],
     chains: new Map(),

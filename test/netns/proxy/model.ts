@@ -10,7 +10,7 @@
  * After each series the table is listed, and compared with that of a proxy that starts anew.
  */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { after, test } from "node:test";
 import * as fc from "fast-check";
 import type { ServiceResource, ServiceResourceEndpoint } from "#api/wire/service.ts";
@@ -118,6 +118,8 @@ async function observed(from: Place, to: Target, wanted: ReadonlySet<string>): P
 test("connections go where the model sends them", async () => {
   let runs = 0;
   const property = fc.asyncProperty(edits, async (services) => {
+    // A port that a caller used for what nobody answered is used again, and conntrack takes the one for the other.
+    spawnSync("conntrack", ["-F"]);
     for (const service of services) known.set(service.name, service);
     for (const proxy of [real, modelled]) {
       for (const service of services) proxy.apply(named(service), []);

@@ -55,6 +55,7 @@ const all = [podOf(a, "a"), podOf(b, "b"), podOf(c, "c"), podOf(d, "d", "remote"
 const namespaces = new Map([
   ["default", {}],
   ["remote", { zone: "far" }],
+  ["kube-system", { "kubernetes.io/metadata.name": "kube-system" }],
 ]);
 const policy = (name: string, spec: NonNullable<NetworkPolicy["spec"]>): NetworkPolicy => ({
   apiVersion: "networking.k8s.io/v1",
@@ -177,6 +178,39 @@ test("egress: pods, named ports of those called, and blocks", async () => {
   assert.equal(await reachedBy(a), `${own} b:8080 ${onNode}`);
   await set([egress({ to: [{ ipBlock: { cidr: "10.244.2.0/24" } }] })]);
   assert.equal(await reachedBy(a), `${own} d:8080 d:9090 ${onNode}`);
+});
+
+test("egress: the node's resolver is asked only by those who may ask the cluster's DNS, or its address", async () => {
+  execFileSync("ip", ["addr", "add", "169.254.20.10/32", "dev", "lo"]);
+  const resolvers = ["10.96.0.10", "169.254.20.10"].map((address) => ({ address, port: 53 }));
+  closers.push(await serveTCP(node, 53));
+  for (const { address } of resolvers) closers.push(await serveUDP({ address }, 53));
+  const answering = async (call: typeof callTCP): Promise<readonly string[]> => {
+    const asked = resolvers.map((to) =>
+      call(a, to).then(
+        () => to.address,
+        () => "",
+      ),
+    );
+    return (await Promise.all(asked)).filter((address) => address !== "");
+  };
+  const both = resolvers.map(({ address }) => address);
+  const egress = (...rules: NonNullable<NonNullable<NetworkPolicy["spec"]>["egress"]>): Promise<void> =>
+    set([policy("egress", { ...selectsA, policyTypes: ["Egress"], egress: rules })]);
+  for (const call of [callUDP, callTCP]) {
+    await set([policy("ingress", selectsA)]);
+    assert.deepEqual(await answering(call), both);
+    await egress();
+    assert.deepEqual(await answering(call), []);
+    const kubeSystem = { matchLabels: { "kubernetes.io/metadata.name": "kube-system" } };
+    const dns = { podSelector: { matchLabels: { "k8s-app": "kube-dns" } }, namespaceSelector: kubeSystem };
+    await egress({ to: [dns], ports: [{ port: 53, protocol: "UDP" }, { port: 53 }] });
+    assert.deepEqual(await answering(call), both);
+    await egress({ ports: [{ port: 53, protocol: call === callUDP ? "UDP" : "TCP" }] });
+    assert.deepEqual(await answering(call), both);
+    await egress({ to: [{ ipBlock: { cidr: "169.254.20.10/32" } }] });
+    assert.deepEqual(await answering(call), ["169.254.20.10"]);
+  }
 });
 
 test("established connections pass, whatever policies come", async () => {
