@@ -67,6 +67,8 @@ export class Prebuilt {
   #hash = 0;
   #shape = 0;
   #payloadBytes = 0;
+  /** Whether `answer` was ever asked: for who never asks, nothing is kept. */
+  #isUsed = false;
   /** When what is answered now was taken, by the monotonic clock. */
   #startMs = 0;
   readonly #timed: SiteMetrics[] = [];
@@ -92,6 +94,7 @@ export class Prebuilt {
    * response, or 0: nothing was written, and the chain is to be asked.
    */
   answer(bytes: Uint8Array, start: number, length: number, isIPv6: boolean): number {
+    this.#isUsed = true;
     const questionEnd = this.#read(bytes, start, length);
     if (questionEnd === 0) return 0;
     const kept = this.#places[this.#hash & placeMask];
@@ -114,7 +117,7 @@ export class Prebuilt {
   /** Keeps a response for the next time, where it may be. */
   offer({ request, served, answer, response, seen }: Offer): void {
     const { bytes } = request.query;
-    if (answer.validity === undefined || answer.validity.isOver || served.repeat === undefined) return;
+    if (!this.#isUsed || answer.validity === undefined || answer.validity.isOver || served.repeat === undefined) return;
     const questionEnd = this.#read(bytes, 0, bytes.length);
     if (questionEnd === 0) return;
     const place = this.#hash & placeMask;
