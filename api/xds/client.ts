@@ -32,8 +32,9 @@ export interface AdsResource<T> {
 
 export interface AdsHandler<T> {
   /**
-   * Takes a push as a whole; the first of a stream may hold nothing. Throwing rejects it as a whole: the message goes to the server, nothing of it counts as
-   * held. May call `setNames` and `subscribe`; what these ask for is on its way before the acknowledgement is.
+   * Takes a push as a whole; the first of a stream may hold nothing. Throwing rejects it as a whole: the message
+   * goes to the server, nothing of it counts as held. May call `setNames` and `subscribe`; what these ask for is on its
+   * way before the acknowledgement is.
    */
   apply(updated: readonly AdsResource<T>[], removed: readonly string[]): void;
 }

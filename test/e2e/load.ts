@@ -12,6 +12,8 @@ export interface LoadResult {
 }
 
 export interface Load {
+  /** Pages so far, by the reviews pod that served them. */
+  soFar(): ReadonlyMap<string, number>;
   /** Stops sending; resolves when every answer is in. */
   stop(): Promise<LoadResult>;
 }
@@ -85,6 +87,7 @@ export function startLoad(url: string, rate: number, read: ReadBody = readPage):
   const timer = setInterval(send, 1000 / rate);
   const limit = setTimeout(() => clearInterval(timer), 120_000);
   return {
+    soFar: () => new Map(result.byPod),
     async stop() {
       clearInterval(timer);
       clearTimeout(limit);
