@@ -5,11 +5,12 @@
  *   node latency-load.ts URL open SECONDS RATE        RATE a second, evenly: p50 and p99 in ms
  *
  * Open, a request's time counts from when it was due, not from when it was sent: a pause is seen by all that it held
- * up.
+ * up. The first second, in which this program itself warms up, does not count.
  */
 import { Agent, request } from "node:http";
 
 const connections = 16;
+const warmUpSeconds = 1;
 const [url = "", mode = "", secondsText = "", rateText = "0"] = process.argv.slice(2);
 const seconds = Number(secondsText);
 const agent = new Agent({ keepAlive: true, maxSockets: connections, scheduling: "fifo" });
@@ -41,13 +42,16 @@ async function closed(): Promise<object> {
 async function open(): Promise<object> {
   const rate = Number(rateText);
   const startMs = performance.now();
+  const warm = rate * warmUpSeconds;
   const took: number[] = [];
   const waiting: Promise<void>[] = [];
-  for (let sent = 0; sent < rate * seconds;) {
-    const due = Math.min(rate * seconds, Math.floor(((performance.now() - startMs) / 1000) * rate));
+  const total = warm + rate * seconds;
+  for (let sent = 0; sent < total;) {
+    const due = Math.min(total, Math.floor(((performance.now() - startMs) / 1000) * rate));
     for (; sent < due; sent++) {
       const dueMs = startMs + (sent / rate) * 1000;
-      waiting.push(get().then(() => void took.push(performance.now() - dueMs)));
+      const counts = sent >= warm;
+      waiting.push(get().then(() => void (counts && took.push(performance.now() - dueMs))));
     }
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
