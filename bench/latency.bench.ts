@@ -13,8 +13,10 @@ import { ticksOf } from "./ticks.ts";
 
 const seconds = 6;
 const rounds = 3;
-/** Of the comparison with tracing, the first two of which warm up. */
-const costRounds = 10;
+/** Of the comparison with tracing: many short ones in turns, the first ones of which warm up. */
+const costRounds = 30;
+const costWarmUpRounds = 6;
+const costSeconds = 3;
 const script = join(import.meta.dirname, "latency-load.ts");
 const program = "require('http').createServer((q, s) => s.end('x'.repeat(1024))).listen(80)";
 
@@ -137,9 +139,9 @@ async function tracingCost(plain: TestCluster, traced: TestCluster): Promise<Mea
         "client-meshed",
         "server-meshed",
         "closed",
-        String(seconds),
+        String(costSeconds),
       );
-      if (round > 1) costs[at]?.push((sidecarTicks(cluster.name) - before) / (rate * seconds));
+      if (round >= costWarmUpRounds) costs[at]?.push((sidecarTicks(cluster.name) - before) / (rate * costSeconds));
     }
   const percent = (median(costs[1]) / median(costs[0]) - 1) * 100;
   return {

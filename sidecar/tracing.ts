@@ -131,6 +131,7 @@ export class Tracing implements RequestHeaderSource {
 
   /** The same for every hop that has to decide on the same trace. */
   #isSampled(traceId: string, head: RequestHead): boolean {
+    if (this.#threshold === 0) return false;
     if (Number.parseInt(traceId.slice(-decidingDigits), 16) >= this.#threshold) return false;
     return headerValue(head.headers, "user-agent")?.startsWith(probeAgent) !== true;
   }
