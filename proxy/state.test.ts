@@ -115,6 +115,38 @@ test("a failed transaction keeps the last good rules, and a retry replaces the t
   assert.equal(nft.transactions.at(-1)?.startsWith("add table ip wherry-proxy\ndelete table"), true);
 });
 
+test("a large table is filled side by side; where that fails, one text after the other, from the start", async (t) => {
+  let running = 0;
+  const atOnce: number[] = [];
+  let failAt = 5;
+  const { nft, proxy, clock } = bed(t, (fake) => async (command, input = "") => {
+    if (!input.includes("slots-tcp {")) return fake.exec(command, input);
+    atOnce.push(++running);
+    // The other one is under way when this one fails.
+    await Promise.resolve();
+    if (--failAt === 0) fake.failNext = true;
+    const result = await fake.exec(command, input);
+    running--;
+    return result;
+  });
+  const many = Array.from({ length: 6000 }, (_, n) =>
+    service(`s${n}`, `10.96.${(n >> 8) + 2}.${n & 255}`, { endpoints: web.endpoints }),
+  );
+  proxy.apply(named(web, ...many), []);
+  proxy.markSynced();
+  const programmed = proxy.programmed();
+  while (proxy.metrics.syncFailures === 0) await new Promise(setImmediate);
+  const tried = atOnce.length;
+  assert.equal(Math.max(...atOnce), 2);
+  assert.ok(tried <= 7, `goes on after a failure: ${tried} texts`);
+  assert.equal(nft.walk(toWeb).kind, "accept");
+  await clock.advance(1000);
+  await programmed;
+  assert.equal(Math.max(...atOnce.slice(tried)), 1);
+  assert.deepEqual(nft.walk(toWeb), { kind: "dnat", to: "10.244.1.2:80", isMasqueraded: false });
+  assert.deepEqual(nft.tableNames.filter((name) => name.startsWith("ip wherry-proxy")).length, 1);
+});
+
 test("a table that somebody flushed comes back within the sync period", async (t) => {
   const { nft, proxy, clock } = bed(t);
   proxy.apply(named(web), []);

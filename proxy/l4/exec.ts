@@ -29,7 +29,7 @@ const sessionFailuresMax = 3;
 
 /** Runs programs for real, in the network namespace of this process. */
 export function systemExec(clock: Clock): Exec {
-  const shell = new Shell({ clock, timeoutMs, outputBytesMax });
+  const shells = [new Shell({ clock, timeoutMs, outputBytesMax }), new Shell({ clock, timeoutMs, outputBytesMax })];
   const session = new NftSession({ clock, timeoutMs });
   let failures = 0;
   const trySession = async (input: string): Promise<ExecResult | undefined> => {
@@ -49,6 +49,7 @@ export function systemExec(clock: Clock): Exec {
     if (command.join(" ") !== "nft -f -") return spawnProgram(clock, command, input);
     const answered = await trySession(input);
     if (answered !== undefined) return answered;
+    const shell = shells.find(({ isIdle }) => isIdle) ?? shells[0]!;
     const { exitCode, output } = await shell.run("nft -f -", input);
     // POSIX sh: 127 is a command that was not found.
     if (exitCode === 127) throw new ProxyError("CommandMissing", `Cannot run nft: ${output.trim().slice(0, 300)}`);

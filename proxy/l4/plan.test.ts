@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 import type { ServiceResource } from "#api/wire/service.ts";
 import { defaultFacts, parseFacts } from "../config.ts";
 import { categorize, localReadyCount } from "./categories.ts";
-import { anyService, edgeFacts, endpoint, localAddresses, packets, port, service } from "./fixture.ts";
+import { anyService, edgeFacts, endpoint, localAddresses, packets, port, service, textsOf } from "./fixture.ts";
 import type { NodeFacts } from "./facts.ts";
 import { expectPacket } from "./model.ts";
 import { FakeNft } from "./nft/fake.ts";
@@ -39,7 +39,7 @@ class Bed {
   }
 
   whole(): readonly string[] {
-    return planWhole("ip t", [], this.table.skeleton, this.table.takeAll());
+    return textsOf(planWhole("ip t", [], this.table.skeleton, this.table.takeAll()));
   }
 
   change(): readonly string[] {
@@ -314,7 +314,8 @@ test("nft itself accepts what is rendered, in both families", (t) => {
     const planner = new Planner(facts, family);
     const table = new Table(planSkeleton(facts, family));
     for (const each of rich) table.update(planner.put(each.name, each));
-    const [input = ""] = planWhole(family === "IPv4" ? "ip t" : "ip6 t", [], table.skeleton, table.takeAll());
+    const name = family === "IPv4" ? "ip t" : "ip6 t";
+    const [input = ""] = textsOf(planWhole(name, [], table.skeleton, table.takeAll()));
     const { stderr } = spawnSync("unshare", [...inNamespace, "-c", "-f", "-"], { input, encoding: "utf8", env });
     assert.equal(stderr, "");
   }

@@ -36,15 +36,22 @@ export class Shell {
   #child: ChildProcess | undefined;
   #waiting: Waiting | undefined;
   #tail: Promise<unknown> = Promise.resolve();
+  #pending = 0;
   #sequence = 0;
 
   constructor(options: ShellOptions) {
     this.#options = options;
   }
 
+  /** Whether a command would run at once. */
+  get isIdle(): boolean {
+    return this.#pending === 0;
+  }
+
   /** Runs a command of plain words with `text` as its input. Rejects when there is no shell, or the command hangs. */
   run(command: string, text: string): Promise<ShellResult> {
-    const result = this.#tail.then(() => this.#runNow(command, text));
+    this.#pending++;
+    const result = this.#tail.then(() => this.#runNow(command, text)).finally(() => this.#pending--);
     this.#tail = result.catch(() => undefined);
     return result;
   }

@@ -6,6 +6,7 @@ import { defaultFacts } from "../config.ts";
 import { Claims } from "../l4/claims.ts";
 import { FakeNft } from "../l4/nft/fake.ts";
 import { Table } from "../l4/nft/table.ts";
+import { textsOf } from "../l4/fixture.ts";
 import { planChange, planWhole } from "../l4/nft/transactions.ts";
 import { planPolicies } from "./plan.ts";
 import { portMatches } from "./ports.ts";
@@ -118,14 +119,14 @@ test("any way of changes ends in the table that the last view alone makes", asyn
           assert.deepEqual(await nft.exec(["nft", "-f", "-"], text), { exitCode: 0, stdout: "", stderr: "" });
       };
       const [table, claims] = [new Table(skeleton), new Claims()];
-      await run(changed, planWhole("ip t", [], skeleton, table.takeAll()));
+      await run(changed, textsOf(planWhole("ip t", [], skeleton, table.takeAll())));
       for (const view of many) {
         table.update(claims.put("policies", planPolicies(view, options)));
         await run(changed, planChange("ip t", skeleton.collections, table.take()).texts);
       }
       const last = new Table(skeleton);
       last.update(new Claims().put("policies", planPolicies(many.at(-1) ?? viewOf([], []), options)));
-      await run(fresh, planWhole("ip t", [], skeleton, last.takeAll()));
+      await run(fresh, textsOf(planWhole("ip t", [], skeleton, last.takeAll())));
       assert.deepEqual(changed.dump(), fresh.dump());
     }),
     { numRuns: 100 },

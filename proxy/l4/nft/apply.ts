@@ -194,9 +194,16 @@ export class Applier {
   async #replace(): Promise<void> {
     const { skeleton } = this.#table;
     const whole = this.#table.takeAll();
-    const target = isSmall(skeleton, whole) ? (this.#lastLive ?? this.#names[0]) : await this.#spareTable();
+    const longest = this.#names.reduce((a, b) => (a.length < b.length ? b : a));
+    const isAtOnce = isSmall(this.#named(longest), skeleton, whole);
+    const target = isAtOnce ? (this.#lastLive ?? this.#names[0]) : await this.#spareTable();
     const others = this.#names.filter((name) => name !== target).map((name) => this.#named(name));
-    for (const text of planWhole(this.#named(target), others, skeleton, whole)) await this.#run(text);
+    const texts = planWhole(this.#named(target), others, skeleton, whole);
+    await this.#runAll(texts.head);
+    // Side by side, for what nft does before the kernel has its turn; after a failure one by one, to be sure.
+    const sharing = Array.from({ length: this.#attempts === 0 ? 2 : 1 }, () => this.#runAll(texts.elements));
+    for (const result of await Promise.allSettled(sharing)) if (result.status === "rejected") throw result.reason;
+    await this.#runAll(texts.tail);
     this.#live = target;
     this.#lastLive = target;
     this.#retired = { chains: new Set(), sets: new Set() };
@@ -263,6 +270,11 @@ export class Applier {
 
   #named(name: string): string {
     return `${this.#table.skeleton.family} ${name}`;
+  }
+
+  /** Runs texts one by one. Of a generator that is shared, each takes what the others do not; a failure ends all. */
+  async #runAll(texts: Iterable<string>): Promise<void> {
+    for (const text of texts) await this.#run(text);
   }
 
   async #run(text: string): Promise<void> {

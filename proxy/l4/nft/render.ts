@@ -15,11 +15,14 @@ export interface Unit {
 /** Elements in one statement: few enough to read in a log, enough that parsing does not dominate. */
 const elementsMax = 64;
 
+/** No element weighs less. */
+export const elementWeightMin = 40;
+
 /** Measured with nft 1.0.6, and rounded up: an element is as long as its text, a rule at most five times as long. */
 const weigh = {
   statement: (text: string): number => text.length + 100,
   rule: (text: string): number => 5 * text.length + 100,
-  element: (text: string): number => text.length + 40,
+  element: (text: string): number => text.length + elementWeightMin,
 } as const;
 
 export function addTable(table: string): Unit {
@@ -66,25 +69,35 @@ export function setRules(table: string, chain: string, rules: readonly string[])
 }
 
 /** Adds elements: pairs of key and value, the value "" in a set. */
-export function addElements(table: string, name: string, elements: readonly (readonly [string, string])[]): Unit[] {
-  const texts = elements.map(([key, value]) => (value === "" ? key : `${key} : ${value}`));
-  return inGroups(texts).map((group) => toUnit(`add element ${table} ${name}`, group));
+export function* addElements(
+  table: string,
+  name: string,
+  elements: readonly (readonly [string, string])[],
+): Generator<Unit> {
+  for (const group of inGroups(elements)) {
+    const texts = group.map(([key, value]) => (value === "" ? key : `${key} : ${value}`));
+    yield toUnit(`add element ${table} ${name}`, texts);
+  }
 }
 
 /** Gives elements of a map other values: deleted and added, in one transaction. */
-export function replaceElements(table: string, name: string, elements: readonly (readonly [string, string])[]): Unit[] {
-  return inGroups(elements).map((group) => {
+export function* replaceElements(
+  table: string,
+  name: string,
+  elements: readonly (readonly [string, string])[],
+): Generator<Unit> {
+  for (const group of inGroups(elements)) {
     const keys = toUnit(
       `delete element ${table} ${name}`,
       group.map(([key]) => key),
     );
     const [added = keys] = addElements(table, name, group);
-    return join(keys, added);
-  });
+    yield join(keys, added);
+  }
 }
 
-export function deleteElements(table: string, name: string, keys: readonly string[]): Unit[] {
-  return inGroups(keys).map((group) => toUnit(`delete element ${table} ${name}`, group));
+export function* deleteElements(table: string, name: string, keys: readonly string[]): Generator<Unit> {
+  for (const group of inGroups(keys)) yield toUnit(`delete element ${table} ${name}`, group);
 }
 
 function toUnit(head: string, texts: readonly string[]): Unit {
@@ -100,8 +113,6 @@ function join(a: Unit, b: Unit): Unit {
   return { text: b.text === "" ? a.text : `${a.text}\n${b.text}`, weight: a.weight + b.weight };
 }
 
-function inGroups<T>(items: readonly T[]): T[][] {
-  const groups: T[][] = [];
-  for (let at = 0; at < items.length; at += elementsMax) groups.push(items.slice(at, at + elementsMax));
-  return groups;
+function* inGroups<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let at = 0; at < items.length; at += elementsMax) yield items.slice(at, at + elementsMax);
 }

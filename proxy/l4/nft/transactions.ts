@@ -6,8 +6,8 @@
  * One transaction is atomic, but the kernel takes no more than a socket's send buffer in one: 208 KiB for whoever is
  * not root on the host (net.core.wmem_default). So a large change is several, in an order in which each leaves a table
  * that works: slots come before the chains and verdicts that pick them, and go after.
- * A whole table is built beside the one that is there, without base chains, so that no packet sees it; the last
- * transaction adds those and deletes the other table.
+ * A whole table is built beside the one that is there, without base chains, so that no packet sees it: its elements may
+ * come in any order. The last transaction adds the base chains and deletes the other table.
  */
 import {
   addBase,
@@ -19,6 +19,7 @@ import {
   deleteChain,
   deleteElements,
   deleteSet,
+  elementWeightMin,
   flushChain,
   removeTable,
   replaceElements,
@@ -65,11 +66,11 @@ export function planChange(table: string, collections: readonly Collection[], de
     units.push(flushChain(table, name));
     retired.chains.push(name);
   }
-  return { texts: pack(units), retired };
+  return { texts: [...pack(units)], retired };
 }
 
 /** Deletes what was retired. */
-export function planSweep(table: string, chains: readonly string[], sets: readonly string[]): readonly string[] {
+export function planSweep(table: string, chains: readonly string[], sets: readonly string[]): Iterable<string> {
   const units = [
     ...chains.map((name) => flushChain(table, name)),
     ...chains.map((name) => deleteChain(table, name)),
@@ -78,43 +79,64 @@ export function planSweep(table: string, chains: readonly string[], sets: readon
   return pack(units);
 }
 
-/** What a whole table weighs less than, may replace the table of that name in one transaction. */
-export function isSmall(skeleton: Skeleton, whole: Delta): boolean {
+/** Whether one transaction may replace a whole table of that name, or one no longer. */
+export function isSmall(table: string, skeleton: Skeleton, whole: Delta): boolean {
+  // One of many elements is not rendered to find out.
+  let elements = 0;
+  for (const each of whole.elements.values()) elements += each.size;
+  if (elements * elementWeightMin > weightMax) return false;
   // Less what it takes to be rid of the tables before.
-  return weigh([...fill("t", skeleton, whole), ...switchOn("t", skeleton)]) < weightMax - 5000;
+  const units = [
+    ...declare(table, skeleton, whole),
+    ...addAll(table, skeleton, whole),
+    ...ruleAll(table, skeleton, whole),
+    ...switchOn(table, skeleton),
+  ];
+  return weigh(units) < weightMax - 5000;
+}
+
+/** The texts of a whole table; each is rendered when it is asked for. */
+export interface Whole {
+  /** The table with its chains and collections: in order, before all else. */
+  readonly head: Iterable<string>;
+  /** The elements, in any order, and side by side. */
+  readonly elements: Generator<string>;
+  /** The rules, then what makes packets see the table: in order, after all else. */
+  readonly tail: Iterable<string>;
 }
 
 /**
  * The transactions that put the whole table into the kernel as `table`, in place of itself and of `others`. With more
  * than one, `table` must not be the one that serves.
  */
-export function planWhole(
-  table: string,
-  others: readonly string[],
-  skeleton: Skeleton,
-  whole: Delta,
-): readonly string[] {
-  const head = [removeTable(table), addTable(table)];
-  const body = fill(table, skeleton, whole);
+export function planWhole(table: string, others: readonly string[], skeleton: Skeleton, whole: Delta): Whole {
+  const head = [removeTable(table), addTable(table), ...declare(table, skeleton, whole)];
+  const elements = addAll(table, skeleton, whole);
+  const rules = ruleAll(table, skeleton, whole);
   const tail = [...switchOn(table, skeleton), ...others.map(removeTable)];
-  if (weigh([...head, ...body, ...tail]) < weightMax) return pack([...head, ...body, ...tail]);
-  return [...pack([...head, ...body]), ...pack(tail)];
+  if (isSmall(table, skeleton, whole))
+    return { head: [], elements: pack([]), tail: pack([...head, ...elements, ...rules, ...tail]) };
+  return { head: pack(head), elements: pack(elements), tail: [...pack(rules), ...pack(tail)] };
 }
 
-function fill(table: string, { chains, collections }: Skeleton, whole: Delta): Unit[] {
-  const units: Unit[] = [];
-  for (const name of chains.keys()) units.push(addChain(table, name));
-  for (const name of whole.chains.keys()) units.push(addChain(table, name));
-  for (const collection of collections) units.push(addCollection(table, collection));
+function* declare(table: string, { chains, collections }: Skeleton, whole: Delta): Generator<Unit> {
+  for (const name of chains.keys()) yield addChain(table, name);
+  for (const name of whole.chains.keys()) yield addChain(table, name);
+  for (const collection of collections) yield addCollection(table, collection);
   for (const [name, { after }] of whole.sets)
-    if (after !== undefined) units.push(addCollection(table, { kind: "set", name, type: after }));
-  // Elements before the rules that look them up: the kernel checks each element against each such rule.
+    if (after !== undefined) yield addCollection(table, { kind: "set", name, type: after });
+}
+
+/** Elements come before the rules that look them up: the kernel checks each element against each such rule. */
+function* addAll(table: string, { collections }: Skeleton, whole: Delta): Generator<Unit> {
   const names = [...laterSets(collections, whole), ...collections.map(({ name }) => name)];
-  for (const name of names) units.push(...addAndReplace(table, name, whole));
-  for (const [name, rules] of chains) units.push(addRules(table, name, rules));
+  for (const name of names) yield* addAndReplace(table, name, whole);
+}
+
+function* ruleAll(table: string, { chains }: Skeleton, whole: Delta): Generator<Unit> {
+  for (const [name, rules] of chains) yield addRules(table, name, rules);
   for (const [name, { after }] of whole.chains)
-    if (after !== undefined && after.length > 0) units.push(addRules(table, name, after));
-  return units;
+    if (after !== undefined && after.length > 0) yield addRules(table, name, after);
 }
 
 function switchOn(table: string, { bases }: Skeleton): Unit[] {
@@ -129,15 +151,16 @@ function laterSets(collections: readonly Collection[], { elements }: Delta): rea
   return [...elements.keys()].filter((name) => !collections.some((known) => known.name === name));
 }
 
-function addAndReplace(table: string, collection: string, { elements }: Delta): Unit[] {
+function* addAndReplace(table: string, collection: string, { elements }: Delta): Generator<Unit> {
   const added: [string, string][] = [];
   const replaced: [string, string][] = [];
   for (const [key, { before, after }] of elements.get(collection) ?? [])
     if (after !== undefined) (before === undefined ? added : replaced).push([key, after]);
-  return [...replaceElements(table, collection, replaced), ...addElements(table, collection, added)];
+  yield* replaceElements(table, collection, replaced);
+  yield* addElements(table, collection, added);
 }
 
-function deletions(table: string, collection: string, { elements }: Delta): Unit[] {
+function deletions(table: string, collection: string, { elements }: Delta): Iterable<Unit> {
   const gone: string[] = [];
   for (const [key, { after }] of elements.get(collection) ?? []) if (after === undefined) gone.push(key);
   return deleteElements(table, collection, gone);
@@ -152,19 +175,17 @@ function weigh(units: readonly Unit[]): number {
 }
 
 /** Texts of at most `weightMax`, each unit whole. */
-function pack(units: readonly Unit[]): string[] {
-  const texts: string[] = [];
+function* pack(units: Iterable<Unit>): Generator<string> {
   let lines: string[] = [];
   let weight = 0;
   for (const unit of units) {
     if (lines.length > 0 && weight + unit.weight > weightMax) {
-      texts.push(`${lines.join("\n")}\n`);
+      yield `${lines.join("\n")}\n`;
       lines = [];
       weight = 0;
     }
     lines.push(unit.text);
     weight += unit.weight;
   }
-  if (lines.length > 0) texts.push(`${lines.join("\n")}\n`);
-  return texts;
+  if (lines.length > 0) yield `${lines.join("\n")}\n`;
 }
