@@ -164,6 +164,21 @@ const listing = [
   "garbage",
 ].join("\n");
 
+test("a table that somebody flushed while we changed it comes back a second later", async (t) => {
+  const { nft, proxy, clock } = bed(t);
+  proxy.apply(named(web), []);
+  proxy.markSynced();
+  await proxy.programmed();
+  await nft.exec(["nft", "-f", "-"], "flush table ip wherry-proxy\n");
+  assert.equal(nft.walk(toWeb).kind, "accept");
+  await clock.advance(1000);
+  await clock.advance(1000);
+  assert.equal(nft.walk(toWeb).kind, "dnat");
+  const { length } = nft.transactions;
+  await clock.advance(10_000);
+  assert.equal(nft.transactions.length, length);
+});
+
 test("planStaleFlows() finds flows to endpoints that are gone, and no others", () => {
   const stale = planStaleFlows(listing, new Map([["udp 10.96.1.5:53", new Set(["10.244.1.2:5353"])]]));
   assert.deepEqual(stale, [

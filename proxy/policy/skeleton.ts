@@ -40,6 +40,7 @@ export function planPolicySkeleton(facts: NodeFacts, family: Family): Skeleton {
           `${ip} saddr . ${ip} daddr @self accept`,
           `${ip} saddr vmap @egress`,
           `${ip} daddr vmap @ingress`,
+          "jump in-force",
         ],
       },
       {
@@ -52,12 +53,13 @@ export function planPolicySkeleton(facts: NodeFacts, family: Family): Skeleton {
         ],
       },
     ],
-    chains: new Map(),
+    chains: new Map([["in-force", []]]),
     collections: [
       { kind: "set", name: "self", type: `type ${address} . ${address} ;` },
       { kind: "map", name: "egress", type: verdicts },
       { kind: "map", name: "egress-outside", type: verdicts },
       { kind: "map", name: "ingress", type: verdicts },
     ],
+    sentinel: "in-force",
   };
 }

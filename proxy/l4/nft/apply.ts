@@ -58,6 +58,8 @@ export const policyTableNames: TableNames = ["wherry-policy", "wherry-policy-2"]
 const backoff: BackoffConfig = { baseMs: 100, maxMs: 30_000, jitterRatio: 0.2 };
 /** How long a retired chain stays, in ms (see transactions.ts). */
 const retireMs = 1000;
+/** After a change, in ms, before the table is looked after. */
+const checkMs = 1000;
 
 export class Applier {
   readonly #options: ApplierOptions;
@@ -73,6 +75,7 @@ export class Applier {
   #attempts = 0;
   #retired: { chains: Set<string>; sets: Set<string> } = { chains: new Set(), sets: new Set() };
   #sweep: Timer | undefined;
+  #check: Timer | undefined;
   /** Who waits for what is wanted now, and for what nft is being told. */
   #waiters: (() => void)[] = [];
   #served: (() => void)[] = [];
@@ -113,9 +116,23 @@ export class Applier {
     if (this.#isStarted) this.#wake();
   }
 
-  /** Finds out, without listing, whether the table is still there, and replaces it if not. */
-  verify(): Promise<void> {
-    return this.tell((table) => `add chain ${table} sentinel\ndelete chain ${table} sentinel\n`);
+  /**
+   * Finds out whether the table and its rules are still there, and replaces it if not. Without listing: the kernel must
+   * refuse to delete a chain that a rule leads to. Never rejects.
+   */
+  async verify(): Promise<void> {
+    const live = this.#live;
+    if (this.#state.kind !== "idle" || live === undefined) return;
+    this.#state = { kind: "applying" };
+    const command = `delete chain ${this.#named(live)} ${this.#table.skeleton.sentinel}\n`;
+    try {
+      const { exitCode, stderr } = await this.#options.exec(["nft", "-f", "-"], command);
+      if (exitCode === 0 || !/busy/i.test(stderr)) this.#miss(firstLine(stderr) || "its rules are gone");
+    } catch (error) {
+      this.#options.log.warn("Cannot verify the table", { error: messageOf(error) });
+    }
+    this.#rest();
+    this.#wake();
   }
 
   /**
@@ -128,12 +145,18 @@ export class Applier {
     this.#state = { kind: "applying" };
     try {
       await this.#run(text(this.#named(live)));
+      this.#planCheck();
     } catch (error) {
-      this.#options.log.warn("Replaces the table", { error: messageOf(error) });
-      this.#live = undefined;
+      this.#miss(messageOf(error));
     }
     this.#rest();
     this.#wake();
+  }
+
+  /** What the kernel should hold is not there. */
+  #miss(why: string): void {
+    this.#options.log.warn("Replaces the table", { error: why });
+    this.#live = undefined;
   }
 
   /** Stops; the kernel keeps the rules. Who still waits is released. */
@@ -141,6 +164,7 @@ export class Applier {
     if (this.#state.kind === "waiting") this.#state.timer.cancel();
     this.#state = { kind: "closed" };
     this.#sweep?.cancel();
+    this.#check?.cancel();
     this.#release();
   }
 
@@ -185,6 +209,7 @@ export class Applier {
       }
       this.#attempts = 0;
       observer.applied({ isFull, ms: clock.monotonicMs() - startMs });
+      this.#planCheck();
     }
     for (const resolve of this.#served.splice(0)) resolve();
     this.#rest();
@@ -229,6 +254,15 @@ export class Applier {
     for (const name of retired.chains) this.#retired.chains.add(name);
     for (const name of retired.sets) this.#retired.sets.add(name);
     this.#planSweep();
+  }
+
+  /** While we change the table nobody hears what others do to it (see watch.ts): looks a little later. */
+  #planCheck(): void {
+    this.#check ??= this.#options.clock.after(checkMs, () => {
+      this.#check = undefined;
+      if (this.#state.kind === "idle") void this.verify();
+      else this.#planCheck();
+    });
   }
 
   #planSweep(): void {

@@ -121,6 +121,7 @@ function applyTransaction(before: Tables, text: string): Tables {
     if (kind === "table" && verb === "add") {
       if (known === undefined) tables.set(table, { chains: new Map(), collections: new Map() });
     } else if (known === undefined) throw new Error(`No such file or directory: ${line}`);
+    else if (kind === "table" && verb === "flush") for (const chain of known.chains.values()) chain.rules = [];
     else if (kind === "table") tables.delete(table);
     else applyStatement(known, `${verb} ${kind}`, rest, line);
   }
@@ -142,7 +143,8 @@ function applyStatement(table: FakeTable, verb: string, rest: string, line: stri
       chain.rules = [];
       return;
     case "delete chain":
-      if (chain === undefined || chain.rules.length > 0) throw new Error(`Missing or busy chain: ${line}`);
+      if (chain === undefined) throw new Error(`No such chain: ${line}`);
+      if (chain.rules.length > 0 || isReferred(table, name)) throw new Error(`Device or resource busy: ${line}`);
       table.chains.delete(name);
       return;
     case "add rule":
@@ -165,6 +167,10 @@ function applyStatement(table: FakeTable, verb: string, rest: string, line: stri
     default:
       throw new Error(`Cannot read ${line}`);
   }
+}
+
+function isReferred({ chains }: FakeTable, name: string): boolean {
+  return [...chains.values()].some(({ rules }) => rules.some(({ text }) => text.split(" ").includes(name)));
 }
 
 function addAll(elements: Map<string, string> | undefined, body: string, line: string): void {

@@ -26,7 +26,10 @@ import { refusedInputs, wrongObjects } from "./objects.ts";
 const wherry = join(import.meta.dirname, "..", "..", "..", "wherry");
 const dayMs = 86_400_000;
 
-/** A Service that has nothing to do with what is broken, and must not notice. */
+/**
+ * A Service that has nothing to do with what is broken, and must not notice. Its server closes no idle connections: one
+ * that is used in the same moment would fail by the application's doing.
+ */
 const steady = `apiVersion: v1
 kind: Service
 metadata: { name: steady }
@@ -44,7 +47,7 @@ spec:
       containers:
         - name: a
           image: wherry.dev/pause
-          command: [node, -e, "require('http').createServer((q, s) => s.end(JSON.stringify({ podname: 'steady' }))).listen(80)"]
+          command: [node, -e, "require('http').createServer({ keepAliveTimeout: 0 }, (q, s) => s.end(JSON.stringify({ podname: 'steady' }))).listen(80)"]
           readinessProbe: { tcpSocket: { port: 80 }, periodSeconds: 1 }
 `;
 

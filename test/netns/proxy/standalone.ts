@@ -113,7 +113,7 @@ async function until(isSo: () => Promise<boolean>): Promise<void> {
   const startMs = realClock.monotonicMs();
   while (!(await isSo())) {
     assert.ok(realClock.monotonicMs() - startMs < 5000, "not within 5 s");
-    await clock.advance(100);
+    await clock.advance(250);
     await realClock.sleep(5);
   }
 }
