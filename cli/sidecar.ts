@@ -9,6 +9,8 @@ import { readFileSync, watch } from "node:fs";
 import { connect } from "node:net";
 import { basename, dirname, resolve } from "node:path";
 import { AdsClient } from "#api/xds/client.ts";
+import { type Dialect, deltaDialect } from "#api/xds/discovery.ts";
+import { StateOfTheWorld } from "#api/xds/sotw.ts";
 import { realClock as clock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
 import { descriptorOf, originalDestination } from "#lib/linux.ts";
@@ -195,7 +197,10 @@ function depsOf(
       const found = fd === undefined ? undefined : originalDestination(fd);
       return found ?? { address: socket.localAddress ?? "", port: socket.localPort ?? 0 };
     },
-    createADS: (target, node) => new AdsClient({ target, node, log, clock, random }),
+    createADS: (target, node, isDelta) => {
+      const createDialect = (): Dialect => (isDelta ? deltaDialect : new StateOfTheWorld());
+      return new AdsClient({ target, node, log, clock, random, createDialect });
+    },
     onQuit,
     filterModules: new FilterModules({ folder, log, watch: watchFile }),
   };

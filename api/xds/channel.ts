@@ -4,7 +4,6 @@
  *   client.ts (one stream a proxy) ─▶ AdsChannel (one TCP connection) ─▶ control/push, istiod
  */
 import { Client, credentials, type ChannelCredentials, type ClientDuplexStream } from "@grpc/grpc-js";
-import { adsMethods } from "./discovery.ts";
 
 export interface AdsChannelOptions {
   /** Default: plaintext. */
@@ -34,10 +33,10 @@ export class AdsChannel {
     });
   }
 
-  /** A new delta stream. */
-  open(): ClientDuplexStream<Buffer, Buffer> {
+  /** A new stream of a method of `adsMethods`. */
+  open(method: string): ClientDuplexStream<Buffer, Buffer> {
     const bytes = (value: Buffer): Buffer => value;
-    return this.#client.makeBidiStreamRequest(adsMethods.delta, bytes, bytes);
+    return this.#client.makeBidiStreamRequest(method, bytes, bytes);
   }
 
   close(): void {

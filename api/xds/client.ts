@@ -1,5 +1,5 @@
 /**
- * The delta ADS client: keeps subscriptions alive over one stream, and hands over what changed.
+ * The ADS client, in the terms of delta ADS: keeps subscriptions alive over one stream, and hands over what changed.
  *
  *   control/push, istiod ─▶ AdsChannel (one a process) ─▶ AdsClient (one a proxy) ─▶ handler.apply() ─▶ proxy state
  *
@@ -16,11 +16,11 @@ import type { Random } from "#lib/random.ts";
 import { AdsChannel } from "./channel.ts";
 import { decodeResource } from "./codec.ts";
 import {
-  decodeResponse,
+  deltaDialect,
   deltaRequest,
-  encodeRequest,
   type DeltaRequest,
   type DeltaResponse,
+  type Dialect,
   type Node,
 } from "./discovery.ts";
 
@@ -51,6 +51,8 @@ export interface AdsClientOptions {
   readonly random: Random;
   /** Between attempts to reconnect. Default 100 ms to 5 s, half of it by chance. */
   readonly backoff?: BackoffConfig;
+  /** A new one for each stream. Default: delta. */
+  readonly createDialect?: () => Dialect;
 }
 
 interface Subscription {
@@ -71,6 +73,7 @@ export class AdsClient {
   readonly #listeners = new Set<(state: AdsState) => void>();
   #state: AdsState = "disconnected";
   #stream: ClientDuplexStream<Buffer, Buffer> | undefined;
+  #dialect: Dialect = deltaDialect;
   #nodeSent = false;
   #attempts = 0;
 
@@ -137,7 +140,8 @@ export class AdsClient {
     const channel = typeof target === "string" ? new AdsChannel(target) : target;
     const backoff = this.#options.backoff ?? { baseMs: 100, maxMs: 5000, jitterRatio: 0.5 };
     while (!signal.aborted) {
-      const reason = await this.#serve(channel.open(), signal);
+      this.#dialect = this.#options.createDialect?.() ?? deltaDialect;
+      const reason = await this.#serve(channel.open(this.#dialect.method), signal);
       if (signal.aborted) break;
       const delayMs = backoffMs(this.#attempts++, backoff, random);
       log.warn("ADS stream ended", { node: this.#options.node.id, reason, retryMs: Math.round(delayMs) });
@@ -165,7 +169,7 @@ export class AdsClient {
       stream.on("metadata", () => this.#updateState());
       stream.on("data", (bytes: Buffer) => {
         try {
-          this.#receive(decodeResponse(bytes));
+          this.#receive(this.#dialect.decode(bytes));
         } catch (error) {
           // Not even an envelope: there is no nonce to reject, so the stream is of no use.
           reason = messageOf(error);
@@ -242,7 +246,7 @@ export class AdsClient {
   #send(request: DeltaRequest): void {
     const node = this.#nodeSent ? {} : { node: this.#options.node };
     this.#nodeSent = true;
-    this.#stream?.write(encodeRequest({ ...request, ...node }));
+    this.#stream?.write(this.#dialect.encode({ ...request, ...node }));
   }
 
   #wanted(typeUrl: string): Subscription {

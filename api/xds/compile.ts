@@ -58,6 +58,8 @@ const files = [
 const roots = [
   "envoy.service.discovery.v3.DeltaDiscoveryRequest",
   "envoy.service.discovery.v3.DeltaDiscoveryResponse",
+  "envoy.service.discovery.v3.DiscoveryRequest",
+  "envoy.service.discovery.v3.DiscoveryResponse",
   "envoy.config.bootstrap.v3.Bootstrap",
   "envoy.config.listener.v3.Listener",
   "envoy.config.route.v3.RouteConfiguration",

@@ -54,6 +54,15 @@ export interface DeltaResponse {
   readonly removed: readonly string[];
 }
 
+/** How the requests and responses of one stream are written. */
+export interface Dialect {
+  /** The gRPC method. */
+  readonly method: string;
+  encode(request: DeltaRequest): Buffer;
+  /** Throws CodecError bad_bytes when the bytes are no such message. */
+  decode(bytes: Uint8Array): DeltaResponse;
+}
+
 /** A request with nothing but what is given. */
 export function deltaRequest(typeUrl: string, parts: Partial<DeltaRequest> = {}): DeltaRequest {
   return { typeUrl, subscribe: [], unsubscribe: [], initialVersions: {}, nonce: "", ...parts };
@@ -71,6 +80,9 @@ export function encodeRequest(request: DeltaRequest): Buffer {
     ...(request.error === undefined ? {} : { error_detail: request.error }),
   });
 }
+
+/** As Wherry's own control plane, and Istio's by default, have it. */
+export const deltaDialect: Dialect = { method: adsMethods.delta, encode: encodeRequest, decode: decodeResponse };
 
 /** Throws CodecError bad_bytes when the bytes are no such message. */
 export function decodeRequest(bytes: Uint8Array): DeltaRequest {
@@ -162,7 +174,7 @@ export function decodeResponse(bytes: Uint8Array): DeltaResponse {
   return response;
 }
 
-function decodeWireResource(bytes: Uint8Array): WireResource {
+export function decodeWireResource(bytes: Uint8Array): WireResource {
   const texts = fieldsOf(bytes);
   const any = fieldsOf(texts.get(2) ?? new Uint8Array());
   return {
@@ -202,7 +214,7 @@ function addEntry(bytes: Uint8Array, into: Record<string, string>): void {
 }
 
 /** The length-delimited fields of a message, the last of each number. */
-function fieldsOf(bytes: Uint8Array): ReadonlyMap<number, Buffer> {
+export function fieldsOf(bytes: Uint8Array): ReadonlyMap<number, Buffer> {
   const reader = new Reader(bytes);
   const fields = new Map<number, Buffer>();
   while (!reader.done) {
@@ -213,7 +225,7 @@ function fieldsOf(bytes: Uint8Array): ReadonlyMap<number, Buffer> {
   return fields;
 }
 
-function textOf(bytes: Buffer | undefined): string {
+export function textOf(bytes: Buffer | undefined): string {
   return bytes === undefined ? "" : bytes.toString();
 }
 

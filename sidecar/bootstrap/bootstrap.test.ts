@@ -34,7 +34,7 @@ test("parseBootstrap() reads a control plane over delta ADS", () => {
   const ads = `ads_config: { api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{ envoy_grpc: { cluster_name: xds } }] }`;
   const dynamic = `dynamic_resources: { ${ads}, cds_config: { ads: {}, resource_api_version: V3 }, lds_config: { ads: {} } }`;
   const config = parseBootstrap([`{ ${dynamic}, static_resources: { clusters: [${adsCluster}] } }`]);
-  assert.deepEqual(config.ads, { cluster: "xds", hasListeners: true, hasClusters: true });
+  assert.deepEqual(config.ads, { cluster: "xds", isDelta: true, hasListeners: true, hasClusters: true });
 });
 
 test("parseBootstrap() reads a filter of Wherry's own", () => {
@@ -71,7 +71,7 @@ test("parseBootstrap() refuses what is wrong or not supported by its path", () =
     ["{ static_resources: { secrets: [{ name: s }] } }", /static_resources\.secrets/],
     [`{ static_resources: { clusters: [${adsCluster}, ${adsCluster}] } }`, /clusters\[1\]\.name: "xds" is there twice/],
     ["{ hds_config: { api_type: GRPC } }", /Bootstrap\.hds_config: the field is not supported/],
-    [`{ dynamic_resources: { ads_config: { api_type: GRPC, ${grpc} } } }`, /ads_config\.api_type.*DELTA_GRPC/],
+    [`{ dynamic_resources: { ads_config: { api_type: REST, ${grpc} } } }`, /ads_config\.api_type.*DELTA_GRPC/],
     [`{ dynamic_resources: { ads_config: { api_type: DELTA_GRPC, ${grpc} } } }`, /"xds" is not among/],
     ["{ dynamic_resources: { lds_config: { path_config_source: { path: /x } } } }", /lds_config\.ads/],
     ["{ layered_runtime: { layers: [{ name: l, static_layer: { upstream: { x: 1 } } }] } }", /runtime key upstream\.x/],

@@ -34,6 +34,8 @@ export interface BootstrapConfig {
 export interface ADSConfig {
   /** The static cluster that the control plane is reached by. */
   readonly cluster: string;
+  /** By delta ADS, or by its older form. */
+  readonly isDelta: boolean;
   /** Which of the two come from there. */
   readonly hasListeners: boolean;
   readonly hasClusters: boolean;
@@ -154,9 +156,7 @@ function readDynamic(dynamic: Reader | undefined, clusters: readonly NamedResour
       throw dynamic.bad("ads_config", "it is not there, but lds_config or cds_config uses it");
     return undefined;
   }
-  const type = ads.oneOf("api_type", ["DELTA_GRPC", "GRPC", "AGGREGATED_DELTA_GRPC"]);
-  if (type !== "DELTA_GRPC" && type !== "AGGREGATED_DELTA_GRPC")
-    throw ads.unsupported("api_type", "state-of-the-world ADS is not spoken, wanted DELTA_GRPC");
+  const type = ads.oneOf("api_type", ["DELTA_GRPC", "GRPC", "AGGREGATED_DELTA_GRPC", "AGGREGATED_GRPC"]);
   ads.oneOf("transport_api_version", ["V3"]);
   const [service, second] = ads.list("grpc_services");
   if (service === undefined || second !== undefined) throw ads.bad("grpc_services", "wanted exactly one");
@@ -166,11 +166,11 @@ function readDynamic(dynamic: Reader | undefined, clusters: readonly NamedResour
   grpc.done();
   // Time limits of single calls do not go with a stream.
   service.ignore("timeout").done();
-  // A delta stream names its node once, whatever is asked for.
+  // A stream names its node once, whatever is asked for.
   ads.ignore("set_node_on_first_message_only").done();
   if (!clusters.some(({ name }) => name === cluster))
     throw grpc.bad("cluster_name", `${JSON.stringify(cluster)} is not among static_resources.clusters`);
-  return { cluster, hasListeners, hasClusters };
+  return { cluster, isDelta: type !== "GRPC" && type !== "AGGREGATED_GRPC", hasListeners, hasClusters };
 }
 
 function isFromADS(source: Reader | undefined): boolean {

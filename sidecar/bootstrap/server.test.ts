@@ -1,4 +1,4 @@
-/** A stand-alone sidecar on loopback: its configuration from a control plane over delta ADS. */
+/** A stand-alone sidecar on loopback: its configuration from a control plane, over both forms of ADS. */
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { test } from "node:test";
@@ -6,7 +6,10 @@ import { Server, type ServerDuplexStream, ServerCredentials } from "@grpc/grpc-j
 import { AdsClient } from "#api/xds/client.ts";
 import { encodeResource } from "#api/xds/codec.ts";
 import { adsMethods, decodeRequest, encodeResponse, encodeWireResource } from "#api/xds/discovery.ts";
+import { decodeMessage } from "#api/xds/decode.ts";
+import { encodeMessage } from "#api/xds/encode.ts";
 import { typeUrls } from "#api/xds/envoy.ts";
+import { StateOfTheWorld } from "#api/xds/sotw.ts";
 import { realClock } from "#lib/clock.ts";
 import { silentLogger } from "#lib/log.ts";
 import { seededRandom } from "#lib/random.ts";
@@ -40,6 +43,13 @@ function resourcesTo(port: number): Readonly<Record<string, Readonly<Record<stri
 
 type Stream = ServerDuplexStream<Buffer, Buffer>;
 
+interface WorldRequest {
+  readonly type_url: string;
+  readonly resource_names?: readonly string[];
+  readonly response_nonce?: string;
+  readonly error_detail?: { readonly message: string };
+}
+
 /** Answers each subscription once, with what it has of it. */
 async function startControlPlane(
   resources: Readonly<Record<string, Readonly<Record<string, object>>>>,
@@ -60,12 +70,36 @@ async function startControlPlane(
     });
     stream.on("end", () => stream.end());
   };
+  const serveWorld = (stream: Stream): void => {
+    stream.on("data", (message: Buffer) => {
+      const request = decodeMessage("envoy.service.discovery.v3.DiscoveryRequest", message) as unknown as WorldRequest;
+      const { type_url, resource_names = [], response_nonce = "", error_detail } = request;
+      if (error_detail !== undefined) errors.push(error_detail.message);
+      const known = resources[type_url] ?? {};
+      const names = resource_names.length === 0 ? Object.keys(known) : resource_names;
+      // An acknowledgement; names are asked for once here.
+      if (response_nonce !== "") return;
+      stream.write(
+        encodeMessage("envoy.service.discovery.v3.DiscoveryResponse", {
+          version_info: "1",
+          resources: names.flatMap((name) =>
+            known[name] === undefined ? [] : [{ "@type": type_url, ...known[name] }],
+          ),
+          type_url,
+          nonce: "a",
+        }),
+      );
+    });
+    stream.on("end", () => stream.end());
+  };
   const server = new Server();
-  const path = adsMethods.delta;
   const codec = { requestSerialize: bytes, requestDeserialize: bytes };
-  const method = { path, requestStream: true, responseStream: true, ...codec };
+  const method = { requestStream: true, responseStream: true, ...codec };
   const definition = { ...method, responseSerialize: bytes, responseDeserialize: bytes };
-  server.addService({ delta: definition }, { delta: serve });
+  server.addService(
+    { delta: { path: adsMethods.delta, ...definition }, world: { path: adsMethods.stateOfTheWorld, ...definition } },
+    { delta: serve, world: serveWorld },
+  );
   const port = await new Promise<number>((resolve, reject) =>
     server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
       error === null ? resolve(bound) : reject(error),
@@ -82,7 +116,13 @@ function create(config: BootstrapConfig): StandaloneSidecar {
     dial: (address, to, options) => connect({ host: address, port: to, ...options }),
     lookup: () => Promise.reject(new Error("No names here")),
     originalDst: () => ({ address: "127.0.0.1", port: 1 }),
-    createADS: (target, node) => new AdsClient({ target, node, ...shared }),
+    createADS: (target, node, isDelta) =>
+      new AdsClient({
+        target,
+        node,
+        ...shared,
+        ...(isDelta ? {} : { createDialect: () => new StateOfTheWorld() }),
+      }),
     onQuit: () => undefined,
   });
 }
@@ -106,30 +146,34 @@ test("StandaloneSidecar refuses a route to a cluster that is not there, unless i
   await create(bootstrap({ validate_clusters: false })).shutDown({ drainMs: 0 });
 });
 
-test("StandaloneSidecar serves what a control plane sends over delta ADS", async () => {
-  await using upstream = await startAnswering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-  const { server, port, errors } = await startControlPlane(resourcesTo(upstream.port));
-  const load_assignment = { cluster_name: "xds", endpoints: [{ lb_endpoints: [{ endpoint: { address: at(port) } }] }] };
-  const config = parseBootstrap([
-    JSON.stringify({
-      node: { id: "one", cluster: "two" },
-      static_resources: { clusters: [{ name: "xds", type: "STATIC", http2_protocol_options: {}, load_assignment }] },
-      dynamic_resources: {
-        ads_config: { api_type: "DELTA_GRPC", grpc_services: [{ envoy_grpc: { cluster_name: "xds" } }] },
-        cds_config: ads,
-        lds_config: ads,
-      },
-    }),
-  ]);
-  const sidecar = create(config);
-  try {
-    await sidecar.start();
-    const bound = sidecar.addresses.get("main")!.port;
-    const answer = await raw(bound, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    assert.match(answer, /^HTTP\/1\.1 200 OK\r\n[^]*ok$/);
-    assert.deepEqual(errors, []);
-  } finally {
-    await sidecar.shutDown({ drainMs: 0 });
-    server.forceShutdown();
-  }
-});
+for (const api_type of ["DELTA_GRPC", "GRPC"])
+  test(`StandaloneSidecar serves what a control plane sends over ADS of type ${api_type}`, async () => {
+    await using upstream = await startAnswering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    const { server, port, errors } = await startControlPlane(resourcesTo(upstream.port));
+    const load_assignment = {
+      cluster_name: "xds",
+      endpoints: [{ lb_endpoints: [{ endpoint: { address: at(port) } }] }],
+    };
+    const config = parseBootstrap([
+      JSON.stringify({
+        node: { id: "one", cluster: "two" },
+        static_resources: { clusters: [{ name: "xds", type: "STATIC", http2_protocol_options: {}, load_assignment }] },
+        dynamic_resources: {
+          ads_config: { api_type, grpc_services: [{ envoy_grpc: { cluster_name: "xds" } }] },
+          cds_config: ads,
+          lds_config: ads,
+        },
+      }),
+    ]);
+    const sidecar = create(config);
+    try {
+      await sidecar.start();
+      const bound = sidecar.addresses.get("main")!.port;
+      const answer = await raw(bound, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+      assert.match(answer, /^HTTP\/1\.1 200 OK\r\n[^]*ok$/);
+      assert.deepEqual(errors, []);
+    } finally {
+      await sidecar.shutDown({ drainMs: 0 });
+      server.forceShutdown();
+    }
+  });

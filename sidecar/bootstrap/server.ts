@@ -48,7 +48,7 @@ export interface StandaloneDeps {
   /** Where an intercepted connection was going. May throw: the connection is then closed. */
   readonly originalDst: (socket: Socket) => SocketAddress;
   /** The client of the control plane at `target`; asked for once, when the bootstrap has one. */
-  readonly createADS: (target: string, node: BootstrapConfig["node"]) => AdsClient;
+  readonly createADS: (target: string, node: BootstrapConfig["node"], isDelta: boolean) => AdsClient;
   readonly levels: LogLevels;
   /** POST /quitquitquit. */
   readonly onQuit: () => void;
@@ -224,7 +224,7 @@ export class StandaloneSidecar implements AdminContext {
   #subscribe(): void {
     const { ads, node, clusters } = this.config;
     if (ads === undefined) return;
-    const client = this.deps.createADS(targetOf(ads.cluster, clusters), node);
+    const client = this.deps.createADS(targetOf(ads.cluster, clusters), node, ads.isDelta);
     this.#ads = client;
     const take = (typeUrl: string, names: readonly string[] | "*"): void =>
       client.subscribe(typeUrl, names, {
