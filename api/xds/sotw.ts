@@ -4,9 +4,9 @@
  *   client.ts ─DeltaRequest─▶ encode() ─DiscoveryRequest─▶ control plane
  *             ◀─DeltaResponse─ decode() ◀─DiscoveryResponse─
  *
- * A request says all names that are wanted, a response of clusters or listeners all that there are: what is missing in
- * it is gone. Of routes and endpoints a response has what changed, and nothing is ever gone. Resources carry no versions
- * of their own, so a digest stands in, and only what differs from what was accepted is handed on.
+ * A request says all names that are wanted, a response of clusters or listeners all that there are: what is missing
+ * in it is gone. Of routes and endpoints a response has what changed, and nothing is ever gone. Resources carry no
+ * versions of their own, so a digest stands in, and only what differs from what was accepted is handed on.
  * Source: Envoy's xDS REST and gRPC protocol, "The state-of-the-world (SotW) transport protocol"
  */
 import { createHash } from "node:crypto";
