@@ -32,6 +32,8 @@ export interface FilterReply {
   readonly flag?: ResponseFlag;
   /** Added to the answer; names as they are to be written. */
   readonly headers?: readonly (readonly [name: string, value: string])[];
+  /** Envoy's RESPONSE_CODE_DETAILS; default by the flag. */
+  readonly details?: string;
   /** The gRPC status for a gRPC request; default by Envoy's mapping of `status`. */
   readonly grpcStatus?: number;
 }
@@ -77,6 +79,11 @@ export interface FilterContext {
   setStatus(status: number): void;
   /** Goes on behind a "stop", in the direction that was stopped. */
   resume(): void;
+  /**
+   * Behind a "stop" of onRequestHeaders: the request goes on by itself once its body is whole, with its length told.
+   * More than `bytesMax` is answered with 413. A downstream that asks whether it may send the body is told that it may.
+   */
+  gatherRequest(bytesMax: number): void;
   /** Answers the request here. In a response: only before its head went out. */
   reply(reply: FilterReply): void;
 }

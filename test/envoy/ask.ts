@@ -59,11 +59,18 @@ function compose(status: number, headers: readonly string[], body: string): Omit
   return { status, headers, body: "", upstream: { ...seen, headers: kept } };
 }
 
-function format({ method = "GET", path, host = "example.org", headers = [], body = "" }: CaseRequest): string {
+function format(request: CaseRequest): string {
+  const { method = "GET", path, host = "example.org", headers = [], chunks } = request;
   const lines = [`${method} ${path} HTTP/1.1`, `Host: ${host}`, "Connection: close"];
   for (const [name, value] of headers) lines.push(`${name}: ${value}`);
-  if (body !== "") lines.push(`Content-Length: ${Buffer.byteLength(body)}`);
+  const body = chunks === undefined ? (request.body ?? "") : chunked(chunks);
+  if (chunks !== undefined) lines.push("Transfer-Encoding: chunked");
+  else if (body !== "") lines.push(`Content-Length: ${Buffer.byteLength(body)}`);
   return `${lines.join("\r\n")}\r\n\r\n${body}`;
+}
+
+function chunked(chunks: readonly string[]): string {
+  return `${chunks.map((chunk) => `${chunk.length.toString(16)}\r\n${chunk}\r\n`).join("")}0\r\n\r\n`;
 }
 
 async function exchange(port: number, text: string): Promise<string> {

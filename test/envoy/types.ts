@@ -16,6 +16,8 @@ export interface CaseRequest {
   readonly host?: string;
   readonly headers?: readonly (readonly [name: string, value: string])[];
   readonly body?: string;
+  /** Sent in chunks, instead of `body`. */
+  readonly chunks?: readonly string[];
 }
 
 /** One listener with one route table. */

@@ -8,6 +8,7 @@
 import { typeUrls } from "#api/xds/envoy.ts";
 import { moduleType, readModule } from "../filters/modules.ts";
 import type { CorsPolicy } from "../route/types.ts";
+import { readBuffer, readBufferPerRoute } from "./buffer.ts";
 import { readCors } from "./cors.ts";
 import { readFault, readLocalRateLimit } from "./fault.ts";
 import { readHeaderMatcher } from "./match.ts";
@@ -29,11 +30,20 @@ const prefix = "type.googleapis.com/envoy.extensions.filters.http.";
 
 export const filterTypes: Readonly<
   Record<
-    "router" | "cors" | "healthCheck" | "headerMutation" | "fault" | "localRateLimit" | "rateLimit" | "redisRateLimit",
+    | "router"
+    | "buffer"
+    | "cors"
+    | "healthCheck"
+    | "headerMutation"
+    | "fault"
+    | "localRateLimit"
+    | "rateLimit"
+    | "redisRateLimit",
     string
   >
 > = {
   router: typeUrls.router,
+  buffer: `${prefix}buffer.v3.Buffer`,
   cors: `${prefix}cors.v3.Cors`,
   healthCheck: `${prefix}health_check.v3.HealthCheck`,
   headerMutation: `${prefix}header_mutation.v3.HeaderMutation`,
@@ -55,6 +65,7 @@ export interface HealthCheckConfig {
 
 const filterReaders: ReadonlyMap<string, (reader: Reader) => unknown> = new Map<string, (reader: Reader) => unknown>([
   [filterTypes.router, readRouter],
+  [filterTypes.buffer, readBuffer],
   [filterTypes.cors, (reader) => reader.done()],
   [filterTypes.healthCheck, readHealthCheck],
   [filterTypes.headerMutation, readHeaderMutationFilter],
@@ -71,6 +82,7 @@ type PerFilterReader = (reader: Reader, above: unknown) => unknown;
 /** By type URL, the readers of what a route may say to a filter. */
 export const perFilterReaders: ReadonlyMap<string, PerFilterReader> = new Map<string, PerFilterReader>([
   [`${prefix}cors.v3.CorsPolicy`, (reader, above) => readCors(reader, above as CorsPolicy | undefined)],
+  [`${prefix}buffer.v3.BufferPerRoute`, readBufferPerRoute],
   [filterTypes.fault, readFault],
   [filterTypes.localRateLimit, readLocalRateLimit],
 ]);

@@ -7,13 +7,11 @@
 import { corsFilterName } from "../route/plan.ts";
 import type { CorsPolicy, PerFilter } from "../route/types.ts";
 import { perFilterReaders } from "./http-filters.ts";
+import { disabledFilter } from "./disabled.ts";
 import { readCors } from "./cors.ts";
 import type { Reader } from "./reader.ts";
 
 const filterConfig = "type.googleapis.com/envoy.config.route.v3.FilterConfig";
-
-/** What a disabled filter has instead of a configuration. */
-export const disabledFilter: unique symbol = Symbol("disabled");
 
 /** The settings of this level over those of the level above. */
 export function readPerFilter(reader: Reader, above: PerFilter): PerFilter {

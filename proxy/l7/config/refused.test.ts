@@ -37,6 +37,7 @@ const route = (action: Fields, host: Fields = {}): unknown =>
       },
     ],
   });
+const routed = (setting: Fields): unknown => route({}, { typed_per_filter_config: { f: setting } });
 const dns = (more: Fields): unknown => {
   const lb_endpoints = [{ endpoint: { address } }];
   const load_assignment = { cluster_name: "c", endpoints: [{ lb_endpoints }] };
@@ -64,6 +65,12 @@ const limiting = (more: Fields): unknown =>
 
 const refused: readonly (readonly [path: string, () => unknown])[] = [
   ["generate_request_id", () => manager({ generate_request_id: false })],
+  ["max_request_bytes", () => filter({ "@type": `${prefix}.http.buffer.v3.Buffer` })],
+  ["max_request_bytes", () => filter({ "@type": `${prefix}.http.buffer.v3.Buffer`, max_request_bytes: 0 })],
+  [
+    'typed_per_filter_config["f"].buffer',
+    () => routed({ "@type": `${prefix}.http.buffer.v3.BufferPerRoute`, disabled: true, buffer: {} }),
+  ],
   ["add_user_agent", () => manager({ add_user_agent: true })],
   ["delayed_close_timeout", () => manager({ delayed_close_timeout: "60s" })],
   ["drain_timeout", () => manager({ drain_timeout: "60s" })],

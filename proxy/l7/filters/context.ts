@@ -11,7 +11,7 @@ import type { FilterContext, FilterReply, HeaderEditor } from "../filter.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import { isAll, tokenBytes } from "../http1/bytes.ts";
-import { disabledFilter } from "../config/per-filter.ts";
+import { disabledFilter } from "../config/disabled.ts";
 import { headerValue } from "../http1/headers.ts";
 import { HeadEditor, HeadersEditor } from "../route/head-editor.ts";
 import { routeInfoOf } from "../route/plan.ts";
@@ -23,6 +23,7 @@ import type { SocketAddress } from "../types.ts";
 /** What a filter may ask of its request's way. */
 export interface ContextActions {
   resume(): void;
+  gather(bytesMax: number): void;
   reply(reply: FilterReply): void;
   /** A callback of a filter threw. */
   fail(error: unknown): void;
@@ -145,6 +146,13 @@ export class RequestContext implements FilterContext {
 
   resume(): void {
     if (!this.#isOver) this.#actions.resume();
+  }
+
+  gatherRequest(bytesMax: number): void {
+    if (this.#isOver) return;
+    // It was answered here (RFC 9110 §10.1.1).
+    this.#request.remove("expect");
+    this.#actions.gather(bytesMax);
   }
 
   reply(reply: FilterReply): void {

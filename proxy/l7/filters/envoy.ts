@@ -1,16 +1,32 @@
 /**
- * Envoy's small filters: header_mutation and health_check.
+ * Envoy's small filters: buffer, header_mutation and health_check.
  *
  *   config/http-filters.ts (their settings) ─▶ registry.ts ─▶ one factory a chain
  *
- * Source: envoy.extensions.filters.http.{header_mutation,health_check}.v3.
+ * Source: envoy.extensions.filters.http.{buffer,header_mutation,health_check}.v3.
  */
+import type { BufferConfig } from "../config/buffer.ts";
 import type { HeaderMutationConfig } from "../config/header-mutation.ts";
 import type { HealthCheckConfig } from "../config/http-filters.ts";
 import type { FormatRecord } from "../accesslog/types.ts";
 import type { FilterContext, HeaderEditor, HttpFilterFactory } from "../filter.ts";
 import { plainInfo } from "../route/match.ts";
 import type { HeaderMutations } from "../route/types.ts";
+
+/** Holds a request until its body is whole. */
+export function bufferFilter(name: string, config: BufferConfig): HttpFilterFactory {
+  return {
+    name,
+    create: () => ({
+      onRequestHeaders(context, isWhole) {
+        const setting = isWhole ? "disabled" : context.routeConfigOf(name);
+        if (setting === "disabled") return "continue";
+        context.gatherRequest(((setting as BufferConfig | undefined) ?? config).bytesMax);
+        return "stop";
+      },
+    }),
+  };
+}
 
 /** Changes headers before the route is chosen, and when the response comes. */
 export function headerMutationFilter(name: string, { request, response }: HeaderMutationConfig): HttpFilterFactory {

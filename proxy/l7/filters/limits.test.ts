@@ -1,44 +1,15 @@
 /** Fault injection and local rate limits, through the whole engine. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { RouteConfiguration } from "#api/xds/envoy.ts";
 import { ManualClock } from "#lib/clock.ts";
-import { compileListener } from "../config/listener.ts";
-import { type Rig, startAnswering, startRig, staticCluster } from "../fixture.ts";
+import { type Rig, startAnswering } from "../fixture.ts";
 import { TokenBucket } from "../resilience/token-bucket.ts";
+import { filterType, startFilterRig } from "./fixture.ts";
 
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-const type = (name: string): string => `type.googleapis.com/envoy.extensions.filters.http.${name}`;
 const always = { default_value: { numerator: 100, denominator: "HUNDRED" } };
 
-/** One filter before the router; `/own` has its own settings for it, `/off` none. */
-async function rigWith(port: number, config: object, own: object): Promise<Rig> {
-  const route = (prefix: string, settings?: object): object => ({
-    match: { prefix },
-    route: { cluster: "c" },
-    ...(settings === undefined ? {} : { typed_per_filter_config: { f: settings } }),
-  });
-  const off = { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", disabled: true };
-  const routes = {
-    name: "routes",
-    virtual_hosts: [{ name: "all", domains: ["*"], routes: [route("/own", own), route("/off", off), route("/")] }],
-  } as unknown as RouteConfiguration;
-  const manager = {
-    "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-    stat_prefix: "s",
-    route_config: routes,
-    http_filters: [
-      { name: "f", typed_config: config },
-      { name: "envoy.filters.http.router", typed_config: { "@type": type("router.v3.Router") } },
-    ],
-  };
-  const compiled = compileListener({
-    name: "l",
-    address: { socket_address: { address: "127.0.0.1", port_value: 1 } },
-    filter_chains: [{ filters: [{ name: "hcm", typed_config: manager }] }],
-  });
-  return startRig({ clusters: [staticCluster("c", [port])], listener: compiled });
-}
+const rigWith = (port: number, config: object, own: object): Promise<Rig> => startFilterRig([port], { config, own });
 
 const ask = async (rig: Rig, path: string, headers: Record<string, string> = {}): Promise<[number, string]> => {
   const response = await fetch(`http://127.0.0.1:${rig.port}${path}`, { headers });
@@ -47,7 +18,7 @@ const ask = async (rig: Rig, path: string, headers: Record<string, string> = {})
 
 describe("fault injection", () => {
   const fault = (status: number): object => ({
-    "@type": type("fault.v3.HTTPFault"),
+    "@type": filterType("fault.v3.HTTPFault"),
     abort: { http_status: status, percentage: { numerator: 100, denominator: "HUNDRED" } },
   });
 
@@ -66,7 +37,7 @@ describe("fault injection", () => {
   it("is for requests with its headers alone, and delays them", async () => {
     await using upstream = await startAnswering(ok);
     const config = {
-      "@type": type("fault.v3.HTTPFault"),
+      "@type": filterType("fault.v3.HTTPFault"),
       headers: [{ name: "x-who", string_match: { exact: "me" } }],
       delay: { fixed_delay: "0.2s", percentage: { numerator: 100, denominator: "HUNDRED" } },
     };
@@ -85,7 +56,7 @@ describe("fault injection", () => {
   it("hits its part of the requests", async () => {
     await using upstream = await startAnswering(ok);
     const part = {
-      "@type": type("fault.v3.HTTPFault"),
+      "@type": filterType("fault.v3.HTTPFault"),
       abort: { http_status: 500, percentage: { numerator: 30, denominator: "HUNDRED" } },
     };
     await using rig = await rigWith(upstream.port, part, part);
@@ -97,7 +68,7 @@ describe("fault injection", () => {
 
 describe("the local rate limit", () => {
   const limit = (max_tokens: number, enforced: object = always): object => ({
-    "@type": type("local_ratelimit.v3.LocalRateLimit"),
+    "@type": filterType("local_ratelimit.v3.LocalRateLimit"),
     stat_prefix: "s",
     token_bucket: { max_tokens, tokens_per_fill: 1, fill_interval: "3600s" },
     filter_enabled: always,

@@ -24,12 +24,19 @@ export interface PassOwner {
   passRequestData(data: Buffer): void;
   passRequestEnd(trailers: Headers | undefined): void;
   unblockRequest(): void;
+  /** The body is wanted, whether it may have to wait or not. */
+  continueRequest(): void;
   passResponseHead(head: ResponseHead): void;
   passResponseData(data: Buffer): boolean;
   passResponseEnd(trailers: Headers | undefined): void;
   replyInstead(reply: FilterReply): void;
   fail(name: string, error: unknown): void;
 }
+
+/** Bytes of a body held behind a "stop" before the sender is told to wait. */
+const heldBytesMax: number = 64 * 1024;
+
+const tooLarge: FilterReply = { status: 413, body: "Payload Too Large", details: "request_payload_too_large" };
 
 type HTTPContextInfo = RequestContext["connection"];
 
@@ -64,6 +71,10 @@ export class FilterPass {
   #isOver = false;
   #isBypassed = false;
   #isWritable = true;
+  /** Most bytes that the filter at which the request is stopped gathers; undefined: it gathers none. */
+  #gatherBytesMax: number | undefined;
+  /** How long the whole body is, once it was gathered. */
+  gatheredBytes: number | undefined;
   hasSentResponse = false;
 
   constructor(owner: PassOwner) {
@@ -76,13 +87,18 @@ export class FilterPass {
     this.#placed = placed;
     this.#context = new RequestContext(owner.context, owner.info, owner.received, {
       resume: () => this.#resume(),
+      gather: (bytesMax) => {
+        this.#gatherBytesMax = bytesMax;
+        owner.continueRequest();
+      },
       reply: (reply) => this.#reply(reply),
       fail: (error) => owner.fail("callback", error),
     });
   }
 
-  get heldRequestBytes(): number {
-    return this.#request.heldBytes;
+  /** The downstream must wait until less is held. Where a body is gathered, what is too much ends the request. */
+  get isRequestFull(): boolean {
+    return this.#request.heldBytes > heldBytesMax && this.#gatherBytesMax === undefined;
   }
 
   /** No body of the request waits. */
@@ -103,16 +119,16 @@ export class FilterPass {
     this.#push(this.#request, { kind: "head", isWhole });
   }
 
-  /** The bytes that are held with it. */
-  requestData(data: Buffer): number {
-    if (this.#isBypassed) this.#owner.passRequestData(data);
-    else this.#push(this.#request, { kind: "data", data });
-    return this.#request.heldBytes;
+  requestData(data: Buffer): void {
+    if (this.#isBypassed) return this.#owner.passRequestData(data);
+    this.#push(this.#request, { kind: "data", data });
+    this.#checkGathered();
   }
 
   requestEnd(trailers: Headers | undefined): void {
-    if (this.#isBypassed) this.#owner.passRequestEnd(trailers);
-    else this.#push(this.#request, { kind: "end", trailers });
+    if (this.#isBypassed) return this.#owner.passRequestEnd(trailers);
+    this.#push(this.#request, { kind: "end", trailers });
+    this.#checkGathered();
   }
 
   responseHead(head: ResponseHead, isWhole: boolean): void {
@@ -158,7 +174,21 @@ export class FilterPass {
     direction.isStopped = false;
     direction.at++;
     this.#run(direction);
-    if (direction === this.#request && direction.heldBytes === 0) this.#owner.unblockRequest();
+    if (direction !== this.#request) return;
+    if (direction.heldBytes === 0) this.#owner.unblockRequest();
+    else this.#checkGathered();
+  }
+
+  /** The request goes on once all of it is there; a filter behind the first may gather it, too, and less of it. */
+  #checkGathered(): void {
+    while (this.#gatherBytesMax !== undefined && this.#request.isStopped && !this.#isOver) {
+      const { heldBytes, queue } = this.#request;
+      if (heldBytes > this.#gatherBytesMax) return this.#reply(tooLarge);
+      if (queue.at(-1)?.kind !== "end") return;
+      this.#gatherBytesMax = undefined;
+      this.gatheredBytes = heldBytes;
+      this.#resume();
+    }
   }
 
   #reply(reply: FilterReply): void {

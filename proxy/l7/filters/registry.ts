@@ -5,13 +5,14 @@
  *
  * Filters that are steps of routing (CORS and the like) have no builder: route/plan.ts does them.
  */
+import type { BufferConfig } from "../config/buffer.ts";
 import type { FaultConfig, LocalRateLimitConfig } from "../config/fault.ts";
 import type { HeaderMutationConfig } from "../config/header-mutation.ts";
 import { type ConfiguredFilter, type HealthCheckConfig, filterTypes } from "../config/http-filters.ts";
 import type { RateLimitFilterConfig, RedisRateLimitConfig } from "../config/rate-limit-filter.ts";
 import type { HttpFilterFactory } from "../filter.ts";
 import type { EngineDeps } from "../types.ts";
-import { headerMutationFilter, healthCheckFilter } from "./envoy.ts";
+import { bufferFilter, headerMutationFilter, healthCheckFilter } from "./envoy.ts";
 import { faultFilter } from "./fault.ts";
 import { localRateLimitFilter } from "./local-rate-limit.ts";
 import { rateLimitFilter } from "./rate-limit.ts";
@@ -32,6 +33,7 @@ export type FilterBuilder = (name: string, config: unknown, with_: FilterDeps) =
 
 /** By type URL. */
 export const filterBuilders: ReadonlyMap<string, FilterBuilder> = new Map<string, FilterBuilder>([
+  [filterTypes.buffer, (name, config) => bufferFilter(name, config as BufferConfig)],
   [filterTypes.headerMutation, (name, config) => headerMutationFilter(name, config as HeaderMutationConfig)],
   [filterTypes.healthCheck, (name, config) => healthCheckFilter(name, config as HealthCheckConfig)],
   [filterTypes.fault, (name, config, { deps }) => faultFilter(name, config as FaultConfig, deps)],
@@ -58,6 +60,7 @@ export const filterBuilders: ReadonlyMap<string, FilterBuilder> = new Map<string
 
 /** These ask the route themselves. */
 const askingFilters: ReadonlySet<string> = new Set([
+  filterTypes.buffer,
   filterTypes.fault,
   filterTypes.localRateLimit,
   filterTypes.rateLimit,

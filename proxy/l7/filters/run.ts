@@ -6,23 +6,20 @@
  *
  * Towards the downstream it is the exchange, towards the exchange it is the downstream. The exchange begins once every
  * filter has let the head pass. What is held behind a "stop" is bounded: the downstream is told to wait once
- * `heldBytesMax` are there, and an upstream is by its own back-pressure.
+ * 64 KiB are there, and an upstream is by its own back-pressure.
  */
 import type { ConnectionInfo, ExchangeRecord, HTTPContext } from "../context.ts";
 import { Exchange } from "../exchange.ts";
 import type { FilterReply } from "../filter.ts";
-import type { Headers } from "../http1/headers.ts";
+import { type Headers, headerValue } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
-import { chunkedBody } from "../http1/framing.ts";
+import { chunkedBody, plainHop } from "../http1/framing.ts";
 import { mapReply } from "../local-reply.ts";
 import type { LocalReply } from "../reply.ts";
 import type { DownstreamHandler, DownstreamStream, ResponseOptions } from "../stream.ts";
 import { routeInfoOf } from "../route/plan.ts";
 import { FilterPass, type PassOwner } from "./pass.ts";
-
-/** Bytes of a body held behind a "stop" before the sender is told to wait. */
-const heldBytesMax: number = 64 * 1024;
 
 /** What serves the request `head`; start() begins. */
 export function startExchange(
@@ -65,7 +62,8 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
 
   onRequestBody(slice: Buffer): void {
     if (this.#isOver) return;
-    if (this.#pass.requestData(slice) > heldBytesMax) this.#downstream.setBlocked(true);
+    this.#pass.requestData(slice);
+    if (this.#pass.isRequestFull) this.#downstream.setBlocked(true);
   }
 
   onRequestEnd(trailers: Headers | undefined): void {
@@ -103,8 +101,11 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   // From the filters.
 
   beginExchange(head: RequestHead): void {
-    const isFixed = head.framing.kind !== "length" || !this.#pass.changesRequestData;
-    const sent = isFixed ? head : { ...head, framing: chunkedBody, hop: { ...head.hop, contentLength: undefined } };
+    const { changesRequestData, gatheredBytes } = this.#pass;
+    let sent = head;
+    if (head.framing.kind === "length" && changesRequestData) sent = withLength(head, undefined);
+    else if (head.framing.kind !== "length" && !changesRequestData && gatheredBytes !== undefined)
+      sent = withLength(head, gatheredBytes);
     const exchange = new Exchange(this, this.context, sent, this.#startMs);
     this.#exchange = exchange;
     exchange.start(this.#isRequestWhole && this.#pass.isRequestEmpty);
@@ -121,6 +122,12 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   /** Nothing is held any more: the downstream may go on. */
   unblockRequest(): void {
     this.#downstream.setBlocked(false);
+  }
+
+  continueRequest(): void {
+    this.#downstream.setBlocked(false);
+    if (headerValue(this.received.headers, "expect")?.toLowerCase() === "100-continue")
+      this.#downstream.sendInterim(continued);
   }
 
   passResponseHead(head: ResponseHead): void {
@@ -152,8 +159,9 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
       ...(reply.grpcStatus === undefined ? {} : { grpcStatus: reply.grpcStatus }),
     };
     const exchange = this.#exchange;
-    if (exchange === undefined) return this.#replyAlone(local);
+    if (exchange === undefined) return this.#replyAlone(local, reply.details);
     this.#end();
+    exchange.details = reply.details;
     const mapped = mapReply(local, exchange, this.context);
     // Its record says what was answered; what it still sends goes nowhere.
     exchange.onAnswered(mapped.status, mapped.flag);
@@ -223,7 +231,7 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   }
 
   setBlocked(isBlocked: boolean): void {
-    this.#downstream.setBlocked(isBlocked || this.#pass.heldRequestBytes > heldBytesMax);
+    this.#downstream.setBlocked(isBlocked || this.#pass.isRequestFull);
   }
 
   touch(): void {
@@ -244,12 +252,12 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
     this.#pass.end();
   }
 
-  #replyAlone(reply: LocalReply): void {
+  #replyAlone(reply: LocalReply, details?: string): void {
     this.#end();
     const { status, flag } = reply;
-    const mapped = mapReply(reply, this.#recordOf({ status, flag }, 0), this.context);
+    const mapped = mapReply(reply, { ...this.#recordOf({ status, flag }, 0), details }, this.context);
     const bytes = Buffer.byteLength(mapped.body ?? mapped.sentence);
-    this.context.observer.onExchange(this.#recordOf(mapped, bytes));
+    this.context.observer.onExchange({ ...this.#recordOf(mapped, bytes), details });
     this.#downstream.reply(mapped, this.#isRequestWhole);
   }
 
@@ -271,6 +279,20 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
       durationMs: this.context.deps.nowMs() - this.#startMs,
     };
   }
+}
+
+const continued: ResponseHead = {
+  status: 100,
+  reason: "Continue",
+  protocol: "HTTP/1.1",
+  hop: plainHop,
+  headers: { names: [], keys: [], values: [] },
+};
+
+/** As it is sent on: undefined is a length that nobody knows yet. */
+function withLength(head: RequestHead, bytes: number | undefined): RequestHead {
+  const framing = bytes === undefined ? chunkedBody : ({ kind: "length", bytes } as const);
+  return { ...head, framing, hop: { ...head.hop, contentLength: bytes, isChunked: bytes === undefined } };
 }
 
 /** It stands in a header: what could end its line, or is no text, is a space. */

@@ -1,6 +1,7 @@
 /** Every group of cases. */
 import type { CaseGroup } from "../types.ts";
 import { answeringCases } from "./answering.ts";
+import { bufferingCases } from "./buffering.ts";
 import { changingCases } from "./changing.ts";
 import { limitingCases } from "./limiting.ts";
 import { managerCases } from "./manager.ts";
@@ -18,4 +19,5 @@ export const allCases: readonly CaseGroup[] = [
   ...protectingCases,
   ...limitingCases,
   ...mirroringCases,
+  ...bufferingCases,
 ];
