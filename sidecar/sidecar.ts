@@ -109,6 +109,7 @@ export class Sidecar {
       dial: pod.dial,
       wheel: host.wheel,
       nowMs,
+      wallMs: () => host.clock.nowMs(),
       after: (delayMs, callback) => void host.clock.after(delayMs, callback),
       log: this.#log,
       random: host.random,

@@ -17,6 +17,7 @@ function startState(clock: ManualClock = new ManualClock()): ConfigState {
     },
     wheel: new TimerWheel(clock),
     nowMs: () => clock.monotonicMs(),
+    wallMs: () => clock.nowMs(),
     after: (delayMs: number, callback: () => void) => void clock.after(delayMs, callback),
     log: silentLogger,
     random: seededRandom(1),

@@ -19,6 +19,7 @@ import { type HealthCheckSpec, HealthChecker } from "./resilience/health-check.t
 import { Limits, type Thresholds, noThresholds } from "./resilience/limits.ts";
 import { OutlierDetector, type OutlierSpec, type TryResult } from "./resilience/outlier.ts";
 import type { RoutingPriority } from "./route/types.ts";
+import { addressOf } from "./socket-address.ts";
 import { alpnFor } from "./tls/config.ts";
 import { createUpstreamTLS } from "./tls/context.ts";
 import type { UpstreamTLSSpec } from "./tls/types.ts";
@@ -99,6 +100,7 @@ export class Cluster {
   readonly #checker: HealthChecker | undefined;
   #endpoints = new Map<string, Endpoint>();
   #members: readonly Endpoint[] = [];
+  #byAddress: ReadonlyMap<string, Endpoint> | undefined;
   #hasEndpoints: boolean;
   #isClosed = false;
 
@@ -162,6 +164,7 @@ export class Cluster {
     for (const [key, endpoint] of this.#endpoints) if (!next.has(key)) endpoint.close();
     this.#endpoints = next;
     this.#members = [...next.values()];
+    this.#byAddress = undefined;
     this.#checker?.update(this.#members);
     this.#arrange();
     this.#hasEndpoints = true;
@@ -173,6 +176,14 @@ export class Cluster {
       return destination === undefined ? undefined : this.#originalDestination(destination);
     const hosts = this.#subsets === undefined ? this.#hosts : this.#subsets.find(metadataMatch, this.#hosts);
     return hosts?.pick(tried, hash);
+  }
+
+  /** The endpoint at "ADDRESS:PORT", where it is one of this cluster's and healthy. */
+  healthyAt(address: string): Endpoint | undefined {
+    // Made with the first question: most clusters are never asked.
+    this.#byAddress ??= new Map(this.#members.map((endpoint) => [addressOf(endpoint), endpoint]));
+    const endpoint = this.#byAddress.get(address);
+    return endpoint?.isHealthy === true ? endpoint : undefined;
   }
 
   /** One try at `endpoint` is over; `tookMs` to its head. */

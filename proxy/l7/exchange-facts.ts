@@ -8,6 +8,7 @@
 import type { Cluster } from "./cluster.ts";
 import type { ConnectionInfo, ExchangeRecord } from "./context.ts";
 import type { Endpoint } from "./endpoint.ts";
+import type { EndpointOverride } from "./filter.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
 import type { ResponseHead } from "./http1/response.ts";
@@ -20,6 +21,8 @@ export class ExchangeFacts implements ExchangeRecord {
   route: CompiledRoute | undefined;
   cluster: Cluster | undefined;
   endpoint: Endpoint | undefined;
+  /** Where a filter sends the first try. */
+  endpointOverride: EndpointOverride | undefined;
   response: ResponseHead | undefined;
   responseTrailers: Headers | undefined;
   /** As it is sent on. */

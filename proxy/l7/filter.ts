@@ -38,6 +38,13 @@ export interface FilterReply {
   readonly grpcStatus?: number;
 }
 
+/** Where the first try of a request is to go. */
+export interface EndpointOverride {
+  /** "ADDRESS:PORT", IPv6 in brackets. */
+  readonly to: string;
+  readonly isStrict: boolean;
+}
+
 /** Headers that a filter may change; names are compared without case. */
 export interface HeaderEditor {
   get(name: string): string | undefined;
@@ -70,6 +77,15 @@ export interface FilterContext {
   descriptorsOf(stage: number): readonly Descriptor[];
   /** An endpoint of the cluster whose turn it is, for a call of the filter's own. Undefined: none serves. */
   endpointOf(cluster: string): SocketAddress | undefined;
+  /**
+   * The first try goes to the endpoint "ADDRESS:PORT" of the request's cluster, where it is there and healthy; else to
+   * whom the balancer picks, or with `isStrict` to nobody (503). Only in onRequestHeaders.
+   */
+  overrideEndpoint(override: EndpointOverride): void;
+  /** Whose answer it is; undefined in a request, and in an answer of the proxy's own. */
+  readonly endpoint: SocketAddress | undefined;
+  /** Wall-clock time, in ms since 1970. */
+  wallMs(): number;
   /** Monotonic time, in ms. */
   nowMs(): number;
   /** Runs once after a delay, in ms, unless the request is done by then. */

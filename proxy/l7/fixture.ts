@@ -67,6 +67,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
     dial: options.dial ?? ((address, port, dialOptions) => connect({ host: address, port, ...dialOptions })),
     wheel,
     nowMs: () => clock.monotonicMs(),
+    wallMs: () => clock.nowMs(),
     after: (delayMs, callback) => void clock.after(delayMs, callback),
     log: silentLogger,
     random: seededRandom(1),

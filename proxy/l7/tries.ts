@@ -82,6 +82,11 @@ export class Tries {
     const { cluster, context, facts, plan } = this.#request;
     const { destination, remoteAddress } = facts.connection;
     const { hashPolicies } = plan.route;
+    const override = this.#tried === undefined ? facts.endpointOverride : undefined;
+    if (override !== undefined) {
+      const chosen = cluster.healthyAt(override.to);
+      if (chosen !== undefined || override.isStrict) return chosen;
+    }
     if (hashPolicies.length > 0 && this.#hash === undefined) {
       const newCookie = (): string => Buffer.from(context.deps.random.bytes(8)).toString("hex");
       this.#hash = hashOf(hashPolicies, plan.head, { remoteAddress, newCookie });

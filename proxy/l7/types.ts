@@ -32,6 +32,8 @@ export interface EngineDeps {
   readonly wheel: TimerWheel;
   /** Monotonic time, in ms. */
   readonly nowMs: () => number;
+  /** Wall-clock time, in ms since 1970. */
+  readonly wallMs: () => number;
   /** Runs once after a delay, in ms. */
   readonly after: (delayMs: number, callback: () => void) => void;
   readonly log: Logger;

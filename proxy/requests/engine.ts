@@ -57,6 +57,7 @@ export class RequestEngine {
       dial: (host, port, options) => connect({ host, port, ...options }),
       wheel: new TimerWheel(clock),
       nowMs: () => clock.monotonicMs(),
+      wallMs: () => clock.nowMs(),
       after: (delayMs, callback) => void clock.after(delayMs, callback),
       log,
       random,

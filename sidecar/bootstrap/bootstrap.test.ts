@@ -89,6 +89,7 @@ test("DNSClusters resolves names, keeps what it knows when that fails, and stops
     },
     wheel: new TimerWheel(clock),
     nowMs: () => clock.monotonicMs(),
+    wallMs: () => clock.nowMs(),
     after: (delayMs: number, callback: () => void) => void clock.after(delayMs, callback),
     log: silentLogger,
     random: seededRandom(1),

@@ -102,6 +102,7 @@ export class StandaloneSidecar implements AdminContext {
       dial: deps.dial,
       wheel: new TimerWheel(deps.clock),
       nowMs: () => deps.clock.monotonicMs(),
+      wallMs: () => deps.clock.nowMs(),
       after: (delayMs, callback) => void deps.clock.after(delayMs, callback),
       log: deps.log,
       random: deps.random,

@@ -1,8 +1,9 @@
 /**
  * One bootstrap with a listener for each group of cases, for Envoy and for Wherry alike.
  *
- * Clusters: "a" and "b" answer with what they saw, "refused" has nobody who listens, "empty" has no endpoint, "rls" limits rates, "full" takes
- * no request, "ejecting" loses its endpoint with the first error; "ring" and "maglev" choose between "a" and "b" by hash.
+ * Clusters: "a" and "b" answer with what they saw, "pair" has both, "refused" has nobody who listens, "empty" has no
+ * endpoint, "rls" limits rates, "full" takes no request, "ejecting" loses its endpoint with the first error; "ring" and
+ * "maglev" choose between "a" and "b" by hash.
  */
 import type { CaseGroup, Fields } from "./types.ts";
 
@@ -25,6 +26,7 @@ export function bootstrapOf({ groups, ports, logPath }: BootstrapOptions): Field
       clusters: [
         clusterOf("a", [ports.a]),
         clusterOf("b", [ports.b]),
+        clusterOf("pair", [ports.a, ports.b]),
         clusterOf("refused", [ports.refused]),
         clusterOf("empty", []),
         clusterOf("rls", [ports.rls], { http2_protocol_options: {} }),

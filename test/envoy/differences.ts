@@ -18,5 +18,8 @@ export const differences: Readonly<Record<string, string>> = {
   "hedges/without hedging, both late": "one flag is told, the one that explains the answer; Envoy tells URX beside it",
   "hedges/silent": "one flag is told, the one that explains the answer; Envoy tells URX beside it",
   "faults/own": "one flag is told, the one that explains the answer; Envoy tells DI beside it",
+  "session-cookies/who does not answer": "an answer of the proxy's own makes no session with who did not answer",
+  "session-cookies/who does not answer, again":
+    "one flag is told, the one that explains the answer; Envoy tells URX beside it",
   "timeouts//stream": "the answer has flag DT and says its reason in x-wherry-error; Envoy has no flag for it",
 };

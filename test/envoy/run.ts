@@ -9,11 +9,12 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Addresses } from "./addresses.ts";
 import { ask } from "./ask.ts";
 import { bootstrapOf } from "./bootstrap.ts";
 import { startRateLimitService } from "./rate-limit-service.ts";
 import type { RunningProxy } from "./proxies.ts";
-import type { Answer, CaseGroup, Fields } from "./types.ts";
+import type { Answer, CaseGroup, CaseRequest, Fields } from "./types.ts";
 import { startUpstream } from "./upstream.ts";
 
 export type Start = (bootstrap: Fields, dir: string) => Promise<RunningProxy>;
@@ -27,6 +28,7 @@ export async function runCases(groups: readonly CaseGroup[], start: Start): Prom
   const b = await startUpstream("b");
   const rls = await startRateLimitService();
   const ports = { rls: rls.port, a: a.port, b: b.port, refused: await refusedPort() };
+  const addresses = new Addresses(ports);
   const logPath = (group: string): string => join(dir, logName(group));
   const answers = new Map<string, Omit<Answer, "log">>();
   try {
@@ -34,7 +36,7 @@ export async function runCases(groups: readonly CaseGroup[], start: Start): Prom
     try {
       for (const { name, requests } of groups)
         for (const request of requests)
-          answers.set(`${name}/${request.name}`, await ask(proxy.ports.get(name)!, request));
+          answers.set(`${name}/${request.name}`, await askWith(addresses, proxy.ports.get(name)!, request));
     } finally {
       await proxy.stop();
     }
@@ -45,6 +47,18 @@ export async function runCases(groups: readonly CaseGroup[], start: Start): Prom
     rls.server.forceShutdown();
     rmSync(dir, { recursive: true });
   }
+}
+
+async function askWith(addresses: Addresses, port: number, request: CaseRequest): Promise<Omit<Answer, "log">> {
+  const headers = (request.headers ?? []).map(([name, value]) => [name, addresses.fill(value)] as const);
+  const answer = await ask(port, { ...request, headers });
+  const hidden = (lines: readonly string[]): readonly string[] => lines.map((line) => addresses.hide(line));
+  const { upstream } = answer;
+  return {
+    ...answer,
+    headers: hidden(answer.headers),
+    ...(upstream === undefined ? {} : { upstream: { ...upstream, headers: hidden(upstream.headers) } }),
+  };
 }
 
 /** Lines are in the order of the requests. */

@@ -14,6 +14,7 @@ import { readFault, readLocalRateLimit } from "./fault.ts";
 import { readHeaderMatcher } from "./match.ts";
 import { readHeaderMutationFilter } from "./header-mutation.ts";
 import { readRateLimitFilter, readRedisRateLimit } from "./rate-limit-filter.ts";
+import { readStatefulSession, readStatefulSessionPerRoute } from "./stateful-session.ts";
 import type { Reader } from "./reader.ts";
 
 export interface ConfiguredFilter {
@@ -38,7 +39,8 @@ export const filterTypes: Readonly<
     | "fault"
     | "localRateLimit"
     | "rateLimit"
-    | "redisRateLimit",
+    | "redisRateLimit"
+    | "statefulSession",
     string
   >
 > = {
@@ -50,6 +52,7 @@ export const filterTypes: Readonly<
   fault: `${prefix}fault.v3.HTTPFault`,
   localRateLimit: `${prefix}local_ratelimit.v3.LocalRateLimit`,
   rateLimit: `${prefix}ratelimit.v3.RateLimit`,
+  statefulSession: `${prefix}stateful_session.v3.StatefulSession`,
   redisRateLimit: "type.googleapis.com/wherry.v1.RedisRateLimit",
 };
 
@@ -73,6 +76,7 @@ const filterReaders: ReadonlyMap<string, (reader: Reader) => unknown> = new Map<
   [filterTypes.localRateLimit, readLocalRateLimit],
   [filterTypes.rateLimit, readRateLimitFilter],
   [filterTypes.redisRateLimit, readRedisRateLimit],
+  [filterTypes.statefulSession, readStatefulSession],
   [moduleType, readModule],
 ]);
 
@@ -85,6 +89,7 @@ export const perFilterReaders: ReadonlyMap<string, PerFilterReader> = new Map<st
   [`${prefix}buffer.v3.BufferPerRoute`, readBufferPerRoute],
   [filterTypes.fault, readFault],
   [filterTypes.localRateLimit, readLocalRateLimit],
+  [`${prefix}stateful_session.v3.StatefulSessionPerRoute`, readStatefulSessionPerRoute],
 ]);
 
 export function readHTTPFilters(reader: Reader): readonly ConfiguredFilter[] {

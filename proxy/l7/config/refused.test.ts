@@ -65,6 +65,14 @@ const limiting = (more: Fields): unknown =>
 
 const refused: readonly (readonly [path: string, () => unknown])[] = [
   ["generate_request_id", () => manager({ generate_request_id: false })],
+  [
+    "session_state.typed_config.@type",
+    () =>
+      filter({
+        "@type": `${prefix}.http.stateful_session.v3.StatefulSession`,
+        session_state: { name: "s", typed_config: { "@type": "type.googleapis.com/x" } },
+      }),
+  ],
   ["max_request_bytes", () => filter({ "@type": `${prefix}.http.buffer.v3.Buffer` })],
   ["max_request_bytes", () => filter({ "@type": `${prefix}.http.buffer.v3.Buffer`, max_request_bytes: 0 })],
   [

@@ -7,7 +7,7 @@
  */
 import type { Logger } from "#lib/log.ts";
 import type { ConnectionInfo, HTTPContext } from "../context.ts";
-import type { FilterContext, FilterReply, HeaderEditor } from "../filter.ts";
+import type { EndpointOverride, FilterContext, FilterReply, HeaderEditor } from "../filter.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import { isAll, tokenBytes } from "../http1/bytes.ts";
@@ -24,6 +24,9 @@ import type { SocketAddress } from "../types.ts";
 export interface ContextActions {
   resume(): void;
   gather(bytesMax: number): void;
+  override(override: EndpointOverride): void;
+  /** Whose answer it is. */
+  endpoint(): SocketAddress | undefined;
   reply(reply: FilterReply): void;
   /** A callback of a filter threw. */
   fail(error: unknown): void;
@@ -109,6 +112,18 @@ export class RequestContext implements FilterContext {
   #route(): CompiledRoute | undefined {
     const info = routeInfoOf({ connection: this.connection, random: this.#http.random });
     return this.#http.routes()?.find(this.request, info);
+  }
+
+  overrideEndpoint(override: EndpointOverride): void {
+    this.#actions.override(override);
+  }
+
+  get endpoint(): SocketAddress | undefined {
+    return this.#actions.endpoint();
+  }
+
+  wallMs(): number {
+    return this.#http.deps.wallMs();
   }
 
   nowMs(): number {

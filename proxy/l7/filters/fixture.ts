@@ -19,6 +19,8 @@ export interface FilterRigOptions {
   readonly config: object;
   /** What the route "/own" says to it. */
   readonly own: object;
+  /** Of the routes' action, beside the cluster. */
+  readonly route?: object;
   /** Of further filters, in front of it. */
   readonly before?: readonly object[];
 }
@@ -27,7 +29,7 @@ export async function startFilterRig(ports: readonly number[], options: FilterRi
   const { config, own, before = [] } = options;
   const route = (prefix: string, settings?: object): object => ({
     match: { prefix },
-    route: { cluster: "c" },
+    route: { cluster: "c", ...options.route },
     ...(settings === undefined ? {} : { typed_per_filter_config: { f: settings } }),
   });
   const off = { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", disabled: true };

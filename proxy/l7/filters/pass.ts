@@ -9,10 +9,11 @@
  * PassOwner.fail(); after end() no filter is called but for its onEnd().
  */
 import type { HTTPContext } from "../context.ts";
-import type { DataVerdict, FilterReply, HttpFilter } from "../filter.ts";
+import type { DataVerdict, EndpointOverride, FilterReply, HttpFilter } from "../filter.ts";
 import type { Headers } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
+import type { SocketAddress } from "../types.ts";
 import { RequestContext } from "./context.ts";
 
 /** What the pass hands on, and to whom. */
@@ -20,6 +21,8 @@ export interface PassOwner {
   readonly context: HTTPContext;
   readonly received: RequestHead;
   readonly info: HTTPContextInfo;
+  /** Whose answer it is; undefined before there is one. */
+  readonly endpoint: SocketAddress | undefined;
   beginExchange(head: RequestHead): void;
   passRequestData(data: Buffer): void;
   passRequestEnd(trailers: Headers | undefined): void;
@@ -76,6 +79,8 @@ export class FilterPass {
   /** How long the whole body is, once it was gathered. */
   gatheredBytes: number | undefined;
   hasSentResponse = false;
+  /** Where the first try is to go. */
+  endpointOverride: EndpointOverride | undefined;
 
   constructor(owner: PassOwner) {
     this.#owner = owner;
@@ -91,6 +96,8 @@ export class FilterPass {
         this.#gatherBytesMax = bytesMax;
         owner.continueRequest();
       },
+      override: (override) => (this.endpointOverride = override),
+      endpoint: () => owner.endpoint,
       reply: (reply) => this.#reply(reply),
       fail: (error) => owner.fail("callback", error),
     });

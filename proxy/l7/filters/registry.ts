@@ -10,6 +10,7 @@ import type { FaultConfig, LocalRateLimitConfig } from "../config/fault.ts";
 import type { HeaderMutationConfig } from "../config/header-mutation.ts";
 import { type ConfiguredFilter, type HealthCheckConfig, filterTypes } from "../config/http-filters.ts";
 import type { RateLimitFilterConfig, RedisRateLimitConfig } from "../config/rate-limit-filter.ts";
+import type { SessionConfig } from "../config/stateful-session.ts";
 import type { HttpFilterFactory } from "../filter.ts";
 import type { EngineDeps } from "../types.ts";
 import { bufferFilter, headerMutationFilter, healthCheckFilter } from "./envoy.ts";
@@ -17,6 +18,7 @@ import { faultFilter } from "./fault.ts";
 import { localRateLimitFilter } from "./local-rate-limit.ts";
 import { rateLimitFilter } from "./rate-limit.ts";
 import { RedisLimits } from "./redis-limits.ts";
+import { statefulSessionFilter } from "./session.ts";
 import { RateLimitService } from "./rls.ts";
 import { switched } from "./switched.ts";
 import { type FilterModules, type ModuleConfig, moduleFilter, moduleType } from "./modules.ts";
@@ -55,6 +57,7 @@ export const filterBuilders: ReadonlyMap<string, FilterBuilder> = new Map<string
       return rateLimitFilter(name, settings, { service: new RedisLimits(options), deps });
     },
   ],
+  [filterTypes.statefulSession, (name, config) => statefulSessionFilter(name, config as SessionConfig)],
   [moduleType, (name, config, { modules }) => moduleFilter(name, config as ModuleConfig, modules)],
 ]);
 
@@ -65,6 +68,7 @@ const askingFilters: ReadonlySet<string> = new Set([
   filterTypes.localRateLimit,
   filterTypes.rateLimit,
   filterTypes.redisRateLimit,
+  filterTypes.statefulSession,
 ]);
 
 export function filtersOf(configured: readonly ConfiguredFilter[], deps: FilterDeps): readonly HttpFilterFactory[] {

@@ -14,11 +14,13 @@ import type { FilterReply } from "../filter.ts";
 import { type Headers, headerValue } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
-import { chunkedBody, plainHop } from "../http1/framing.ts";
+import { chunkedBody } from "../http1/framing.ts";
 import { mapReply } from "../local-reply.ts";
 import type { LocalReply } from "../reply.ts";
 import type { DownstreamHandler, DownstreamStream, ResponseOptions } from "../stream.ts";
 import { routeInfoOf } from "../route/plan.ts";
+import type { SocketAddress } from "../types.ts";
+import { continued, localReplyOf, withLength } from "./messages.ts";
 import { FilterPass, type PassOwner } from "./pass.ts";
 
 /** What serves the request `head`; start() begins. */
@@ -51,6 +53,10 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
     this.info = downstream.info;
     this.#startMs = startMs;
     this.#pass = new FilterPass(this);
+  }
+
+  get endpoint(): SocketAddress | undefined {
+    return this.#exchange?.endpoint;
   }
 
   // From the downstream.
@@ -101,13 +107,14 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   // From the filters.
 
   beginExchange(head: RequestHead): void {
-    const { changesRequestData, gatheredBytes } = this.#pass;
+    const { changesRequestData, endpointOverride, gatheredBytes } = this.#pass;
     let sent = head;
     if (head.framing.kind === "length" && changesRequestData) sent = withLength(head, undefined);
     else if (head.framing.kind !== "length" && !changesRequestData && gatheredBytes !== undefined)
       sent = withLength(head, gatheredBytes);
     const exchange = new Exchange(this, this.context, sent, this.#startMs);
     this.#exchange = exchange;
+    exchange.endpointOverride = endpointOverride;
     exchange.start(this.#isRequestWhole && this.#pass.isRequestEmpty);
   }
 
@@ -150,14 +157,7 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   }
 
   replyInstead(reply: FilterReply): void {
-    const local: LocalReply = {
-      status: reply.status,
-      flag: reply.flag ?? "-",
-      sentence: oneLine(reply.sentence ?? reply.body ?? ""),
-      body: reply.body ?? "",
-      ...(reply.headers === undefined ? {} : { headers: reply.headers }),
-      ...(reply.grpcStatus === undefined ? {} : { grpcStatus: reply.grpcStatus }),
-    };
+    const local = localReplyOf(reply);
     const exchange = this.#exchange;
     if (exchange === undefined) return this.#replyAlone(local, reply.details);
     this.#end();
@@ -279,23 +279,4 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
       durationMs: this.context.deps.nowMs() - this.#startMs,
     };
   }
-}
-
-const continued: ResponseHead = {
-  status: 100,
-  reason: "Continue",
-  protocol: "HTTP/1.1",
-  hop: plainHop,
-  headers: { names: [], keys: [], values: [] },
-};
-
-/** As it is sent on: undefined is a length that nobody knows yet. */
-function withLength(head: RequestHead, bytes: number | undefined): RequestHead {
-  const framing = bytes === undefined ? chunkedBody : ({ kind: "length", bytes } as const);
-  return { ...head, framing, hop: { ...head.hop, contentLength: bytes, isChunked: bytes === undefined } };
-}
-
-/** It stands in a header: what could end its line, or is no text, is a space. */
-function oneLine(text: string): string {
-  return text.replaceAll(/[^\x20-\x7e]+/g, " ").trimEnd();
 }

@@ -8,9 +8,10 @@
  */
 import { joinedHeaderValue } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
+import { cookieValue, formatCookie } from "./cookie.ts";
 import { queryValue } from "./match.ts";
 import { applyRegex } from "./rewrite.ts";
-import type { CookieHash, HashPolicy } from "./types.ts";
+import type { HashPolicy } from "./types.ts";
 import { xxHash64 } from "./xxhash.ts";
 
 export interface RequestHash {
@@ -36,7 +37,7 @@ export function hashOf(
     let value = valueOf(policy, head, remoteAddress);
     if (value === undefined && policy.kind === "cookie" && policy.cookie.ttlSeconds !== undefined) {
       value = newCookie();
-      setCookie = formatCookie(policy.cookie, policy.cookie.ttlSeconds, value);
+      setCookie = formatCookie({ ...policy.cookie, ttlSeconds: policy.cookie.ttlSeconds }, value);
     }
     if (value === undefined) continue;
     const next = xxHash64(Buffer.from(value, "latin1"));
@@ -59,27 +60,4 @@ function valueOf(policy: HashPolicy, head: RequestHead, remoteAddress: string): 
     case "query":
       return queryValue(head.query, policy.name);
   }
-}
-
-/** The value of a cookie, or undefined. */
-export function cookieValue(head: RequestHead, name: string): string | undefined {
-  const cookies = joinedHeaderValue(head.headers, "cookie");
-  if (cookies === undefined) return undefined;
-  for (const part of cookies.split(/[;,]/)) {
-    const equals = part.indexOf("=");
-    if (equals >= 0 && part.slice(0, equals).trim() === name) {
-      const value = part.slice(equals + 1).trim();
-      return value.startsWith('"') && value.endsWith('"') && value.length > 1 ? value.slice(1, -1) : value;
-    }
-  }
-  return undefined;
-}
-
-function formatCookie({ name, path, attributes }: CookieHash, ttlSeconds: number, value: string): string {
-  const parts = [`${name}="${value}"`];
-  if (ttlSeconds > 0) parts.push(`Max-Age=${ttlSeconds}`);
-  if (path !== "") parts.push(`Path=${path}`);
-  for (const [attribute, text] of attributes) parts.push(text === "" ? attribute : `${attribute}=${text}`);
-  parts.push("HttpOnly");
-  return parts.join("; ");
 }

@@ -9,6 +9,7 @@ import { matchingCases } from "./matching.ts";
 import { mirroringCases } from "./mirroring.ts";
 import { protectingCases } from "./protecting.ts";
 import { retryingCases } from "./retrying.ts";
+import { stickingCases } from "./sticking.ts";
 
 export const allCases: readonly CaseGroup[] = [
   ...matchingCases,
@@ -20,4 +21,5 @@ export const allCases: readonly CaseGroup[] = [
   ...limitingCases,
   ...mirroringCases,
   ...bufferingCases,
+  ...stickingCases,
 ];
