@@ -22,6 +22,9 @@ export type Verdict = "continue" | "stop";
 /** What is done with body bytes: passed on, held with all behind them, or replaced. */
 export type DataVerdict = Verdict | Buffer;
 
+/** Bytes that go in front of the end, or that the end waits for `resumeWith()`. */
+export type EndVerdict = Buffer | "stop" | undefined;
+
 /** An answer instead of the upstream's. */
 export interface FilterReply {
   readonly status: number;
@@ -96,6 +99,13 @@ export interface FilterContext {
   /** Goes on behind a "stop", in the direction that was stopped. */
   resume(): void;
   /**
+   * Goes on behind a "stop" of onRequestData, onResponseData or their ends, with `data` instead of what was stopped;
+   * behind that of an end, in front of it.
+   */
+  resumeWith(data: Buffer): void;
+  /** Ends the request as a filter that throws does. */
+  fail(error: unknown): void;
+  /**
    * Behind a "stop" of onRequestHeaders: the request goes on by itself once its body is whole, with its length told.
    * More than `bytesMax` is answered with 413. A downstream that asks whether it may send the body is told that it may.
    */
@@ -108,13 +118,18 @@ export interface HttpFilter {
   onRequestHeaders?(context: FilterContext, isWhole: boolean): Verdict;
   onRequestData?(context: FilterContext, data: Buffer): DataVerdict;
   /** The body is over: bytes that were kept back may follow. */
-  onRequestEnd?(context: FilterContext): Buffer | undefined;
+  onRequestEnd?(context: FilterContext): EndVerdict;
   onRequestTrailers?(context: FilterContext, trailers: Headers): Verdict;
   onResponseHeaders?(context: FilterContext, isWhole: boolean): Verdict;
   onResponseData?(context: FilterContext, data: Buffer): DataVerdict;
   /** The body is over: bytes that were kept back may follow. */
-  onResponseEnd?(context: FilterContext): Buffer | undefined;
+  onResponseEnd?(context: FilterContext): EndVerdict;
   onResponseTrailers?(context: FilterContext, trailers: Headers): Verdict;
+  /**
+   * True when this response's body passes as it is, so that its length stays; looked at behind onResponseHeaders.
+   * Default: whether it has methods for the body.
+   */
+  readonly passesResponseData?: boolean;
   /** The request is done, however it ended. */
   onEnd?(context: FilterContext): void;
 }

@@ -194,7 +194,7 @@ export class ListenerSet {
     let filters = this.#filters.get(filter);
     if (filters === undefined) {
       const { deps, filterModules: modules } = this.#options;
-      filters = filtersOf(filter.filters, { deps, modules });
+      filters = filtersOf(filter.filters, { deps, modules, statPrefix: filter.statPrefix });
       this.#filters.set(filter, filters);
     }
     return filters;

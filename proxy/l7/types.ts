@@ -60,6 +60,8 @@ export interface EngineCounters {
   upstreamOpen: number;
   /** Requests refused because the cluster has all its connections. */
   upstreamOverflows: number;
+  /** Of filters that count: by what Envoy's names begin with, then by the rest of the name. */
+  readonly filters: Map<string, Record<string, number>>;
   /** Requests handed back to the caller by reason (see downstream.ts). */
   readonly handedBack: { connect: number; reset: number };
 }
@@ -75,6 +77,7 @@ export function createCounters(): EngineCounters {
     retries: 0,
     upstreamOpen: 0,
     upstreamOverflows: 0,
+    filters: new Map(),
     handedBack: { connect: 0, reset: 0 },
   };
 }

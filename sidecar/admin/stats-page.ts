@@ -67,6 +67,7 @@ interface Tagged {
 const tagged: readonly (readonly [RegExp, string, string])[] = [
   [/^cluster\.(.+)\.(upstream_rq_\d{3})$/, "cluster", "envoy_cluster_name"],
   [/^cluster\.(.+)\.([^.]+)$/, "cluster", "envoy_cluster_name"],
+  [/^http\.(.+?)\.(compressor\..+)$/, "http", "envoy_http_conn_manager_prefix"],
   [/^http\.(.+)\.([^.]+)$/, "http", "envoy_http_conn_manager_prefix"],
   [/^tcp\.(.+)\.([^.]+)$/, "tcp", "envoy_tcp_prefix"],
   [/^listener\.(.+)\.([^.]+)$/, "listener", "envoy_listener_address"],
@@ -77,7 +78,7 @@ function tag(name: string): Tagged {
     const found = pattern.exec(name);
     if (found === null) continue;
     const labels = [`${label}="${escapeLabel(found[1]!)}"`];
-    let stat = found[2]!;
+    let stat = found[2]!.replaceAll(/[^A-Za-z0-9_]/g, "_");
     // Codes and classes are labels, too: upstream_rq_200 and upstream_rq_2xx.
     const code = /^(.+_rq)_(\d)(\d\d|xx)$/.exec(stat);
     if (code !== null) {

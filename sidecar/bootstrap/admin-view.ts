@@ -43,7 +43,11 @@ export function adminView(sidecar: AdminContext): AdminPagesView {
     clusters: () => sidecar.live.clusters.values(),
     addresses: () => sidecar.addresses,
     stats: () => statsOf(sidecar),
-    resetCounters: () => sidecar.stats.reset(),
+    resetCounters: () => {
+      sidecar.stats.reset();
+      for (const counters of sidecar.engine.counters.filters.values())
+        for (const name of Object.keys(counters)) counters[name] = 0;
+    },
     state: () => stateOf(sidecar),
     serverInfo: () => serverInfo(sidecar),
     certificates: () => certificatesOf(sidecar.live),
@@ -114,6 +118,8 @@ function statsOf(sidecar: AdminContext): AllStats {
   gauge("cluster_manager.active_clusters", live.clusters.size);
   counter("listener_manager.downstream_global_cx_overflow", counters.downstreamRefused);
   counter("http1.protocol_errors", counters.protocolErrors);
+  for (const [prefix, named] of counters.filters)
+    for (const [name, value] of Object.entries(named)) counter(`${prefix}${name}`, value);
   for (const cluster of live.clusters.values()) {
     gauge(`cluster.${cluster.name}.membership_healthy`, cluster.serving.length);
     gauge(`cluster.${cluster.name}.membership_total`, cluster.members.length);

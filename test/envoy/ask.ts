@@ -6,6 +6,7 @@
  */
 import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
+import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from "node:zlib";
 import type { Seen } from "./upstream.ts";
 import type { Answer, CaseRequest } from "./types.ts";
 
@@ -47,7 +48,8 @@ export async function ask(port: number, request: CaseRequest): Promise<Omit<Answ
     .sort();
   const isChunked = lines.some((line) => /^transfer-encoding: chunked$/i.test(line));
   const raw = text.slice(split + 4);
-  return compose(status, headers, isChunked ? unchunk(raw) : raw);
+  const coding = headers.find((line) => line.startsWith("content-encoding: "))?.slice(18);
+  return compose(status, headers, decoded(isChunked ? unchunk(raw) : raw, coding));
 }
 
 function compose(status: number, headers: readonly string[], body: string): Omit<Answer, "log"> {
@@ -83,6 +85,18 @@ async function exchange(port: number, text: string): Promise<string> {
     socket.on("close", () => resolve(Buffer.concat(chunks).toString("latin1")));
     socket.write(text, "latin1");
   });
+}
+
+const codings: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
+  gzip: (bytes) => gunzipSync(bytes),
+  br: (bytes) => brotliDecompressSync(bytes),
+  zstd: (bytes) => zstdDecompressSync(bytes),
+};
+
+/** An upstream may say that its answer is encoded when it is not: then it stays as it is. */
+function decoded(text: string, coding = ""): string {
+  if (text === "" || text.startsWith("{")) return text;
+  return codings[coding]?.(Buffer.from(text, "latin1")).toString("latin1") ?? text;
 }
 
 function unchunk(text: string): string {

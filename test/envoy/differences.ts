@@ -18,6 +18,8 @@ export const differences: Readonly<Record<string, string>> = {
   "hedges/without hedging, both late": "one flag is told, the one that explains the answer; Envoy tells URX beside it",
   "hedges/silent": "one flag is told, the one that explains the answer; Envoy tells URX beside it",
   "faults/own": "one flag is told, the one that explains the answer; Envoy tells DI beside it",
+  "gzip/accepts on two lines": "Envoy joins the lines of a header; here they go on as they came",
+  "gzip/answer 206": "the ranges of a part count bytes that are not compressed, so that it is passed on as it is",
   "session-cookies/who does not answer": "an answer of the proxy's own makes no session with who did not answer",
   "session-cookies/who does not answer, again":
     "one flag is told, the one that explains the answer; Envoy tells URX beside it",

@@ -9,6 +9,7 @@ import { typeUrls } from "#api/xds/envoy.ts";
 import { moduleType, readModule } from "../filters/modules.ts";
 import type { CorsPolicy } from "../route/types.ts";
 import { readBuffer, readBufferPerRoute } from "./buffer.ts";
+import { readCompressor, readCompressorPerRoute } from "./compressor.ts";
 import { readCors } from "./cors.ts";
 import { readFault, readLocalRateLimit } from "./fault.ts";
 import { readHeaderMatcher } from "./match.ts";
@@ -33,6 +34,7 @@ export const filterTypes: Readonly<
   Record<
     | "router"
     | "buffer"
+    | "compressor"
     | "cors"
     | "healthCheck"
     | "headerMutation"
@@ -46,6 +48,7 @@ export const filterTypes: Readonly<
 > = {
   router: typeUrls.router,
   buffer: `${prefix}buffer.v3.Buffer`,
+  compressor: `${prefix}compressor.v3.Compressor`,
   cors: `${prefix}cors.v3.Cors`,
   healthCheck: `${prefix}health_check.v3.HealthCheck`,
   headerMutation: `${prefix}header_mutation.v3.HeaderMutation`,
@@ -69,6 +72,7 @@ export interface HealthCheckConfig {
 const filterReaders: ReadonlyMap<string, (reader: Reader) => unknown> = new Map<string, (reader: Reader) => unknown>([
   [filterTypes.router, readRouter],
   [filterTypes.buffer, readBuffer],
+  [filterTypes.compressor, readCompressor],
   [filterTypes.cors, (reader) => reader.done()],
   [filterTypes.healthCheck, readHealthCheck],
   [filterTypes.headerMutation, readHeaderMutationFilter],
@@ -87,6 +91,7 @@ type PerFilterReader = (reader: Reader, above: unknown) => unknown;
 export const perFilterReaders: ReadonlyMap<string, PerFilterReader> = new Map<string, PerFilterReader>([
   [`${prefix}cors.v3.CorsPolicy`, (reader, above) => readCors(reader, above as CorsPolicy | undefined)],
   [`${prefix}buffer.v3.BufferPerRoute`, readBufferPerRoute],
+  [`${prefix}compressor.v3.CompressorPerRoute`, readCompressorPerRoute],
   [filterTypes.fault, readFault],
   [filterTypes.localRateLimit, readLocalRateLimit],
   [`${prefix}stateful_session.v3.StatefulSessionPerRoute`, readStatefulSessionPerRoute],

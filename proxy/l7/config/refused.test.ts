@@ -37,6 +37,18 @@ const route = (action: Fields, host: Fields = {}): unknown =>
       },
     ],
   });
+const compressing = (library: Fields, more: Fields = {}): unknown =>
+  filter({
+    "@type": `${prefix}.http.compressor.v3.Compressor`,
+    compressor_library: {
+      name: "gzip",
+      typed_config: {
+        "@type": "type.googleapis.com/envoy.extensions.compression.gzip.compressor.v3.Gzip",
+        ...library,
+      },
+    },
+    ...more,
+  });
 const routed = (setting: Fields): unknown => route({}, { typed_per_filter_config: { f: setting } });
 const dns = (more: Fields): unknown => {
   const lb_endpoints = [{ endpoint: { address } }];
@@ -73,6 +85,10 @@ const refused: readonly (readonly [path: string, () => unknown])[] = [
         session_state: { name: "s", typed_config: { "@type": "type.googleapis.com/x" } },
       }),
   ],
+  ["request_direction_config.common_config.enabled", () => compressing({}, { request_direction_config: {} })],
+  ["compressor_library.typed_config.window_bits", () => compressing({ window_bits: 16 })],
+  ["compressor_library.typed_config.memory_level", () => compressing({ memory_level: 0 })],
+  ["content_length", () => compressing({}, { content_length: 100 })],
   ["max_request_bytes", () => filter({ "@type": `${prefix}.http.buffer.v3.Buffer` })],
   ["max_request_bytes", () => filter({ "@type": `${prefix}.http.buffer.v3.Buffer`, max_request_bytes: 0 })],
   [

@@ -23,6 +23,7 @@ import type { SocketAddress } from "../types.ts";
 /** What a filter may ask of its request's way. */
 export interface ContextActions {
   resume(): void;
+  resumeWith(data: Buffer): void;
   gather(bytesMax: number): void;
   override(override: EndpointOverride): void;
   /** Whose answer it is. */
@@ -161,6 +162,14 @@ export class RequestContext implements FilterContext {
 
   resume(): void {
     if (!this.#isOver) this.#actions.resume();
+  }
+
+  resumeWith(data: Buffer): void {
+    if (!this.#isOver) this.#actions.resumeWith(data);
+  }
+
+  fail(error: unknown): void {
+    if (!this.#isOver) this.#actions.fail(error);
   }
 
   gatherRequest(bytesMax: number): void {

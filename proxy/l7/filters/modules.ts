@@ -13,7 +13,7 @@ import { resolve } from "node:path";
 import { CodedError, messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Reader } from "../config/reader.ts";
-import type { FilterContext, HttpFilter, HttpFilterFactory, Verdict } from "../filter.ts";
+import type { EndVerdict, FilterContext, HttpFilter, HttpFilterFactory, Verdict } from "../filter.ts";
 
 export const moduleType = "type.googleapis.com/wherry.v1.FilterModule";
 
@@ -218,11 +218,11 @@ class WaitingFilter implements HttpFilter {
     return this.#filter?.onResponseData?.(context, data) ?? "continue";
   }
 
-  onRequestEnd(context: FilterContext): Buffer | undefined {
+  onRequestEnd(context: FilterContext): EndVerdict {
     return this.#filter?.onRequestEnd?.(context);
   }
 
-  onResponseEnd(context: FilterContext): Buffer | undefined {
+  onResponseEnd(context: FilterContext): EndVerdict {
     return this.#filter?.onResponseEnd?.(context);
   }
 

@@ -4,8 +4,8 @@
  *   FilteredExchange ─▶ requestHead(), requestData()… ─▶ filters in order ─▶ PassOwner.beginExchange()…
  *   FilteredExchange ─▶ responseHead(), responseData()… ─▶ filters in reverse ─▶ PassOwner.passResponseHead()…
  *
- * Each direction is a queue of parts (head, data, end) and a filter at which its first part is stopped, or none. Parts
- * keep their order: behind a stop everything waits. Invariants: a filter sees a part once; what it throws goes to
+ * Each direction is a queue of parts (parts.ts) and a filter at which its first part is stopped, or none. Parts keep
+ * their order: behind a stop everything waits. Invariants: a filter sees a part once; what it throws goes to
  * PassOwner.fail(); after end() no filter is called but for its onEnd().
  */
 import type { HTTPContext } from "../context.ts";
@@ -15,6 +15,7 @@ import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import type { SocketAddress } from "../types.ts";
 import { RequestContext } from "./context.ts";
+import { type Direction, type Part, dropFirst, newDirection, putInFront, replaceFirst } from "./parts.ts";
 
 /** What the pass hands on, and to whom. */
 export interface PassOwner {
@@ -29,6 +30,11 @@ export interface PassOwner {
   unblockRequest(): void;
   /** The body is wanted, whether it may have to wait or not. */
   continueRequest(): void;
+  /** Around what a resumed response sends. */
+  cork(): void;
+  uncork(): void;
+  /** The upstream may go on. */
+  continueResponse(): void;
   passResponseHead(head: ResponseHead): void;
   passResponseData(data: Buffer): boolean;
   passResponseEnd(trailers: Headers | undefined): void;
@@ -43,23 +49,6 @@ const tooLarge: FilterReply = { status: 413, body: "Payload Too Large", details:
 
 type HTTPContextInfo = RequestContext["connection"];
 
-export type Part =
-  | { readonly kind: "head"; readonly isWhole: boolean }
-  | { readonly kind: "data"; readonly data: Buffer }
-  | { readonly kind: "end"; readonly trailers: Headers | undefined };
-
-/** One direction: parts that wait, and the position of the first one. */
-interface Direction {
-  readonly queue: Part[];
-  heldBytes: number;
-  /** The filter that sees the first part next. */
-  at: number;
-  /** The filter that is asked about the end next: those before it were. */
-  endAt: number;
-  isStopped: boolean;
-  isRunning: boolean;
-}
-
 interface Placed {
   readonly name: string;
   readonly filter: HttpFilter;
@@ -69,8 +58,8 @@ export class FilterPass {
   readonly #owner: PassOwner;
   readonly #placed: readonly Placed[];
   readonly #context: RequestContext;
-  readonly #request: Direction = { queue: [], heldBytes: 0, at: 0, endAt: 0, isStopped: false, isRunning: false };
-  readonly #response: Direction = { queue: [], heldBytes: 0, at: 0, endAt: 0, isStopped: false, isRunning: false };
+  readonly #request: Direction = newDirection();
+  readonly #response: Direction = newDirection();
   #isOver = false;
   #isBypassed = false;
   #isWritable = true;
@@ -92,6 +81,7 @@ export class FilterPass {
     this.#placed = placed;
     this.#context = new RequestContext(owner.context, owner.info, owner.received, {
       resume: () => this.#resume(),
+      resumeWith: (data) => this.#resume(data),
       gather: (bytesMax) => {
         this.#gatherBytesMax = bytesMax;
         owner.continueRequest();
@@ -119,7 +109,9 @@ export class FilterPass {
   }
 
   get changesResponseData(): boolean {
-    return this.#placed.some(({ filter }) => "onResponseData" in filter || "onResponseEnd" in filter);
+    return this.#placed.some(
+      ({ filter }) => filter.passesResponseData !== true && ("onResponseData" in filter || "onResponseEnd" in filter),
+    );
   }
 
   requestHead(isWhole: boolean): void {
@@ -156,6 +148,11 @@ export class FilterPass {
     else this.#push(this.#response, { kind: "end", trailers });
   }
 
+  /** What comes of the response waits for a filter. */
+  get isResponseStopped(): boolean {
+    return this.#response.isStopped;
+  }
+
   /** A tunnel's bytes are nobody's to look at. */
   bypass(): void {
     this.#isBypassed = true;
@@ -174,16 +171,26 @@ export class FilterPass {
     this.#run(direction);
   }
 
-  #resume(): void {
+  #resume(data?: Buffer): void {
     // The response's turn when both wait: a request's filter cannot stop any more once its response is on the way.
     const direction = this.#response.isStopped ? this.#response : this.#request;
     if (!direction.isStopped) return;
     direction.isStopped = false;
-    direction.at++;
+    if (data === undefined || !replaceFirst(direction, data)) direction.at++;
+    if (direction === this.#response) return this.#resumeResponse();
     this.#run(direction);
-    if (direction !== this.#request) return;
     if (direction.heldBytes === 0) this.#owner.unblockRequest();
     else this.#checkGathered();
+  }
+
+  #resumeResponse(): void {
+    const owner = this.#owner;
+    this.#isWritable = true;
+    owner.cork();
+    this.#run(this.#response);
+    owner.uncork();
+    // The upstream was told to wait.
+    if (this.#isWritable && !this.#isOver) owner.continueResponse();
   }
 
   /** The request goes on once all of it is there; a filter behind the first may gather it, too, and less of it. */
@@ -214,9 +221,7 @@ export class FilterPass {
   #step(direction: Direction): void {
     const part = direction.queue[0]!;
     if (direction.at >= this.#placed.length) {
-      direction.queue.shift();
-      direction.at = direction.queue[0]?.kind === "end" ? direction.endAt : 0;
-      if (part.kind === "data") direction.heldBytes -= part.data.length;
+      dropFirst(direction);
       if (direction === this.#request) this.#passRequest(part);
       else this.#passResponse(part);
       return;
@@ -243,7 +248,9 @@ export class FilterPass {
     const context = this.#context;
     if (part.kind === "head") return filter.onRequestHeaders?.(context, part.isWhole) ?? "continue";
     if (part.kind === "data") return filter.onRequestData?.(context, part.data) ?? "continue";
-    if (this.#flush(this.#request, filter.onRequestEnd?.(context))) return "again";
+    const before = filter.onRequestEnd?.(context);
+    if (before === "stop") return before;
+    if (putInFront(this.#request, before)) return "again";
     return part.trailers === undefined
       ? "continue"
       : (filter.onRequestTrailers?.(context, part.trailers) ?? "continue");
@@ -253,20 +260,12 @@ export class FilterPass {
     const context = this.#context;
     if (part.kind === "head") return filter.onResponseHeaders?.(context, part.isWhole) ?? "continue";
     if (part.kind === "data") return filter.onResponseData?.(context, part.data) ?? "continue";
-    if (this.#flush(this.#response, filter.onResponseEnd?.(context))) return "again";
+    const before = filter.onResponseEnd?.(context);
+    if (before === "stop") return before;
+    if (putInFront(this.#response, before)) return "again";
     return part.trailers === undefined
       ? "continue"
       : (filter.onResponseTrailers?.(context, part.trailers) ?? "continue");
-  }
-
-  /** What a filter gives at the end goes before the end, from the next filter on; the filter has then been asked. */
-  #flush(direction: Direction, data: Buffer | undefined): boolean {
-    if (data === undefined || data.length === 0) return false;
-    direction.queue.unshift({ kind: "data", data });
-    direction.heldBytes += data.length;
-    direction.endAt = direction.at + 1;
-    direction.at++;
-    return true;
   }
 
   #passRequest(part: Part): void {

@@ -6,6 +6,7 @@
  * Filters that are steps of routing (CORS and the like) have no builder: route/plan.ts does them.
  */
 import type { BufferConfig } from "../config/buffer.ts";
+import type { CompressorConfig } from "../config/compressor.ts";
 import type { FaultConfig, LocalRateLimitConfig } from "../config/fault.ts";
 import type { HeaderMutationConfig } from "../config/header-mutation.ts";
 import { type ConfiguredFilter, type HealthCheckConfig, filterTypes } from "../config/http-filters.ts";
@@ -14,6 +15,7 @@ import type { SessionConfig } from "../config/stateful-session.ts";
 import type { HttpFilterFactory } from "../filter.ts";
 import type { EngineDeps } from "../types.ts";
 import { bufferFilter, headerMutationFilter, healthCheckFilter } from "./envoy.ts";
+import { type CompressorCounters, compressorFilter, createCompressorCounters } from "./compressor.ts";
 import { faultFilter } from "./fault.ts";
 import { localRateLimitFilter } from "./local-rate-limit.ts";
 import { rateLimitFilter } from "./rate-limit.ts";
@@ -28,14 +30,23 @@ export interface FilterDeps {
   readonly deps: EngineDeps;
   /** Undefined: modules are not loaded here, and requests that want one are refused. */
   readonly modules: FilterModules | undefined;
+  /** Of the chain's connection manager. */
+  readonly statPrefix: string;
+}
+
+/** What a builder is given beside its own configuration. */
+interface BuildInput extends FilterDeps {
+  /** The chain's filters, in its order. */
+  readonly chain: readonly ConfiguredFilter[];
 }
 
 /** Makes the factory of one configured filter; `config` is what its reader made. */
-export type FilterBuilder = (name: string, config: unknown, with_: FilterDeps) => HttpFilterFactory;
+export type FilterBuilder = (name: string, config: unknown, with_: BuildInput) => HttpFilterFactory;
 
 /** By type URL. */
 export const filterBuilders: ReadonlyMap<string, FilterBuilder> = new Map<string, FilterBuilder>([
   [filterTypes.buffer, (name, config) => bufferFilter(name, config as BufferConfig)],
+  [filterTypes.compressor, (name, config, input) => buildCompressor(name, config as CompressorConfig, input)],
   [filterTypes.headerMutation, (name, config) => headerMutationFilter(name, config as HeaderMutationConfig)],
   [filterTypes.healthCheck, (name, config) => healthCheckFilter(name, config as HealthCheckConfig)],
   [filterTypes.fault, (name, config, { deps }) => faultFilter(name, config as FaultConfig, deps)],
@@ -64,6 +75,7 @@ export const filterBuilders: ReadonlyMap<string, FilterBuilder> = new Map<string
 /** These ask the route themselves. */
 const askingFilters: ReadonlySet<string> = new Set([
   filterTypes.buffer,
+  filterTypes.compressor,
   filterTypes.fault,
   filterTypes.localRateLimit,
   filterTypes.rateLimit,
@@ -73,8 +85,21 @@ const askingFilters: ReadonlySet<string> = new Set([
 
 export function filtersOf(configured: readonly ConfiguredFilter[], deps: FilterDeps): readonly HttpFilterFactory[] {
   return configured.flatMap(({ name, type, config, isDisabled }) => {
-    const factory = filterBuilders.get(type)?.(name, config, deps);
+    const factory = filterBuilders.get(type)?.(name, config, { ...deps, chain: configured });
     if (factory === undefined) return [];
     return isDisabled || !askingFilters.has(type) ? switched(factory, isDisabled) : factory;
   });
+}
+
+function buildCompressor(name: string, config: CompressorConfig, input: BuildInput): HttpFilterFactory {
+  const { library, namesDirection } = config;
+  const direction = namesDirection ? "response." : "";
+  const prefix = `http.${input.statPrefix}.compressor.${library.name}.${library.spec.library}.${direction}`;
+  // A chain that is configured anew goes on counting.
+  const counters = (input.deps.counters.filters.get(prefix) ?? createCompressorCounters()) as CompressorCounters;
+  input.deps.counters.filters.set(prefix, counters);
+  const chain = input.chain.flatMap((one) =>
+    one.type === filterTypes.compressor ? [one.config as CompressorConfig] : [],
+  );
+  return compressorFilter(name, { config, chain, counters });
 }

@@ -78,7 +78,7 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   }
 
   onDownstreamDrain(): void {
-    this.#exchange?.onDownstreamDrain();
+    if (!this.#pass.isResponseStopped) this.#exchange?.onDownstreamDrain();
   }
 
   flush(): void {
@@ -135,6 +135,10 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
     this.#downstream.setBlocked(false);
     if (headerValue(this.received.headers, "expect")?.toLowerCase() === "100-continue")
       this.#downstream.sendInterim(continued);
+  }
+
+  continueResponse(): void {
+    this.#exchange?.onDownstreamDrain();
   }
 
   passResponseHead(head: ResponseHead): void {

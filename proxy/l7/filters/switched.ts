@@ -41,6 +41,7 @@ function switchable(inner: HttpFilter, name: string, isDisabled: boolean): HttpF
     outer.onResponseData = (context, data) => (isOn ? inner.onResponseData!(context, data) : "continue");
   if (inner.onResponseEnd !== undefined)
     outer.onResponseEnd = (context) => (isOn ? inner.onResponseEnd!(context) : undefined);
+  Object.defineProperty(outer, "passesResponseData", { get: () => !isOn || inner.passesResponseData === true });
   if (inner.onResponseTrailers !== undefined)
     outer.onResponseTrailers = (context, trailers) =>
       isOn ? inner.onResponseTrailers!(context, trailers) : "continue";

@@ -3,6 +3,7 @@ import type { CaseGroup } from "../types.ts";
 import { answeringCases } from "./answering.ts";
 import { bufferingCases } from "./buffering.ts";
 import { changingCases } from "./changing.ts";
+import { compressingCases } from "./compressing.ts";
 import { limitingCases } from "./limiting.ts";
 import { managerCases } from "./manager.ts";
 import { matchingCases } from "./matching.ts";
@@ -22,4 +23,5 @@ export const allCases: readonly CaseGroup[] = [
   ...mirroringCases,
   ...bufferingCases,
   ...stickingCases,
+  ...compressingCases,
 ];
