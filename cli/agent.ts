@@ -7,8 +7,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ApiEventRecorder } from "#api/client/events.ts";
 import { HttpKubeClient } from "#api/client/http.ts";
+import { ClientMetrics } from "#api/client/metrics.ts";
 import { Informer } from "#api/client/informer.ts";
 import { namespaces } from "#api/core/namespace.ts";
+import { zoneLabel } from "#api/core/node.ts";
 import { type ServiceResource, serviceTypeUrl } from "#api/wire/service.ts";
 import { AdsClient } from "#api/xds/client.ts";
 import { toNode } from "#api/xds/node-id.ts";
@@ -20,7 +22,7 @@ import { systemExec } from "../proxy/l4/exec.ts";
 import { NetlinkTableWatch } from "../proxy/l4/nft/watch.ts";
 import { PolicySource } from "../proxy/policy/source.ts";
 import { RequestProxy } from "../proxy/requests/server.ts";
-import { createNodeProxy } from "../proxy/state.ts";
+import { createNodeProxy, type NodeProxy } from "../proxy/state.ts";
 import { ServiceRelays } from "./service-relays.ts";
 import { realClock as clock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
@@ -40,6 +42,8 @@ const log = createLogger("agent");
 const child = await startChild<AgentConfig>();
 const { nodeName, nodeIndex, stateDir, images, published, timing } = child.config;
 const stopped = new AbortController();
+/** Who wants to know in which zone the node stands. */
+const onZone: ((zone: string) => void)[] = [];
 
 try {
   const pki = (name: string): string => readFileSync(join(stateDir, "pki", name), "utf8");
@@ -71,7 +75,8 @@ try {
     }
   });
   await listenKept(child, border.server, "border", { address: "0.0.0.0", port: addresses.egressPort });
-  const client = new HttpKubeClient({ server, ...tls });
+  const clientMetrics = new ClientMetrics();
+  const client = new HttpKubeClient({ server, ...tls, observe: (answer) => clientMetrics.answered(answer) });
   const kubelet = new Kubelet({
     client,
     tokenSource: client,
@@ -91,12 +96,13 @@ try {
     logDir: join(stateDir, "logs", "pods", nodeName),
     kubeletPort,
     leaseDurationSeconds: timing.nodeLeaseDurationSeconds,
+    onNode: ({ metadata }) => onZone.forEach((tell) => tell(metadata.labels?.[zoneLabel] ?? "")),
   });
   const api = createKubeletServer({ kubelet, clock, tls });
   addKubeletPages(api, () => kubelet.stats());
   const front = createServer((socket) => api.emit("connection", socket));
   await listenKept(child, front, "kubelet", { address: addresses.node(nodeIndex), port: kubeletPort });
-  await Promise.all([kubelet.start(stopped.signal), startNetworking(kubelet, border, client)]);
+  await Promise.all([kubelet.start(stopped.signal), startNetworking(kubelet, border, client, clientMetrics)]);
   child.send({ kind: "ready" });
   log.info("Node is ready", { node: nodeName });
 } catch (error) {
@@ -105,26 +111,13 @@ try {
 }
 
 /** The node proxy and DNS, fed by one ADS stream. Resolves when both know every Service. */
-async function startNetworking(kubelet: Kubelet, border: Border, client: HttpKubeClient): Promise<void> {
-  const watch = NetlinkTableWatch.open();
-  const facts = { nodeName, nodeIPs: [addresses.node(nodeIndex)], requestPort: addresses.requestPort };
-  const proxy = createNodeProxy({
-    exec: systemExec(clock),
-    clock,
-    random,
-    log: log.with({ part: "proxy" }),
-    facts,
-    ...(watch === undefined ? {} : { watch }),
-  });
-  const requests = new RequestProxy({
-    clock,
-    random,
-    log: log.with({ part: "requests" }),
-    facts,
-    listen: (server) => listenKept(child, server, "requests", { address: "0.0.0.0", port: addresses.requestPort }),
-    originalDestination: destinationOf,
-    onServing: (isServing) => proxy.serveRequests(isServing),
-  });
+async function startNetworking(
+  kubelet: Kubelet,
+  border: Border,
+  client: HttpKubeClient,
+  clientMetrics: ClientMetrics,
+): Promise<void> {
+  const { proxy, requests } = createBalancing();
   const dns = createDNS({
     clock,
     random,
@@ -139,7 +132,15 @@ async function startNetworking(kubelet: Kubelet, border: Border, client: HttpKub
     namespaceOfPod: (podIP) => kubelet.namespaceOf(podIP),
     hasNamespace: watchNamespaces(client),
   });
-  await serveNodePages({ clock, host: addresses.node(nodeIndex), proxy, requests, dns, egress: border.counters });
+  await serveNodePages({
+    clock,
+    host: addresses.node(nodeIndex),
+    proxy,
+    requests,
+    dns,
+    client: clientMetrics,
+    egress: border.counters,
+  });
   const relays = new ServiceRelays(published, (message) => child.send(message));
   const target = `${addresses.control}:${addresses.adsPort}`;
   const ads = new AdsClient({ target, node: toNode({ kind: "node", nodeName }), log, clock, random });
@@ -160,6 +161,34 @@ async function startNetworking(kubelet: Kubelet, border: Border, client: HttpKub
   const policies = new PolicySource(policy);
   void policies.run(stopped.signal);
   void policies.told.then(() => requests.markReady());
+}
+
+/** The node proxy, and what balances requests for it. Both hear of the node's zone. */
+function createBalancing(): { readonly proxy: NodeProxy; readonly requests: RequestProxy } {
+  const watch = NetlinkTableWatch.open();
+  const facts = { nodeName, nodeIPs: [addresses.node(nodeIndex)], requestPort: addresses.requestPort };
+  const proxy = createNodeProxy({
+    exec: systemExec(clock),
+    clock,
+    random,
+    log: log.with({ part: "proxy" }),
+    facts,
+    ...(watch === undefined ? {} : { watch }),
+  });
+  const requests = new RequestProxy({
+    clock,
+    random,
+    log: log.with({ part: "requests" }),
+    facts,
+    listen: (server) => listenKept(child, server, "requests", { address: "0.0.0.0", port: addresses.requestPort }),
+    originalDestination: destinationOf,
+    onServing: (isServing) => proxy.serveRequests(isServing),
+  });
+  onZone.push(
+    (zone) => proxy.setZone(zone),
+    (zone) => requests.setZone(zone),
+  );
+  return { proxy, requests };
 }
 
 /** Where a connection was going before the node's rules redirected it. */

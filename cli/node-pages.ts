@@ -14,6 +14,7 @@ import { createProcessMetrics } from "#api/metrics/process.ts";
 import { addPages, createPageServer, healthPage, metricsPage } from "#api/metrics/server.ts";
 import type { StatsSummary } from "#api/wire/stats.ts";
 import type { Clock } from "#lib/clock.ts";
+import { HealthMetrics } from "../proxy/health-metrics.ts";
 import type { EgressCounters } from "./border.ts";
 
 const metricsPort = 10_249;
@@ -27,17 +28,25 @@ export interface NodePagesOptions {
   readonly proxy: { readonly synced: boolean; readonly metrics: { collect(): string } };
   readonly requests: { collect(): string };
   readonly dns: { collect(): string };
+  /** Of the requests to the API server. */
+  readonly client: { collect(): string };
   readonly egress: Readonly<EgressCounters>;
 }
 
 /** Serves the pages of the node proxy and the resolver. Resolves when all ports listen. */
-export async function serveNodePages({ clock, host, proxy, requests, dns, egress }: NodePagesOptions): Promise<void> {
+export async function serveNodePages(options: NodePagesOptions): Promise<void> {
+  const { clock, host, proxy, requests, dns, client, egress } = options;
+  const answers = new HealthMetrics();
   const renderProcess = createProcessMetrics(clock);
-  const collect = (): string => proxy.metrics.collect() + requests.collect() + renderEgress(egress) + renderProcess();
+  const collect = (): string =>
+    [proxy.metrics, answers, requests, client].map((each) => each.collect()).join("") +
+    renderEgress(egress) +
+    renderProcess();
   const health = healthPage(() => (proxy.synced ? undefined : "Services are not programmed yet"));
+  const healthPages = { "/healthz": answers.counted("healthz", health), "/livez": answers.counted("livez", health) };
   await listen(createPageServer({ "/metrics": metricsPage(collect) }), host, metricsPort);
   await listen(createPageServer({ "/metrics": metricsPage(() => dns.collect()) }), host, dnsMetricsPort);
-  await listen(createPageServer({ "/healthz": health, "/livez": health }), host, healthPort);
+  await listen(createPageServer(healthPages), host, healthPort);
 }
 
 /** Adds the kubelet's pages to its API. */

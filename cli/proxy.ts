@@ -8,6 +8,7 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { HttpKubeClient } from "#api/client/http.ts";
+import { ClientMetrics } from "#api/client/metrics.ts";
 import { realClock as clock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
 import { createLogger } from "#lib/log.ts";
@@ -34,13 +35,15 @@ export async function proxy(options: ProxyCommandOptions): Promise<void> {
   const exec = systemExec(clock);
   try {
     if (options["cleanup"] === true) return await cleanUp(exec);
-    const client = connect(config, textOf(options["master"]));
+    const clientMetrics = new ClientMetrics();
+    const client = connect(config, textOf(options["master"]), clientMetrics);
     const standalone = new StandaloneProxy({
       config,
       client,
       nodeName: config.hostnameOverride || hostname().toLowerCase(),
       exec,
       openWatch: () => NetlinkTableWatch.open(),
+      collectClient: () => clientMetrics.collect(),
       clock,
       random,
       log,
@@ -69,7 +72,11 @@ function readConfiguration(options: ProxyCommandOptions): ProxyConfiguration {
   }
 }
 
-function connect({ kubeconfig }: ProxyConfiguration, master: string | undefined): HttpKubeClient {
+function connect(
+  { kubeconfig }: ProxyConfiguration,
+  master: string | undefined,
+  metrics: ClientMetrics,
+): HttpKubeClient {
   const read = (): Access => {
     const readFile = (path: string): string => readFileSync(path, "utf8");
     if (kubeconfig !== "") return readKubeconfig(kubeconfig, undefined, readFile);
@@ -79,6 +86,7 @@ function connect({ kubeconfig }: ProxyConfiguration, master: string | undefined)
   return new HttpKubeClient({
     server: master ?? server,
     ...tls,
+    observe: (answer) => metrics.answered(answer),
     ...(token === undefined ? {} : { token: fresh(() => read().token, token) }),
   });
 }

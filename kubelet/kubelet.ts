@@ -10,6 +10,7 @@
 import type { KubeClient } from "#api/client/client.ts";
 import type { EventRecorder } from "#api/client/events.ts";
 import { Informer } from "#api/client/informer.ts";
+import type { Node } from "#api/core/node.ts";
 import { type Pod, type PodStatus, isPodFinished, pods } from "#api/core/pod.ts";
 import { formatKey, keyOf } from "#api/meta.ts";
 import { isConflict, isNotFound } from "#api/status.ts";
@@ -73,6 +74,8 @@ export interface KubeletOptions {
   readonly kubeletPort: number;
   /** Life of the node's lease, in seconds. Default 40. */
   readonly leaseDurationSeconds?: number;
+  /** Told of the Node as it is, and each time that it is another. */
+  readonly onNode?: (node: Node) => void;
   /** Name of the node's control group. Default: no control groups. */
   readonly cgroupName?: string;
   /** What is really done, for tests. Default: processes in namespaces. */
@@ -146,11 +149,19 @@ export class Kubelet {
 
   /** Resolves once the node is registered. */
   #keepNode(signal: AbortSignal): Promise<void> {
-    const { client, clock, random, log, recorder } = this.#options;
+    const { client, clock, random, log, recorder, onNode } = this.#options;
     const { nodeName: name, nodeIP: internalIP, podCIDR, kubeletPort, leaseDurationSeconds } = this.#options;
     const facts = { name, internalIP, podCIDR, kubeletPort };
     const { readMachine } = this.#effects;
-    const registration = new NodeRegistration(facts, { client, clock, random, log, recorder, readMachine });
+    const registration = new NodeRegistration(facts, {
+      client,
+      clock,
+      random,
+      log,
+      recorder,
+      readMachine,
+      ...(onNode === undefined ? {} : { onNode }),
+    });
     void registration.run(signal);
     void keepLease({ client, clock, log, nodeName: name, durationSeconds: leaseDurationSeconds }, signal);
     return registration.registered;

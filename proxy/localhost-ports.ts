@@ -50,16 +50,23 @@ export function planLocalhost(service: ServiceResource, facts: NodeFacts): Reado
 
 export class LocalhostPorts {
   readonly #options: LocalhostPortsOptions;
+  #facts: NodeFacts;
   /** By Service, then by what it is reached by. */
   readonly #services = new Map<string, Map<string, TCPFrontend>>();
 
   constructor(options: LocalhostPortsOptions) {
     this.#options = options;
+    this.#facts = options.facts;
+  }
+
+  /** Plans by another zone from now on; Services that have hints are to be set again. */
+  setZone(zone: string): void {
+    this.#facts = { ...this.#facts, zone };
   }
 
   /** What a Service is now; undefined when it is gone. `name` is `namespace/name`. */
   set(name: string, service: ServiceResource | undefined): void {
-    const wanted = service === undefined ? new Map<string, Frontend>() : planLocalhost(service, this.#options.facts);
+    const wanted = service === undefined ? new Map<string, Frontend>() : planLocalhost(service, this.#facts);
     const listening = this.#services.get(name) ?? new Map<string, TCPFrontend>();
     if (wanted.size > 0) this.#services.set(name, listening);
     else this.#services.delete(name);

@@ -21,6 +21,7 @@ import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { ProxyError } from "./errors.ts";
+import { HealthMetrics } from "./health-metrics.ts";
 import type { ConntrackConfiguration, HostPort, ProxyConfiguration } from "./kube/configuration.ts";
 import { factsOf, isEligible } from "./kube/node.ts";
 import { OutageReporter } from "./kube/outages.ts";
@@ -40,6 +41,8 @@ export interface StandaloneOptions {
   readonly nodeName: string;
   readonly exec: Exec;
   readonly openWatch: () => TableWatch | undefined;
+  /** Metrics of `client`. Default: none. */
+  readonly collectClient?: () => string;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -125,14 +128,16 @@ export class StandaloneProxy {
   }
 
   async #listen(): Promise<readonly Server[]> {
-    const { config, clock, nodeName } = this.#options;
+    const { config, clock, nodeName, collectClient } = this.#options;
+    const collectProcess = createProcessMetrics(clock);
     const pages = createProxyPages({
       clock,
       proxy: () => this.#proxy,
       isEligible: () => isEligible(this.#nodes.get({ name: nodeName })),
       timeoutMs: 2 * config.syncPeriodMs,
       mode: () => this.#mode,
-      collectProcess: createProcessMetrics(clock),
+      health: new HealthMetrics(),
+      collectMore: () => (collectClient?.() ?? "") + collectProcess(),
     });
     const health = await this.#serve("health", pages.health, config.healthz);
     const metrics = await this.#serve("metrics", pages.metrics, config.metrics);

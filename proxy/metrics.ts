@@ -16,6 +16,14 @@ import type { Family } from "./l4/ip.ts";
 
 type ByFamily = "ip_family";
 const labels: readonly ByFamily[] = ["ip_family"];
+/** In s, as kube-proxy has them. */
+const programmingBounds = [
+  0.25,
+  0.5,
+  ...Array.from({ length: 59 }, (_, k) => 1 + k),
+  ...Array.from({ length: 12 }, (_, k) => 60 + 5 * k),
+  ...Array.from({ length: 7 }, (_, k) => 120 + 30 * k),
+];
 /** 1 ms × 2^k, as kube-proxy has them. */
 const bounds = exponentialBounds(0.001, 2, 15);
 const sync = "kubeproxy_sync_proxy_rules";
@@ -39,6 +47,12 @@ export class ProxyMetrics {
     labels,
     bounds,
   });
+  readonly #programming = new Histogram({
+    name: "kubeproxy_network_programming_duration_seconds",
+    help: "Seconds from a change of endpoints to its being programmed.",
+    labels,
+    bounds: programmingBounds,
+  });
   readonly #conntrack = new Histogram({
     name: "kubeproxy_conntrack_reconciler_sync_duration_seconds",
     help: "Seconds that it took to find stale flows.",
@@ -53,6 +67,11 @@ export class ProxyMetrics {
   readonly #failures = new Counter({
     name: `${sync}_nftables_sync_failures_total`,
     help: "Changes that failed.",
+    labels,
+  });
+  readonly #cleanupFailures = new Counter({
+    name: `${sync}_nftables_cleanup_failures_total`,
+    help: "Deletions of unused chains and sets that failed.",
     labels,
   });
   readonly #noLocal = new Gauge({
@@ -79,6 +98,7 @@ export class ProxyMetrics {
     const at = { ip_family: family };
     this.#families.add(family);
     this.#failures.add(at, 0);
+    this.#cleanupFailures.add(at, 0);
     return {
       applied: ({ isFull, ms }) => {
         this.#sync.observe(at, ms / 1000);
@@ -88,8 +108,14 @@ export class ProxyMetrics {
         this.syncFailures++;
         this.#failures.add(at);
       },
+      cleanupFailed: () => this.#cleanupFailures.add(at),
       touching,
     };
+  }
+
+  /** A change of endpoints is in the kernel, `ms` after it happened. */
+  programmed(family: Family, ms: number): void {
+    this.#programming.observe({ ip_family: family }, ms / 1000);
   }
 
   reconciled(family: Family, { ms, deleted }: { readonly ms: number; readonly deleted: number }): void {
@@ -120,9 +146,11 @@ export class ProxyMetrics {
       this.#sync,
       this.#full,
       this.#partial,
+      this.#programming,
       ...numbers.map(([name, help, value]) => this.#single(new Gauge({ name, help, labels }), value)),
       ...totals.map(([name, help, value]) => this.#single(new Counter({ name, help, labels }), value)),
       this.#failures,
+      this.#cleanupFailures,
       this.#noLocal,
       this.#conntrack,
       this.#conntrackDeleted,

@@ -9,6 +9,7 @@
 import type { Answer, Page, Pages } from "#api/metrics/server.ts";
 import { metricsPage } from "#api/metrics/server.ts";
 import type { Clock } from "#lib/clock.ts";
+import type { HealthMetrics } from "./health-metrics.ts";
 import type { NodeProxy } from "./state.ts";
 
 export interface ProxyPagesOptions {
@@ -20,16 +21,23 @@ export interface ProxyPagesOptions {
   readonly timeoutMs: number;
   /** `nftables` or `userspace`. */
   readonly mode: () => string;
-  readonly collectProcess: () => string;
+  readonly health: HealthMetrics;
+  /** Pages of metrics beside the proxy's own. */
+  readonly collectMore: () => string;
 }
 
 /** The pages of the health port and those of the metrics port. */
 export function createProxyPages(options: ProxyPagesOptions): { readonly health: Pages; readonly metrics: Pages } {
   const ok: Page = () => ({ status: 200, type: "text/plain", body: "ok" });
   return {
-    health: { "/healthz": () => answerHealth(options, true), "/livez": () => answerHealth(options, false) },
+    health: {
+      "/healthz": options.health.counted("healthz", () => answerHealth(options, true)),
+      "/livez": options.health.counted("livez", () => answerHealth(options, false)),
+    },
     metrics: {
-      "/metrics": metricsPage(() => (options.proxy()?.metrics.collect() ?? "") + options.collectProcess()),
+      "/metrics": metricsPage(
+        () => (options.proxy()?.metrics.collect() ?? "") + options.health.collect() + options.collectMore(),
+      ),
       "/proxyMode": () => ({ status: 200, type: "text/plain", body: options.mode() }),
       "/healthz": ok,
     },

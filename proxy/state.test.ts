@@ -98,6 +98,29 @@ test("apply() revives a chain that was about to be deleted", async (t) => {
   assert.equal(nft.walk(toWeb).kind, "dnat");
 });
 
+test("setZone() sends callers to endpoints of the zone that the node is said to stand in", async (t) => {
+  const { nft, proxy } = bed(t);
+  const endpoints = ["a", "b"].map((zone, at) => endpoint(`10.244.1.${at + 2}:80`, { zone, hintZones: [zone] }));
+  proxy.apply(named({ ...web, endpoints }, other), []);
+  proxy.markSynced();
+  await proxy.programmed();
+  const seen = async (): Promise<readonly string[]> => {
+    await proxy.programmed();
+    const walks = [1, 2, 3, 4].map(() => nft.walk(toWeb));
+    return [...new Set(walks.map((walk) => (walk.kind === "dnat" ? walk.to : walk.kind)))].sort();
+  };
+  assert.deepEqual(await seen(), ["10.244.1.2:80", "10.244.1.3:80"], "no zone is known");
+  proxy.setZone("b");
+  assert.deepEqual(await seen(), ["10.244.1.3:80"]);
+  const { length } = nft.transactions;
+  proxy.setZone("b");
+  assert.deepEqual([await seen(), nft.transactions.length], [["10.244.1.3:80"], length]);
+  proxy.setZone("a");
+  assert.deepEqual(await seen(), ["10.244.1.2:80"]);
+  proxy.setZone("c");
+  assert.deepEqual(await seen(), ["10.244.1.2:80", "10.244.1.3:80"], "none is for this zone");
+});
+
 test("a failed transaction keeps the last good rules, and a retry replaces the table", async (t) => {
   const { nft, proxy, clock } = bed(t);
   proxy.apply(named(web), []);

@@ -23,6 +23,7 @@ import { ProxyMetrics } from "./metrics.ts";
 import { FamilyPolicy } from "./policy/family-policy.ts";
 import { isolationOf } from "./policy/isolation.ts";
 import type { PolicyView } from "./policy/view.ts";
+import { ProgrammingTimes } from "./programming-times.ts";
 
 /** Tells of changes that others make to our tables; l4/nft/watch.ts. */
 export interface TableWatch {
@@ -62,6 +63,8 @@ export interface NodeProxy {
   apply(updated: readonly NamedService[], removed: readonly string[]): void;
   /** Takes the policies that there are, and what they are about. */
   setPolicies(view: PolicyView): void;
+  /** Says that the node stands in another zone; "" for none. Until then it is `facts.zone`. */
+  setZone(zone: string): void;
   /**
    * Says whether the node's HTTP engine takes connections at `facts.requestPort`, for Services that are balanced per
    * request. Until it does, and from when this process says nothing more, they are balanced as all others.
@@ -92,7 +95,7 @@ export function createNodeProxy(options: NodeProxyOptions): NodeProxy {
 class KernelProxy implements NodeProxy {
   readonly metrics = new ProxyMetrics();
   readonly #options: NodeProxyOptions;
-  readonly #facts: NodeFacts;
+  #facts: NodeFacts;
   readonly #families: readonly FamilyProxy[];
   readonly #policies: readonly FamilyPolicy[];
   readonly #health: HealthPorts | undefined;
@@ -102,6 +105,7 @@ class KernelProxy implements NodeProxy {
   #lastFlush: Promise<void> = Promise.resolve();
   readonly #services = new Map<string, ServiceResource>();
   readonly #problems = new Map<string, readonly string[]>();
+  readonly #times: ProgrammingTimes;
   #timers = new Set<Timer>();
   #alive: Timer | undefined;
 
@@ -110,6 +114,7 @@ class KernelProxy implements NodeProxy {
     this.#options = options;
     const facts = parseFacts(options.facts ?? {});
     this.#facts = facts;
+    this.#times = new ProgrammingTimes({ clock, metrics: this.metrics });
     const host = options.healthHost ?? facts.nodeIPs[0];
     this.#health = host === undefined ? undefined : new HealthPorts({ host, log, isHealthy: () => this.synced });
     const isOnLoopback = facts.nodePortAddresses.includes("localhost");
@@ -152,6 +157,15 @@ class KernelProxy implements NodeProxy {
     if (this.#state === "programming" || this.#state === "synced") this.#queueFlush();
   }
 
+  setZone(zone: string): void {
+    if (zone === this.#facts.zone) return;
+    this.#facts = { ...this.#facts, zone };
+    for (const family of this.#families) family.setZone(zone);
+    this.#localhost?.setZone(zone);
+    for (const [name, service] of this.#services) if (hasZoneHints(service)) this.#plan(name, service);
+    if (this.#state === "programming" || this.#state === "synced") this.#queueFlush();
+  }
+
   serveRequests(isServing: boolean): void {
     if (isServing === (this.#alive !== undefined)) return;
     this.#alive?.cancel();
@@ -186,6 +200,7 @@ class KernelProxy implements NodeProxy {
 
   #put(name: string, service: ServiceResource | undefined): void {
     const before = this.#services.get(name);
+    this.#times.put(name, before, service);
     const isEndpoints = before !== undefined && service !== undefined && isSameBut(before, service);
     if (service === undefined) this.#services.delete(name);
     else this.#services.set(name, service);
@@ -196,8 +211,12 @@ class KernelProxy implements NodeProxy {
       this.metrics.changesTotal++;
       this.metrics.changesPending++;
     }
-    for (const family of this.#families) family.put(name, service);
+    this.#plan(name, service);
     this.#setHealth(name, service);
+  }
+
+  #plan(name: string, service: ServiceResource | undefined): void {
+    for (const family of this.#families) family.put(name, service);
     this.#localhost?.set(name, service);
     this.#report(name);
   }
@@ -216,8 +235,10 @@ class KernelProxy implements NodeProxy {
   async #flush(): Promise<void> {
     this.#flushQueued = false;
     const { changesPending, endpointChangesPending } = this.metrics;
+    const tellTimes = this.#times.take();
     await Promise.all(this.#tables.map((table) => table.flush()));
     if (this.#state === "closed") return;
+    tellTimes();
     if (this.#state === "programming") this.#state = "synced";
     this.metrics.changesPending = Math.max(0, this.metrics.changesPending - changesPending);
     this.metrics.endpointChangesPending = Math.max(0, this.metrics.endpointChangesPending - endpointChangesPending);
@@ -256,9 +277,14 @@ class KernelProxy implements NodeProxy {
   }
 }
 
+/** Whether it matters in which zone the node is. */
+export function hasZoneHints({ endpoints }: ServiceResource): boolean {
+  return endpoints.some(({ hintZones }) => hintZones.length > 0);
+}
+
 /** Whether only endpoints differ. */
 function isSameBut(a: ServiceResource, b: ServiceResource): boolean {
-  const { endpoints: _a, ...restOfA } = a;
-  const { endpoints: _b, ...restOfB } = b;
+  const { endpoints: _a, changedMs: _aMs, ...restOfA } = a;
+  const { endpoints: _b, changedMs: _bMs, ...restOfB } = b;
   return JSON.stringify(restOfA) === JSON.stringify(restOfB);
 }

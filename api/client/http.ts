@@ -13,6 +13,7 @@ import { keyOf } from "../meta.ts";
 import { type Status, StatusError, statusCodes } from "../status.ts";
 import type { DeleteOptions, KubeClient, ListOptions, MergePatch, WatchEvent } from "./client.ts";
 import { splitLines } from "./lines.ts";
+import type { ClientAnswer } from "./metrics.ts";
 
 /** The server answered, but not as a Kubernetes API does. */
 export class ProtocolError extends CodedError<"NotAStatus"> {}
@@ -38,6 +39,8 @@ export interface HttpClientOptions {
   readonly token?: () => string | undefined;
   /** Time for an answer's headers, in ms. Default 30 000. Watches are not limited. A connection has 10 s of it, at most. */
   readonly headersTimeoutMs?: number;
+  /** Told of each request once its headers are there, or it failed. */
+  readonly observe?: (answer: ClientAnswer) => void;
 }
 
 type Query = Readonly<Record<string, string | undefined>>;
@@ -50,8 +53,10 @@ export class HttpKubeClient implements KubeClient {
   readonly #agent: Agent;
   readonly #headersTimeoutMs: number;
   readonly #token: () => string | undefined;
+  readonly #observe: ((answer: ClientAnswer) => void) | undefined;
 
-  constructor({ server, ca, cert, key, token, headersTimeoutMs }: HttpClientOptions) {
+  constructor({ server, ca, cert, key, token, headersTimeoutMs, observe }: HttpClientOptions) {
+    this.#observe = observe;
     this.#server = server;
     this.#token = token ?? (() => undefined);
     this.#headersTimeoutMs = headersTimeoutMs ?? 30_000;
@@ -166,6 +171,9 @@ export class HttpKubeClient implements KubeClient {
     const usual = method === "PATCH" ? "application/merge-patch+json" : "application/json";
     const contentType = options.contentType ?? usual;
     const token = this.#token();
+    const startMs = performance.now();
+    const answered = (status: number | undefined): void =>
+      this.#observe?.({ host: url.host, method, status, seconds: (performance.now() - startMs) / 1000 });
     const response = await request(url, {
       method,
       dispatcher: this.#agent,
@@ -178,7 +186,11 @@ export class HttpKubeClient implements KubeClient {
       headersTimeout: this.#headersTimeoutMs,
       bodyTimeout: 0,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
+    }).catch((error: unknown) => {
+      answered(undefined);
+      throw error;
     });
+    answered(response.statusCode);
     if (response.statusCode >= 400) throw await readFailure(response, `${method} ${url.pathname}`);
     return response;
   }

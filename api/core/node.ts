@@ -27,6 +27,9 @@ export interface Node extends KubeObject {
   };
 }
 
+/** Where a node stands, for `trafficDistribution`. */
+export const zoneLabel = "topology.kubernetes.io/zone";
+
 export const nodes: Kind<Node> = {
   group: "",
   version: "v1",

@@ -20,6 +20,9 @@ export interface LoadBalancerIngress {
   readonly ipMode?: string;
 }
 
+/** Whose endpoints a caller gets while there are such: `PreferClose` is the older name of `PreferSameZone`. */
+export type TrafficDistribution = "PreferClose" | "PreferSameNode" | "PreferSameZone";
+
 export interface Service extends KubeObject {
   readonly spec: {
     readonly type?: "ClusterIP" | "NodePort" | "LoadBalancer" | "ExternalName";
@@ -40,7 +43,7 @@ export interface Service extends KubeObject {
     readonly loadBalancerSourceRanges?: readonly string[];
     readonly loadBalancerClass?: string;
     readonly healthCheckNodePort?: number;
-    readonly trafficDistribution?: string;
+    readonly trafficDistribution?: TrafficDistribution;
   };
   readonly status?: { readonly loadBalancer?: { readonly ingress?: readonly LoadBalancerIngress[] } };
 }
@@ -88,7 +91,7 @@ export const services: Kind<Service> = {
         sessionAffinityConfig: object({ clientIP: object({ timeoutSeconds: int({ min: 1, max: 86_400 }) }) }),
         internalTrafficPolicy: oneOf(["Cluster", "Local"]),
         externalTrafficPolicy: oneOf(["Cluster", "Local"]),
-        trafficDistribution: string({ unsupported: true }),
+        trafficDistribution: oneOf(["PreferClose", "PreferSameNode", "PreferSameZone"]),
         allocateLoadBalancerNodePorts: bool({ unsupported: true }),
         healthCheckNodePort: int({ min: 0, max: 65_535 }),
         loadBalancerClass: string({ unsupported: true }),

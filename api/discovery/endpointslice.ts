@@ -99,5 +99,7 @@ function addressErrors(slice: EndpointSlice): FieldError[] {
   );
 }
 
+/** When the change of a pod or Service happened for which the slice was written: RFC 3339. */
+export const lastChangeAnnotation = "endpoints.kubernetes.io/last-change-trigger-time";
 /** The label that names the Service of a slice. */
 export const serviceNameLabel = "kubernetes.io/service-name";

@@ -62,6 +62,13 @@ const rows: readonly (readonly [string, string, object, ...string[]])[] = [
     service({ port: 80 }, { type: "Foo" }),
     'spec.type: Unsupported value: "Foo": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"',
   ],
+  ["v1", "Service", service({ port: 80 }, { trafficDistribution: "PreferSameZone" })],
+  [
+    "v1",
+    "Service",
+    service({ port: 80 }, { trafficDistribution: "Near" }),
+    'spec.trafficDistribution: Unsupported value: "Near": supported values: "PreferClose", "PreferSameNode", "PreferSameZone"',
+  ],
   [
     "v1",
     "Service",
@@ -311,9 +318,9 @@ test("readObject() warns of the values that are not honoured, not of those that 
       spec: { ports: [{ port: 80 }], ...spec },
     }).unsupported;
   assert.deepEqual(read({ type: "ClusterIP", sessionAffinity: "None", internalTrafficPolicy: "Cluster" }), []);
-  assert.deepEqual([...read({ trafficDistribution: "PreferClose", loadBalancerClass: "example.com/class" })].sort(), [
+  assert.deepEqual([...read({ loadBalancerIP: "192.0.2.1", loadBalancerClass: "example.com/class" })].sort(), [
     "spec.loadBalancerClass",
-    "spec.trafficDistribution",
+    "spec.loadBalancerIP",
   ]);
 });
 

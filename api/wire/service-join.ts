@@ -4,7 +4,7 @@
  * Invariant: an address appears once, whatever number of slices names it; endpoints are sorted by address.
  */
 import { isHeadless, type Service } from "../core/service.ts";
-import type { Endpoint, EndpointSlice } from "../discovery/endpointslice.ts";
+import { type Endpoint, type EndpointSlice, lastChangeAnnotation } from "../discovery/endpointslice.ts";
 import { l7Annotation, type plainPolicies, type ServiceResource, type ServiceResourceEndpoint } from "./service.ts";
 
 /** The resource of a Service. */
@@ -27,13 +27,14 @@ export function serviceResourceOf(service: Service, slices: readonly EndpointSli
     endpoints: endpointsOf(slices),
     publishNotReadyAddresses: spec.publishNotReadyAddresses ?? false,
     ...policiesOf(service),
+    changedMs: changedMsOf(slices),
   };
 }
 
 const affinityDefaultSeconds = 10_800;
 const proxyNameLabel = "service.kubernetes.io/service-proxy-name";
 
-function policiesOf({ metadata, spec, status }: Service): typeof plainPolicies {
+function policiesOf({ metadata, spec, status }: Service): Omit<typeof plainPolicies, "changedMs"> {
   const l7 = metadata.annotations?.[l7Annotation];
   const isSticky = spec.sessionAffinity === "ClientIP";
   return {
@@ -51,6 +52,15 @@ function policiesOf({ metadata, spec, status }: Service): typeof plainPolicies {
     proxyName: metadata.labels?.[proxyNameLabel] ?? "",
     l7: l7 === "true" || l7 === "false" ? l7 : "",
   };
+}
+
+function changedMsOf(slices: readonly EndpointSlice[]): number {
+  let latest = 0;
+  for (const { metadata } of slices) {
+    const changedMs = Date.parse(metadata.annotations?.[lastChangeAnnotation] ?? "");
+    if (changedMs > latest) latest = changedMs;
+  }
+  return latest;
 }
 
 /** The virtual addresses of a Service; none when it is headless. */

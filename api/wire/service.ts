@@ -77,9 +77,14 @@ export interface ServiceResource {
   readonly proxyName: string;
   /** Annotation proxy.wherry.dev/l7: per request by the node's HTTP engine, or not; "" leaves it to appProtocol. */
   readonly l7: "" | "true" | "false";
+  /**
+   * When that happened for which its endpoints changed last, as EndpointSlices say (`lastChangeAnnotation`): wall-clock
+   * time in ms; 0 when none says. For the proxy's `kubeproxy_network_programming_duration_seconds`.
+   */
+  readonly changedMs: number;
 }
 
-/** What a Service of type ClusterIP without any policy has. */
+/** What a Service of type ClusterIP has that says nothing else. */
 export const plainPolicies: Pick<
   ServiceResource,
   | "type"
@@ -93,6 +98,7 @@ export const plainPolicies: Pick<
   | "trafficDistribution"
   | "proxyName"
   | "l7"
+  | "changedMs"
 > = {
   type: "ClusterIP",
   externalIPs: [],
@@ -105,4 +111,5 @@ export const plainPolicies: Pick<
   trafficDistribution: "",
   proxyName: "",
   l7: "",
+  changedMs: 0,
 };

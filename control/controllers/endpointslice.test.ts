@@ -54,11 +54,16 @@ function carryOut(plan: SlicePlan, slices: readonly EndpointSlice[]): EndpointSl
 const sizes = (slices: readonly EndpointSlice[]): number[] => slices.map(({ endpoints }) => endpoints.length);
 const counts = ({ create, update, remove }: SlicePlan): number[] => [create.length, update.length, remove.length];
 const only = (pod: Pod, of: Service = service): EndpointSlice["endpoints"][number] | undefined =>
-  planSlices(of, [pod], []).create[0]?.endpoints[0];
+  planSlices(of, { pods: [pod], slices: [] }).create[0]?.endpoints[0];
+
+function withDistribution(trafficDistribution: Service["spec"]["trafficDistribution"]): Service {
+  const { spec } = service;
+  return trafficDistribution === undefined ? service : { ...service, spec: { ...spec, trafficDistribution } };
+}
 
 describe("planSlices()", () => {
   it("writes an endpoint with its node and pod, and the port that the name stands for", () => {
-    const [slice] = planSlices(service, [podOf(2)], []).create;
+    const [slice] = planSlices(service, { pods: [podOf(2)], slices: [] }).create;
     assert.deepEqual(slice?.ports, [{ name: "http", protocol: "TCP", port: 8080 }]);
     assert.deepEqual(slice.endpoints, [
       {
@@ -89,38 +94,38 @@ describe("planSlices()", () => {
   it("leaves out pods that ended, have no address, or are not selected", () => {
     const { status: _status, ...noAddress } = podOf(3);
     const pods = [podOf(2, { phase: "Succeeded" }), noAddress, podOf(4, { labels: { app: "other" } })];
-    assert.deepEqual(sizes(planSlices(service, pods, []).create), [0]);
+    assert.deepEqual(sizes(planSlices(service, { pods, slices: [] }).create), [0]);
   });
 
   it("keeps at most 100 endpoints a slice, and fills up before it makes more", () => {
-    let slices = carryOut(planSlices(service, podsOf(250), []), []);
+    let slices = carryOut(planSlices(service, { pods: podsOf(250), slices: [] }), []);
     assert.deepEqual(sizes(slices), [100, 100, 50]);
-    slices = carryOut(planSlices(service, podsOf(260), slices), slices);
+    slices = carryOut(planSlices(service, { pods: podsOf(260), slices }), slices);
     assert.deepEqual(sizes(slices), [100, 100, 60]);
   });
 
   it("writes only the slices that change, and nothing when nothing changed", () => {
-    const slices = carryOut(planSlices(service, podsOf(250), []), []);
-    assert.deepEqual(counts(planSlices(service, podsOf(250), slices)), [0, 0, 0]);
+    const slices = carryOut(planSlices(service, { pods: podsOf(250), slices: [] }), []);
+    assert.deepEqual(counts(planSlices(service, { pods: podsOf(250), slices })), [0, 0, 0]);
     const pods = podsOf(250).with(5, podOf(5, { ready: false }));
-    assert.deepEqual(counts(planSlices(service, pods, slices)), [0, 1, 0]);
-    assert.deepEqual(counts(planSlices(service, podsOf(250).slice(0, 200), slices)), [0, 0, 1]);
+    assert.deepEqual(counts(planSlices(service, { pods, slices })), [0, 1, 0]);
+    assert.deepEqual(counts(planSlices(service, { pods: podsOf(250).slice(0, 200), slices })), [0, 0, 1]);
   });
 
   it("keeps one empty slice for a Service without pods", () => {
-    const slices = carryOut(planSlices(service, [], []), []);
+    const slices = carryOut(planSlices(service, { pods: [], slices: [] }), []);
     assert.deepEqual(sizes(slices), [0]);
-    assert.deepEqual(counts(planSlices(service, [], slices)), [0, 0, 0]);
+    assert.deepEqual(counts(planSlices(service, { pods: [], slices })), [0, 0, 0]);
   });
 
   it("puts pods whose named port differs into slices of their own, and moves them when it changes", () => {
     const mixed = [podOf(1), podOf(2, { port: 9090 })];
-    const slices = carryOut(planSlices(service, mixed, []), []);
+    const slices = carryOut(planSlices(service, { pods: mixed, slices: [] }), []);
     assert.deepEqual(
       slices.map(({ ports }) => ports?.[0]?.port),
       [8080, 9090],
     );
-    const alike = carryOut(planSlices(service, [podOf(1), podOf(2)], slices), slices);
+    const alike = carryOut(planSlices(service, { pods: [podOf(1), podOf(2)], slices }), slices);
     assert.deepEqual(
       alike.map(({ ports, endpoints }) => [ports?.[0]?.port, endpoints.length]),
       [[8080, 2]],
@@ -128,10 +133,10 @@ describe("planSlices()", () => {
   });
 
   it("leaves slices of others alone", () => {
-    const [mine] = carryOut(planSlices(service, podsOf(1), []), []);
+    const [mine] = carryOut(planSlices(service, { pods: podsOf(1), slices: [] }), []);
     assert.ok(mine !== undefined);
     const foreign = { ...mine, metadata: { ...mine.metadata, name: "foreign", labels: {} } };
-    assert.deepEqual(counts(planSlices(service, podsOf(1), [mine, foreign])), [0, 0, 0]);
+    assert.deepEqual(counts(planSlices(service, { pods: podsOf(1), slices: [mine, foreign] })), [0, 0, 0]);
   });
 });
 
@@ -140,5 +145,45 @@ describe("isManaged()", () => {
     assert.equal(isManaged(service), true);
     assert.equal(isManaged({ ...service, spec: { ports: [] } }), false);
     assert.equal(isManaged({ ...service, spec: { ...service.spec, type: "ExternalName" } }), false);
+  });
+
+  // Rows of kubernetes' staging/src/k8s.io/endpointslice/trafficdist.
+  const place = { zone: "zone-a", node: "node1" };
+  const hints: readonly [Service["spec"]["trafficDistribution"], PodFacts, Partial<typeof place>, wanted: unknown][] = [
+    ["PreferClose", {}, place, { forZones: [{ name: "zone-a" }] }],
+    ["PreferSameZone", {}, place, { forZones: [{ name: "zone-a" }] }],
+    ["PreferSameNode", {}, place, { forZones: [{ name: "zone-a" }], forNodes: [{ name: "node1" }] }],
+    ["PreferSameNode", {}, { node: "node1" }, { forNodes: [{ name: "node1" }] }],
+    ["PreferSameZone", {}, { node: "node1" }, undefined],
+    ["PreferSameZone", { ready: false }, place, undefined],
+    ["PreferSameNode", { terminating: true }, place, undefined],
+    [undefined, {}, place, undefined],
+  ];
+  for (const [trafficDistribution, facts, { zone }, wanted] of hints) {
+    it(`gives ${JSON.stringify(facts)} in ${zone ?? "no zone"} under ${trafficDistribution ?? "nothing"} its hints`, () => {
+      const of = withDistribution(trafficDistribution);
+      const zoneOfNode = (name: string): string | undefined => (name === "node1" ? zone : "elsewhere");
+      const [endpoint] = planSlices(of, { pods: [podOf(2, facts)], slices: [], zoneOfNode }).create[0]?.endpoints ?? [];
+      assert.deepEqual([endpoint?.zone, endpoint?.hints], [zone, wanted]);
+    });
+  }
+
+  it("corrects hints that are wrong or no longer wanted, and leaves right ones and unready endpoints alone", () => {
+    const zoned = (of: Service, slices: readonly EndpointSlice[], zone: string): SlicePlan =>
+      planSlices(of, { pods: [podOf(1), podOf(2, { ready: false })], slices, zoneOfNode: () => zone });
+    const near = withDistribution("PreferSameZone");
+    const slices = carryOut(zoned(near, [], "zone-a"), []);
+    assert.deepEqual(counts(zoned(near, slices, "zone-a")), [0, 0, 0]);
+    assert.deepEqual(counts(zoned(withDistribution("PreferClose"), slices, "zone-a")), [0, 0, 0]);
+    assert.deepEqual(counts(zoned(near, slices, "zone-b")), [0, 1, 0]);
+    assert.deepEqual(counts(zoned(withDistribution("PreferSameNode"), slices, "zone-a")), [0, 1, 0]);
+    const [without] = carryOut(zoned(service, slices, "zone-a"), slices);
+    assert.deepEqual(
+      without?.endpoints.map((endpoint) => [endpoint.zone, endpoint.hints]),
+      [
+        ["zone-a", undefined],
+        ["zone-a", undefined],
+      ],
+    );
   });
 });

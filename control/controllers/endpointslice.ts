@@ -1,25 +1,22 @@
 /**
- * EndpointSlice: which addresses stand behind a Service, kept in slices of at most 100 endpoints.
+ * EndpointSlice: which addresses stand behind a Service, kept in slices of at most 100 endpoints. Pure.
  *
- *   planSlices (pure): Service × pods × slices ─▶ { create, update, remove }
+ *   Service × pods × slices ─▶ planSlices() ─▶ { create, update, remove } ─▶ endpointslice-controller.ts
  *
  * A pod that stops being ready or starts to end is in the slice at once: every ms here is a request lost somewhere.
- * Slices keep the endpoints they have; only those that change are written (KEP-752).
+ * Slices keep the endpoints they have; only those that change are written (KEP-752). With `trafficDistribution` each ready
+ * endpoint says for whom it is: who is in its zone, or on its node (KEP-4444, KEP-3015).
  */
 import type { ContainerPort, Pod } from "#api/core/pod.ts";
 import { isPodFinished, isPodReady } from "#api/core/pod.ts";
-import type { Service, ServicePort } from "#api/core/service.ts";
+import type { Service, ServicePort, TrafficDistribution } from "#api/core/service.ts";
 import {
   type Endpoint,
   type EndpointPort,
   type EndpointSlice,
-  endpointSlices,
   serviceNameLabel,
 } from "#api/discovery/endpointslice.ts";
-import { keyOf, parseKey } from "#api/meta.ts";
 import { isEqual } from "#api/schema/read.ts";
-import { isNotFound } from "#api/status.ts";
-import { type Context, type Controller, createQueue } from "./context.ts";
 
 const endpointsMax = 100;
 export const managedByLabel = "endpointslice.kubernetes.io/managed-by";
@@ -44,9 +41,19 @@ export function selects({ metadata, spec }: Service, pod: Pod): boolean {
   );
 }
 
-export function planSlices(service: Service, pods: readonly Pod[], slices: readonly EndpointSlice[]): SlicePlan {
+export interface SliceFacts {
+  /** Of the Service's namespace. */
+  readonly pods: readonly Pod[];
+  /** That the Service has, whoever made them. */
+  readonly slices: readonly EndpointSlice[];
+  /** The zone of a node by its name; undefined when it has none. Default: no zones. */
+  readonly zoneOfNode?: (nodeName: string) => string | undefined;
+}
+
+/** What makes the slices hold the pods that the Service selects. */
+export function planSlices(service: Service, { pods, slices, zoneOfNode = () => undefined }: SliceFacts): SlicePlan {
   const ours = slices.filter(({ metadata }) => metadata.labels?.[managedByLabel] === manager);
-  const plans = groupByPorts(service, pods).map(({ ports, endpoints }) => {
+  const plans = groupByPorts(service, pods, zoneOfNode).map(({ ports, endpoints }) => {
     const same = ours.filter((slice) => isEqual(slice.ports ?? [], ports));
     return fill(service, { ports, endpoints }, same);
   });
@@ -58,17 +65,19 @@ export function planSlices(service: Service, pods: readonly Pod[], slices: reado
   };
 }
 
+type ZoneOfNode = NonNullable<SliceFacts["zoneOfNode"]>;
+
 interface Group {
   readonly ports: readonly EndpointPort[];
   readonly endpoints: readonly Endpoint[];
 }
 
 /** Pods whose named target ports resolve alike share slices. */
-function groupByPorts(service: Service, pods: readonly Pod[]): Group[] {
+function groupByPorts(service: Service, pods: readonly Pod[], zoneOfNode: ZoneOfNode): Group[] {
   const groups = new Map<string, { ports: readonly EndpointPort[]; endpoints: Endpoint[] }>();
   for (const pod of pods) {
     if (!selects(service, pod)) continue;
-    const endpoint = endpointOf(service, pod);
+    const endpoint = endpointOf(service, pod, zoneOfNode);
     if (endpoint === undefined) continue;
     const ports = portsOf(service, pod);
     const key = JSON.stringify(ports);
@@ -128,23 +137,44 @@ function sliceOf(service: Service, ports: readonly EndpointPort[], endpoints: re
 }
 
 /** The endpoint of a pod; undefined while it has no address, and once it has ended. */
-function endpointOf({ metadata, spec }: Service, pod: Pod): Endpoint | undefined {
+function endpointOf({ metadata, spec }: Service, pod: Pod, zoneOfNode: ZoneOfNode): Endpoint | undefined {
   const address = pod.status?.podIP;
   if (address === undefined || isPodFinished(pod)) return undefined;
   const terminating = pod.metadata.deletionTimestamp !== undefined;
   const serving = isPodReady(pod);
+  const ready = spec.publishNotReadyAddresses === true || (serving && !terminating);
   const { hostname, subdomain, nodeName } = pod.spec;
+  const zone = nodeName === undefined ? undefined : zoneOfNode(nodeName);
+  const hints = ready ? hintsOf(spec.trafficDistribution, { nodeName, zone }) : undefined;
   return {
     addresses: [address],
-    conditions: { ready: spec.publishNotReadyAddresses === true || (serving && !terminating), serving, terminating },
+    conditions: { ready, serving, terminating },
     ...(hostname !== undefined && subdomain === metadata.name ? { hostname } : {}),
     ...(nodeName === undefined ? {} : { nodeName }),
+    ...(zone === undefined ? {} : { zone }),
+    ...(hints === undefined ? {} : { hints }),
     targetRef: {
       kind: "Pod",
       namespace: pod.metadata.namespace ?? "default",
       name: pod.metadata.name,
       uid: pod.metadata.uid ?? "",
     },
+  };
+}
+
+interface Place {
+  readonly nodeName: string | undefined;
+  readonly zone: string | undefined;
+}
+
+/** Whom an endpoint is for. Without a zone of its own it is for everybody, and with it the whole Service is. */
+function hintsOf(distribution: TrafficDistribution | undefined, { nodeName, zone }: Place): Endpoint["hints"] {
+  if (distribution === undefined) return undefined;
+  const isForNode = distribution === "PreferSameNode" && nodeName !== undefined;
+  if (zone === undefined && !isForNode) return undefined;
+  return {
+    ...(zone === undefined ? {} : { forZones: [{ name: zone }] }),
+    ...(isForNode ? { forNodes: [{ name: nodeName }] } : {}),
   };
 }
 
@@ -164,96 +194,4 @@ function portOf({ name, protocol = "TCP", port, targetPort, appProtocol }: Servi
 function namedPort(wanted: string, protocol: string, pod: Pod): ContainerPort | undefined {
   const ports = pod.spec.containers.flatMap((container) => container.ports ?? []);
   return ports.find(({ name, protocol: own = "TCP" }) => name === wanted && own === protocol);
-}
-
-/** The Service of a slice as a queue key. */
-function serviceKeyOf({ metadata }: EndpointSlice): string | undefined {
-  const name = metadata.labels?.[serviceNameLabel];
-  return name === undefined ? undefined : `${metadata.namespace}/${name}`;
-}
-
-export function createEndpointSliceController(context: Context): Controller {
-  const { client, informers } = context;
-  const servicesByNamespace = new Map<string, Map<string, Service>>();
-  const slicesByService = new Map<string, Map<string, EndpointSlice>>();
-  const podsByNamespace = new Map<string, Map<string, Pod>>();
-  const written = new Map<string, number>();
-
-  const queue = createQueue("endpointslice", context, async (key) => {
-    const service = informers.services.get(parseKey(key));
-    if (service === undefined || !isManaged(service)) return;
-    if (informers.endpointSlices.revision < (written.get(key) ?? 0)) return queue.addAfter(key, 2);
-    written.delete(key);
-    const namespace = service.metadata.namespace ?? "default";
-    const pods = [...(podsByNamespace.get(namespace)?.values() ?? [])];
-    const plan = planSlices(service, pods, [...(slicesByService.get(key)?.values() ?? [])]);
-    const wrote = ({ metadata }: EndpointSlice): void =>
-      void written.set(key, Math.max(written.get(key) ?? 0, Number(metadata.resourceVersion ?? 0)));
-    for (const slice of plan.update) wrote(await client.update(endpointSlices, slice));
-    for (const slice of plan.create) wrote(await client.create(endpointSlices, slice));
-    for (const slice of plan.remove) {
-      await client.delete(endpointSlices, keyOf(slice)).then(wrote, (error: unknown) => {
-        if (!isNotFound(error)) throw error;
-      });
-    }
-  });
-
-  informers.services.addHandler(
-    indexed(
-      servicesByNamespace,
-      (service) => service.metadata.namespace ?? "",
-      (service) => queue.add(`${service.metadata.namespace}/${service.metadata.name}`),
-    ),
-  );
-  informers.endpointSlices.addHandler(
-    indexed(
-      slicesByService,
-      (slice) => serviceKeyOf(slice) ?? "",
-      (slice) => {
-        const key = serviceKeyOf(slice);
-        if (key !== undefined) queue.add(key);
-      },
-    ),
-  );
-  const touch = (pod: Pod): void => {
-    for (const service of servicesByNamespace.get(pod.metadata.namespace ?? "")?.values() ?? []) {
-      if (isManaged(service) && selects(service, pod))
-        queue.add(`${service.metadata.namespace}/${service.metadata.name}`);
-    }
-  };
-  const podIndex = indexed(podsByNamespace, (pod: Pod) => pod.metadata.namespace ?? "", touch);
-  informers.pods.addHandler({
-    ...podIndex,
-    updated: (pod, before) => {
-      podIndex.updated(pod);
-      // Labels may have moved it from one Service to another.
-      if (!isEqual(pod.metadata.labels, before.metadata.labels)) touch(before);
-    },
-  });
-  return { name: "endpointslice", start: (signal) => queue.start(signal) };
-}
-
-/** A handler that keeps objects by a key of theirs, and tells of each change afterwards. */
-function indexed<T extends { readonly metadata: { readonly name: string; readonly namespace?: string } }>(
-  index: Map<string, Map<string, T>>,
-  keyOfObject: (object: T) => string,
-  changed: (object: T) => void,
-): { added(object: T): void; updated(object: T): void; deleted(object: T): void } {
-  const put = (object: T): void => {
-    const key = keyOfObject(object);
-    const objects = index.get(key) ?? new Map<string, T>();
-    objects.set(object.metadata.name, object);
-    index.set(key, objects);
-    changed(object);
-  };
-  return {
-    added: put,
-    updated: put,
-    deleted(object) {
-      const objects = index.get(keyOfObject(object));
-      objects?.delete(object.metadata.name);
-      if (objects?.size === 0) index.delete(keyOfObject(object));
-      changed(object);
-    },
-  };
 }

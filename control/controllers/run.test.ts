@@ -8,7 +8,7 @@ import { type Node, nodes } from "#api/core/node.ts";
 import { type Pod, isPodReady, pods } from "#api/core/pod.ts";
 import { serviceAccounts } from "#api/core/service-account.ts";
 import { type Service, services } from "#api/core/service.ts";
-import { endpointSlices } from "#api/discovery/endpointslice.ts";
+import { endpointSlices, lastChangeAnnotation } from "#api/discovery/endpointslice.ts";
 import { type ObjectKey, keyOf } from "#api/meta.ts";
 import { isConflict, isNotFound } from "#api/status.ts";
 import { silentLogger } from "#lib/log.ts";
@@ -21,6 +21,7 @@ type Client = Testbed["client"];
 
 interface World {
   readonly client: Client;
+  readonly nowMs: () => number;
   /** Advances time, playing the kubelets, until `holds` does. */
   readonly until: (what: string, holds: () => Promise<boolean>) => Promise<void>;
   /** The most live pods ever seen, and the fewest ready ones; since the last call. */
@@ -50,6 +51,7 @@ async function withControllers(nodeCount: number, body: (world: World) => Promis
       };
       await body({
         client,
+        nowMs: () => clock.nowMs(),
         until: async (what, holds) => {
           for (let turns = 0; !(await holds()); turns += 1) {
             assert.ok(turns < 400, `${what}: never`);
@@ -122,7 +124,7 @@ async function runs(client: Client, count: number, image: string): Promise<boole
 
 describe("startControllers()", () => {
   it("takes a Deployment through its life, with never more pods than wanted and surge, nor fewer than the floor", async () => {
-    await withControllers(2, async ({ client, until, extremes }) => {
+    await withControllers(2, async ({ client, nowMs, until, extremes }) => {
       await client.create(services, service);
       await client.create(deployments, deployment);
       await until("3 pods run", () => runs(client, 3, "web:1"));
@@ -134,6 +136,9 @@ describe("startControllers()", () => {
         const { items } = await client.list(endpointSlices, { labelSelector: "kubernetes.io/service-name=web" });
         return items.length === 1 && items[0]?.endpoints.length === 5;
       });
+      const { items: slices } = await client.list(endpointSlices, { labelSelector: "kubernetes.io/service-name=web" });
+      const changedMs = Date.parse(slices[0]?.metadata.annotations?.[lastChangeAnnotation] ?? "");
+      assert.ok(nowMs() - changedMs >= 0 && nowMs() - changedMs < 1000, `changed ${nowMs() - changedMs} ms ago`);
       extremes();
 
       const containers = [{ name: "web", image: "web:2" }];

@@ -13,7 +13,7 @@ import { type Context, type Controller, type Environment, type Informers, create
 import { createDaemonSetController } from "./daemonset/controller.ts";
 import { createDeploymentController } from "./deployment/controller.ts";
 import { createEndpointsController, createMirroringController } from "./endpoints/controller.ts";
-import { createEndpointSliceController } from "./endpointslice.ts";
+import { createEndpointSliceController } from "./endpointslice-controller.ts";
 import { createGarbageCollector } from "./garbage-collector.ts";
 import { createGatewayController } from "./gateway.ts";
 import { createHostPortsController, type PublishHostPorts } from "./host-ports.ts";

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Service } from "#api/core/service.ts";
+import { type EndpointSlice, lastChangeAnnotation } from "#api/discovery/endpointslice.ts";
 import { plainPolicies, type ServiceResource } from "#api/wire/service.ts";
 import { parseNode, toNode, type NodeId } from "#api/xds/node-id.ts";
 import { loadAssignmentsOf, outboundClustersOf } from "./cluster.ts";
@@ -205,7 +206,19 @@ test("serviceResourceOf() carries every policy of a Service, with Kubernetes' de
     trafficDistribution: "PreferSameZone",
     proxyName: "other",
     l7: "true",
+    changedMs: 0,
   });
+});
+
+test("serviceResourceOf() says when its endpoints changed last, by the slices that say it", () => {
+  const [, web] = service("a", "10.96.0.1", [{ port: 80 }]);
+  const at = (time?: string): EndpointSlice => ({
+    ...slice("a", 80, [{ addresses: ["10.244.0.1"] }])[1],
+    metadata: { name: `a-${time}`, ...(time === undefined ? {} : { annotations: { [lastChangeAnnotation]: time } }) },
+  });
+  const changed = (...slices: readonly EndpointSlice[]): number => serviceResourceOf(web, slices).changedMs;
+  assert.equal(changed(at("2026-01-01T00:00:00.5Z"), at("2026-01-01T00:00:02Z"), at()), Date.UTC(2026, 0, 1) + 2000);
+  assert.equal(changed(at(), at("yesterday")), 0);
 });
 
 function policiesIn(resource: ServiceResource): object {

@@ -32,6 +32,8 @@ export interface RegistrationOptions {
   readonly log: Logger;
   readonly recorder: EventRecorder;
   readonly readMachine: () => Machine;
+  /** Told of the Node as it is, and each time that it is another. */
+  readonly onNode?: (node: Node) => void;
 }
 
 export class NodeRegistration {
@@ -74,6 +76,8 @@ export class NodeRegistration {
     signal.addEventListener("abort", wake, { once: true });
     await Promise.race([this.#informer.synced, new Promise<void>((resolve) => (this.#wake = resolve))]);
     this.#informer.addHandler({ updated: wake, deleted: wake });
+    const { onNode } = this.#options;
+    if (onNode !== undefined) this.#informer.addHandler({ added: onNode, updated: onNode });
     let failures = 0;
     while (!signal.aborted) {
       this.#isDue = false;

@@ -3,12 +3,11 @@
  *
  *   Node + KubeProxyConfiguration ─▶ NodeFacts of the proxy, and whether load balancers may send to this node
  */
-import type { Node } from "#api/core/node.ts";
+import { type Node, zoneLabel } from "#api/core/node.ts";
 import type { NodeFacts } from "../l4/facts.ts";
 import { type Family, familyOf, normalizeAddress } from "../l4/ip.ts";
 import type { ProxyConfiguration } from "./configuration.ts";
 
-const zoneLabel = "topology.kubernetes.io/zone";
 const deletionTaint = "ToBeDeletedByClusterAutoscaler";
 const unspecified = ["", "0.0.0.0", "::"];
 

@@ -1,5 +1,5 @@
 /**
- * What the plan needs to know of the node and the cluster: constant while the proxy runs.
+ * What the plan needs to know of the node and the cluster: constant while the proxy runs, but for the zone.
  *
  *   config.ts ─ checked ─▶ NodeFacts ─▶ skeleton.ts, service-plan.ts, categories.ts
  */

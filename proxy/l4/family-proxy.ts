@@ -77,6 +77,11 @@ export class FamilyProxy {
     this.#conntrack.expect(before, this.#planner.flowsOf(name));
   }
 
+  /** Plans by another zone from now on; Services that have hints are to be put again. */
+  setZone(zone: string): void {
+    this.#planner.setZone(zone);
+  }
+
   /** Takes what policies isolate. Nothing is programmed yet. */
   isolate(isolation: Isolation): void {
     for (const change of this.#planner.isolate(isolation)) this.#applier.update(change);

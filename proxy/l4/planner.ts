@@ -19,7 +19,7 @@ import { connectionsOnly } from "./skeleton.ts";
 import { type Flows, planService, type ServicePlan } from "./service-plan.ts";
 
 export class Planner {
-  readonly #facts: NodeFacts;
+  #facts: NodeFacts;
   readonly #family: Family;
   readonly #claims = new Claims();
   readonly #plans = new Map<string, ServicePlan>();
@@ -52,6 +52,11 @@ export class Planner {
     this.#plans.set(name, plan);
     this.#countNoLocal(plan, 1);
     return this.#claims.put(name, plan.fragment);
+  }
+
+  /** Plans by another zone from now on; Services that have hints are to be put again. */
+  setZone(zone: string): void {
+    this.#facts = { ...this.#facts, zone };
   }
 
   /** Takes what policies isolate, of all families; gives the changes that come of it. */

@@ -20,7 +20,7 @@ import type { SocketAddress } from "#proxy/l7/types.ts";
 import { parseFacts } from "../config.ts";
 import type { Target } from "../l4/categories.ts";
 import type { NodeFacts } from "../l4/facts.ts";
-import type { NamedService } from "../state.ts";
+import { hasZoneHints, type NamedService } from "../state.ts";
 import { type Frontend, planFrontends } from "../userspace/frontends.ts";
 import { isPerRequest } from "./choice.ts";
 import type { RequestEngine } from "./engine.ts";
@@ -43,7 +43,9 @@ type Labels = "service_namespace" | "service_name" | "response_code" | "response
 
 export class RequestProxy {
   readonly #options: RequestProxyOptions;
-  readonly #facts: NodeFacts;
+  #facts: NodeFacts;
+  /** By Service: those whose endpoints are for zones. */
+  readonly #zonal = new Map<string, ServiceResource>();
   readonly #requests = new Counter<Labels>({
     name: "wherry_node_requests_total",
     help: "Requests to Services that the node balances per request.",
@@ -65,8 +67,21 @@ export class RequestProxy {
 
   /** Takes a delta, as the node proxy does. */
   apply(updated: readonly NamedService[], removed: readonly string[]): void {
-    for (const { name, resource } of updated) this.#put(name, frontendsOf(resource, this.#facts));
-    for (const name of removed) this.#put(name, new Map());
+    for (const { name, resource } of updated) {
+      if (hasZoneHints(resource)) this.#zonal.set(name, resource);
+      else this.#zonal.delete(name);
+      this.#put(name, frontendsOf(resource, this.#facts));
+    }
+    for (const name of removed) {
+      this.#zonal.delete(name);
+      this.#put(name, new Map());
+    }
+  }
+
+  /** Says that the node stands in another zone, as the node proxy is told. */
+  setZone(zone: string): void {
+    this.#facts = { ...this.#facts, zone };
+    for (const [name, resource] of this.#zonal) this.#put(name, frontendsOf(resource, this.#facts));
   }
 
   /** Says that every Service and every policy there is has been told once. Nothing is served before. */

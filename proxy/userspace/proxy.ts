@@ -13,7 +13,8 @@ import { HealthPorts, wantedHealthPort } from "../health-ports.ts";
 import type { NodeFacts } from "../l4/facts.ts";
 import { familyOf } from "../l4/ip.ts";
 import { ProxyMetrics } from "../metrics.ts";
-import type { NamedService, NodeProxy, NodeProxyOptions } from "../state.ts";
+import { ProgrammingTimes } from "../programming-times.ts";
+import { hasZoneHints, type NamedService, type NodeProxy, type NodeProxyOptions } from "../state.ts";
 import { type Frontend, planFrontends } from "./frontends.ts";
 import { TCPFrontend } from "./tcp.ts";
 import { UDPFrontend } from "./udp.ts";
@@ -31,12 +32,13 @@ export function createUserspaceProxy(options: NodeProxyOptions): NodeProxy {
 class UserspaceProxy implements NodeProxy {
   readonly metrics = new ProxyMetrics();
   readonly #options: NodeProxyOptions;
-  readonly #facts: NodeFacts;
+  #facts: NodeFacts;
   readonly #health: HealthPorts | undefined;
   readonly #services = new Map<string, ServiceResource>();
   readonly #served = new Map<string, Served>();
   readonly #onLoopback = new Set<string>();
   readonly #changed = new Set<string>();
+  readonly #times: ProgrammingTimes;
   #tail: Promise<void> = Promise.resolve();
   #state: "unsynced" | "programming" | "synced" | "closed" = "unsynced";
   #saidPolicies = false;
@@ -45,7 +47,8 @@ class UserspaceProxy implements NodeProxy {
     this.#options = options;
     this.#facts = parseFacts(options.facts ?? {});
     const host = options.healthHost ?? this.#facts.nodeIPs[0];
-    const { log } = options;
+    const { clock, log } = options;
+    this.#times = new ProgrammingTimes({ clock, metrics: this.metrics });
     this.#health = host === undefined ? undefined : new HealthPorts({ host, log, isHealthy: () => this.synced });
   }
 
@@ -64,6 +67,12 @@ class UserspaceProxy implements NodeProxy {
     if (policies.length === 0 || this.#saidPolicies) return;
     this.#saidPolicies = true;
     this.#options.log.warn("Cannot enforce NetworkPolicies: userspace mode (wanted nftables mode)");
+  }
+
+  setZone(zone: string): void {
+    this.#facts = { ...this.#facts, zone };
+    for (const [name, service] of this.#services) if (hasZoneHints(service)) this.#changed.add(name);
+    if (this.#state === "programming" || this.#state === "synced") this.#flushLater();
   }
 
   /** Connections are what is balanced here, whatever there is beside it. */
@@ -92,6 +101,7 @@ class UserspaceProxy implements NodeProxy {
   }
 
   #put(name: string, service: ServiceResource | undefined): void {
+    this.#times.put(name, this.#services.get(name), service);
     if (service === undefined) this.#services.delete(name);
     else this.#services.set(name, service);
     this.#changed.add(name);
@@ -106,8 +116,10 @@ class UserspaceProxy implements NodeProxy {
   async #flush(): Promise<void> {
     const names = [...this.#changed];
     this.#changed.clear();
+    const tellTimes = this.#times.take();
     for (const name of names) await this.#serve(name);
     if (this.#state === "closed") return;
+    tellTimes();
     this.#state = "synced";
     this.metrics.lastSyncedMs = this.#options.clock.nowMs();
   }

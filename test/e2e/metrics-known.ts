@@ -1,4 +1,5 @@
 /** Every metric that a cluster exposes, by the components that render it: names, with those of histograms' parts. */
+import { ClientMetrics } from "#api/client/metrics.ts";
 import { renderPage } from "#api/metrics/exposition.ts";
 import { createProcessMetrics } from "#api/metrics/process.ts";
 import { WorkqueueMetrics } from "#api/metrics/workqueue.ts";
@@ -8,6 +9,7 @@ import { ApiMetrics } from "../../control/apiserver/metrics.ts";
 import { PushMetrics } from "../../control/push/metrics.ts";
 import { SchedulerMetrics } from "../../control/scheduler/metrics.ts";
 import type { WatchCache } from "../../control/watch/watch-cache.ts";
+import { HealthMetrics } from "../../proxy/health-metrics.ts";
 import { ProxyMetrics } from "../../proxy/metrics.ts";
 import { spec } from "../../sidecar/fixture.ts";
 import { Metrics } from "../../sidecar/metrics.ts";
@@ -18,6 +20,8 @@ export function knownMetrics(): ReadonlySet<string> {
     new ApiMetrics().collect(emptyCache),
     new PushMetrics().collect(),
     new ProxyMetrics().collect(),
+    new HealthMetrics().collect(),
+    new ClientMetrics().collect(),
     renderPage([new WorkqueueMetrics(realClock), new SchedulerMetrics()]),
     createProcessMetrics(realClock)(),
   ];

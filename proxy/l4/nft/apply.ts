@@ -26,6 +26,8 @@ import type { Change, Skeleton } from "./types.ts";
 export interface ApplyObserver {
   applied(result: { readonly isFull: boolean; readonly ms: number }): void;
   failed(): void;
+  /** What nothing names any more could not be deleted. */
+  cleanupFailed(): void;
   /** nft begins to run, and has ended. */
   touching?(isTouching: boolean): void;
 }
@@ -282,6 +284,7 @@ export class Applier {
     try {
       for (const text of planSweep(this.#named(live), [...chains], [...sets])) await this.#run(text);
     } catch (error) {
+      this.#options.observer.cleanupFailed();
       this.#options.log.debug("Leaves empty chains", { chains: chains.size, error: messageOf(error) });
     }
     this.#rest();

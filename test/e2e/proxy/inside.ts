@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { HttpKubeClient } from "#api/client/http.ts";
 import { services } from "#api/core/service.ts";
-import { type EndpointSlice, endpointSlices } from "#api/discovery/endpointslice.ts";
+import { type EndpointSlice, endpointSlices, lastChangeAnnotation } from "#api/discovery/endpointslice.ts";
 import { realClock as clock } from "#lib/clock.ts";
 import { readKubeconfig } from "../../../dns/kube/kubeconfig.ts";
 
@@ -51,7 +51,12 @@ closers.push(() => client.close());
 const sliceOf = (...addresses: readonly string[]): EndpointSlice => ({
   apiVersion: "discovery.k8s.io/v1",
   kind: "EndpointSlice",
-  metadata: { namespace: "default", name: "standalone-1", labels: { "kubernetes.io/service-name": "standalone" } },
+  metadata: {
+    namespace: "default",
+    name: "standalone-1",
+    labels: { "kubernetes.io/service-name": "standalone" },
+    annotations: { [lastChangeAnnotation]: new Date(clock.nowMs()).toISOString() },
+  },
   addressType: "IPv4",
   endpoints: addresses.map((address) => ({ addresses: [address] })),
   ports: [{ name: "", protocol: "TCP", port: 8080 }],
@@ -82,7 +87,16 @@ test("its pages are kube-proxy's", async () => {
   assert.deepEqual({ nodeEligible, healthy }, { nodeEligible: true, healthy: true });
   assert.equal((await fetch("http://127.0.0.1:10256/livez")).status, 200);
   assert.equal(await (await fetch("http://127.0.0.1:10249/proxyMode")).text(), "nftables");
-  assert.match(await (await fetch("http://127.0.0.1:10249/metrics")).text(), /^kubeproxy_sync_proxy_rules_duration/m);
+  const page = await (await fetch("http://127.0.0.1:10249/metrics")).text();
+  for (const line of [
+    /^kubeproxy_sync_proxy_rules_duration_seconds_count\{ip_family="IPv4"\} [1-9]/m,
+    /^kubeproxy_network_programming_duration_seconds_bucket\{ip_family="IPv4",le="5"\} [1-9]/m,
+    /^kubeproxy_proxy_healthz_total\{code="200"\} 1$/m,
+    /^kubeproxy_proxy_livez_total\{code="200"\} 1$/m,
+    /^rest_client_requests_total\{code="200",host="127.0.0.1:6443",method="GET"\} [1-9]/m,
+    /^rest_client_request_duration_seconds_count\{host="127.0.0.1:6443",verb="GET"\} [1-9]/m,
+  ])
+    assert.match(page, line);
 });
 
 test("without the API the rules stay, and are restored; when it is back, what changed is programmed", async () => {

@@ -122,7 +122,10 @@ export function clusterIP(stage: Stage): void {
         },
       };
       for (const isEvicted of [false, true]) {
-        const { create } = planSlices(web, [evict(second.address, isEvicted), evict(third.address, isEvicted)], []);
+        const { create } = planSlices(web, {
+          pods: [evict(second.address, isEvicted), evict(third.address, isEvicted)],
+          slices: [],
+        });
         await stage.apply([serviceResourceOf(web, create)]);
         if (isEvicted) await stage.refused(caller, vip);
         else assert.deepEqual((await stage.calls(caller, vip)).by, [second.address, third.address]);
