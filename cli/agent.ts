@@ -42,6 +42,8 @@ const log = createLogger("agent");
 const child = await startChild<AgentConfig>();
 const { nodeName, nodeIndex, stateDir, images, published, timing } = child.config;
 const stopped = new AbortController();
+/** Known once the node proxy works: pods wait for it. */
+const policies = Promise.withResolvers<PolicySource>();
 /** Who wants to know in which zone the node stands. */
 const onZone: ((zone: string) => void)[] = [];
 
@@ -85,6 +87,10 @@ try {
     random,
     log: log.with({ part: "kubelet" }),
     sidecars,
+    policies: {
+      admit: async (pod, podIP) => (await policies.promise).admit(pod, podIP),
+      release: (podUid) => void policies.promise.then((source) => source.release(podUid)),
+    },
     nodeName,
     nodeIP: addresses.node(nodeIndex),
     podCIDR: addresses.podCIDR(nodeIndex),
@@ -158,9 +164,10 @@ async function startNetworking(
   proxy.markSynced();
   await proxy.programmed();
   const policy = { client, ads, sink: proxy, clock, random, log: log.with({ part: "policy" }) };
-  const policies = new PolicySource(policy);
-  void policies.run(stopped.signal);
-  void policies.told.then(() => requests.markReady());
+  const source = new PolicySource(policy);
+  void source.run(stopped.signal);
+  void source.told.then(() => requests.markReady());
+  policies.resolve(source);
 }
 
 /** The node proxy, and what balances requests for it. Both hear of the node's zone. */

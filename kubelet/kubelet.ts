@@ -25,6 +25,7 @@ import { Cgroups } from "./cgroups.ts";
 import type { NodeResources } from "./downward.ts";
 import type { APIService } from "./environment.ts";
 import { createHookRunner } from "./hooks.ts";
+import { noPolicies, type Policies } from "./policies.ts";
 import { boundPodLogs, removeLogsExcept } from "./logs/log-files.ts";
 import { type Machine, readMachine } from "./node/machine.ts";
 import { keepLease } from "./node/node-lease.ts";
@@ -58,6 +59,8 @@ export interface KubeletOptions {
   readonly random: Random;
   readonly log: Logger;
   readonly sidecars: Sidecars;
+  /** Default: none. */
+  readonly policies?: Policies;
   readonly nodeName: string;
   readonly nodeIP: string;
   /** The node's pod addresses, a /24. */
@@ -257,6 +260,7 @@ export class Kubelet {
       prober: createProber(this.runtime, clock),
       hooks: createHookRunner(this.runtime, clock),
       sidecars,
+      policies: this.#options.policies ?? noPolicies,
       references: liveReferences(client),
       tokens: this.#tokens,
       recorder,

@@ -39,6 +39,11 @@ export class Bench {
   readonly sick: Set<string> = new Set();
   /** What an attempt to make the pod's network fails with, once each. */
   readonly scriptErrors: Error[] = [];
+  /** What an attempt to have the pod judged fails with, once each. */
+  readonly policyErrors: Error[] = [];
+  /** Whether the trace says when the pod is judged. */
+  hasPolicies = false;
+  readonly admitted: Set<string> = new Set();
   /** `Normal Started Container started spec.containers{web}`, …, in order. */
   readonly events: string[] = [];
   readonly configMaps: Map<string, Map<string, Buffer>> = new Map();
@@ -116,6 +121,16 @@ export class Bench {
           await alive();
           trace.push("sidecar removed");
         },
+      },
+      policies: {
+        admit: async (_, podIP) => {
+          await alive();
+          const error = this.policyErrors.shift();
+          if (error !== undefined) throw error;
+          this.admitted.add(podIP);
+          trace.push(...(this.hasPolicies ? ["policies judge"] : []));
+        },
+        release: () => this.admitted.clear(),
       },
       references: { configMap: async (_, name) => this.configMaps.get(name), secret: async () => undefined },
       hooks: async (handler) => {

@@ -27,6 +27,30 @@ describe("PodWorker start", () => {
     assert.deepEqual(bench.trace, ["network made", "start web#0"]);
   });
 
+  it("starts no container before its policies judge, and says why they do not", async () => {
+    const bench = new Bench(podOf());
+    bench.hasPolicies = true;
+    bench.policyErrors.push(new Error("Cannot isolate pod"));
+    bench.worker.step();
+    await bench.settle();
+    assert.deepEqual(bench.trace, ["network made"]);
+    assert.deepEqual(bench.events, ["Warning FailedCreatePodSandBox Failed to create pod sandbox: Cannot isolate pod"]);
+    await bench.clock.advance(500);
+    assert.deepEqual(bench.trace, ["network made", "policies judge", "start web#0"]);
+    assert.deepEqual([...bench.admitted], ["10.244.1.2"]);
+    bench.delete(0);
+    await bench.clock.advance(5000);
+    assert.deepEqual([...bench.admitted], [], "the address is nobody's again");
+  });
+
+  it("has the policies judge what an earlier kubelet started", async () => {
+    const bench = await running();
+    bench.admitted.clear();
+    bench.restart("kept");
+    await bench.settle();
+    assert.deepEqual([...bench.admitted], ["10.244.1.2"]);
+  });
+
   it("explains an image without mapping, and recovers when there is one", async () => {
     const bench = new Bench(podOf({ containers: [{ name: "web", image: "other" }] }));
     bench.worker.step();

@@ -111,6 +111,8 @@ export class PodWorker {
     if (!record.furnished) return;
     this.#podIP = record.podIP;
     this.#phase = record.finished === true ? { kind: "finished" } : { kind: "running" };
+    // What runs is not held up; but its address may not have been told to anybody yet.
+    if (record.finished !== true) void this.#deps.policies.admit(this.#pod, record.podIP).catch(() => undefined);
     const { status } = this.#pod;
     if (status?.reason === deadlineExceeded.reason) this.#failure = deadlineExceeded;
     for (const { container, exit } of this.#deps.runtime.adopt(this.#uid)) {

@@ -1,11 +1,11 @@
 /**
  * What a pod has before its containers: address, network, sidecar, volumes. Made and removed as a whole.
  *
- *   Pod ─▶ makeNetwork ─▶ furnish (sidecar, volumes) ─▶ containers …  removeSandbox undoes it
+ *   Pod ─▶ makeNetwork ─▶ furnish (sidecar, policies, volumes) ─▶ containers …  removeSandbox undoes it
  *
  * Invariant: the record is on disk before anything is made, so that a successor can remove what an interrupted run
  * left, and says `furnished` only once everything is. The interception rules are there before the sidecar listens and
- * both before any container: nothing passes it by.
+ * both before any container: nothing passes it by. Nor is there an instant before the policies that select the pod.
  */
 import { rmSync } from "node:fs";
 import { join } from "node:path";
@@ -49,15 +49,20 @@ export async function makeNetwork(pod: Pod, deps: WorkerDependencies): Promise<s
   return podIP;
 }
 
-/** What needs the network: the sidecar, which listens when this resolves, and the volumes. Can be repeated. */
+/**
+ * What needs the network: the sidecar, which listens when this resolves, the policies, which judge by then, and the
+ * volumes. Can be repeated.
+ */
 export async function furnish(pod: Pod, podIP: string, deps: WorkerDependencies): Promise<void> {
-  const { dirs, sidecars, clock } = deps;
+  const { dirs, sidecars, policies, clock } = deps;
   const spec = sidecarSpec(pod, podIP);
-  // Neither waits for the other: both are there before any container.
+  // None waits for another: all are there before any container.
   const made = makeVolumes(pod, dirs, volumeSources(deps), clock.nowMs());
   const listening = spec === undefined ? undefined : sidecars.add(spec);
-  const [volumes, sidecar] = await Promise.allSettled([made, listening]);
+  const admitted = policies.admit(pod, podIP);
+  const [volumes, sidecar, policy] = await Promise.allSettled([made, listening, admitted]);
   if (sidecar.status === "rejected") throw sidecar.reason;
+  if (policy.status === "rejected") throw policy.reason;
   if (volumes.status === "rejected") throw volumes.reason;
   dirs.write(recordOf(pod, podIP, true));
 }
@@ -110,6 +115,7 @@ async function releaseSandbox(pod: Pod, deps: WorkerDependencies): Promise<void>
   }
   if (record !== undefined) await removeNetwork(pod, record, deps);
   tokens.forget(uid);
+  deps.policies.release(uid);
   addresses.release(uid);
 }
 

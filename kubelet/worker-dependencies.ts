@@ -10,6 +10,7 @@ import type { APIService } from "./environment.ts";
 import type { HookRunner } from "./hooks.ts";
 import type { PodDirs } from "./pod-dirs.ts";
 import type { PodWorker } from "./pod-worker.ts";
+import type { Policies } from "./policies.ts";
 import type { Prober } from "./probes/prober.ts";
 import type { References } from "./references.ts";
 import type { Runtime } from "./runtime.ts";
@@ -21,6 +22,7 @@ export interface WorkerDependencies {
   readonly prober: Prober;
   readonly hooks: HookRunner;
   readonly sidecars: Sidecars;
+  readonly policies: Policies;
   readonly references: References;
   readonly dirs: PodDirs;
   readonly addresses: AddressPool;

@@ -5,26 +5,33 @@
  *   ADS: wherry.v1.Workload ────────────────┴▶ PolicyView ─▶ sink.setPolicies(), at most once in `quietMs`
  *
  * Nothing but policies is watched until there is the first one: a cluster without any pays nothing for them. Pods come
- * by push, for a node may not read the pods of others.
+ * by push, for a node may not read the pods of others. Its own it hears of from the kubelet, before anything runs in
+ * them (`admit`): a connection that was there before its policies would be let through for good.
  */
 import { Informer, type InformerOptions } from "#api/client/informer.ts";
 import { namespaces, type Namespace } from "#api/core/namespace.ts";
 import type { KindRef } from "#api/kind.ts";
 import type { KubeObject } from "#api/meta.ts";
+import type { Pod } from "#api/core/pod.ts";
 import { networkPolicies, type NetworkPolicy } from "#api/networking/network-policy.ts";
+import { matchesLabels, toRequirements } from "#api/selector.ts";
 import { type WorkloadResource, workloadTypeUrl } from "#api/wire/workload.ts";
 import type { AdsClient } from "#api/xds/client.ts";
+import { ProxyError } from "../errors.ts";
 import { normalizeAddress } from "../l4/ip.ts";
+import { OwnPods } from "./own-pods.ts";
 import type { NodeProxy } from "../state.ts";
 import type { PolicyPod } from "./view.ts";
 
 export interface PolicySourceOptions extends Omit<InformerOptions, "selector"> {
   readonly ads: Pick<AdsClient, "subscribe">;
-  readonly sink: Pick<NodeProxy, "setPolicies">;
+  readonly sink: Pick<NodeProxy, "setPolicies" | "programmed">;
 }
 
 /** Changes that come within are one. */
 const quietMs = 20;
+/** Longest time until the policies of a pod are in the kernel, in ms. */
+const admitMs = 10_000;
 
 export class PolicySource {
   readonly #options: PolicySourceOptions;
@@ -32,6 +39,9 @@ export class PolicySource {
   readonly #namespaces: Informer<Namespace>;
   /** By the name of the resource; undefined for what has its node's address. */
   readonly #pods = new Map<string, PolicyPod | undefined>();
+  readonly #own = new OwnPods();
+  /** Who waits for the sink to be told what is known now. */
+  readonly #waiting = new Set<() => void>();
   /** Resolves when the sink has been told, or there is nothing to tell. */
   readonly told: Promise<void>;
   #markTold: () => void = () => {};
@@ -53,6 +63,40 @@ export class PolicySource {
     await this.#policies.run(signal);
   }
 
+  /**
+   * Resolves once the policies that select a pod of this node are in the kernel for its address, or at once without
+   * such. Rejects with a ProxyError after 10 s. A policy that comes at the same moment as the pod may be later.
+   */
+  async admit(pod: Pod, podIP: string): Promise<void> {
+    const expired = Promise.withResolvers<void>();
+    const told = Promise.withResolvers<void>();
+    const timer = this.#options.clock.after(admitMs, () =>
+      expired.reject(
+        new ProxyError("CommandFailed", "Cannot isolate pod: its NetworkPolicies are not in the kernel after 10 s"),
+      ),
+    );
+    try {
+      await Promise.race([this.#judge(this.#own.add(pod, podIP), told), expired.promise]);
+    } finally {
+      timer.cancel();
+      this.#waiting.delete(told.resolve);
+    }
+  }
+
+  /** The pod has its address no more. */
+  release(podUid: string): void {
+    this.#own.remove(podUid);
+  }
+
+  async #judge(pod: PolicyPod, told: PromiseWithResolvers<void>): Promise<void> {
+    await this.#policies.synced;
+    if (!this.#policies.list().some((policy) => selects(policy, pod))) return;
+    this.#waiting.add(told.resolve);
+    this.#touch();
+    await told.promise;
+    await this.#options.sink.programmed();
+  }
+
   #inform<T extends KubeObject>(kind: KindRef<T>): Informer<T> {
     const informer = new Informer(kind, this.#options);
     const touch = (): void => this.#touch();
@@ -66,7 +110,10 @@ export class PolicySource {
     const told = new Promise<void>((resolve) => {
       this.#options.ads.subscribe<WorkloadResource>(workloadTypeUrl, "*", {
         apply: (updated, removed) => {
-          for (const { name, resource } of updated) this.#pods.set(name, toPolicyPod(resource));
+          for (const { name, resource } of updated) {
+            this.#pods.set(name, toPolicyPod(resource));
+            this.#own.confirm(resource);
+          }
           for (const name of removed) this.#pods.delete(name);
           resolve();
           this.#touch();
@@ -91,11 +138,17 @@ export class PolicySource {
     this.#isQueued = false;
     this.#options.sink.setPolicies({
       policies: this.#policies.list(),
-      pods: [...this.#pods.values()].flatMap((pod) => pod ?? []),
+      pods: this.#own.merge(this.#pods),
       namespaces: new Map(this.#namespaces.list().map(({ metadata }) => [metadata.name, metadata.labels ?? {}])),
     });
     this.#markTold();
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
   }
+}
+
+function selects({ metadata, spec }: NetworkPolicy, { namespace, labels }: PolicyPod): boolean {
+  return metadata.namespace === namespace && matchesLabels(toRequirements(spec?.podSelector ?? {}), labels);
 }
 
 /** Undefined for a pod that has the node's address, or none that can be read. */
