@@ -101,6 +101,14 @@ export class Attempt implements UpstreamHandler {
     return this.#pending === undefined ? "connections it may have" : undefined;
   }
 
+  /** Asks for a connection that is a tunnel from the start. What the cluster has no room for comes back. */
+  openTunnel(): "requests that may wait" | "connections it may have" | undefined {
+    if (!this.#limits.take("pending")) return "requests that may wait";
+    this.#isWaiting = true;
+    this.#pending = this.endpoint.pool.openTunnel(this, this.#cluster.spec.connectTimeoutMs);
+    return this.#pending === undefined ? "connections it may have" : undefined;
+  }
+
   /** Its endpoint is judged by it; the time of the try does not count any more. */
   report(result: TryResult): void {
     if (this.#deadline !== undefined) this.#deps.wheel.cancel(this.#deadline);

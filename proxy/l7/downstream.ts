@@ -80,7 +80,9 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
 
   get keepsAlive(): boolean {
     const head = this.#head;
-    if (head === undefined || head.protocol === "HTTP/1.0" || head.hop.wantsClose || this.#hasEnded) return false;
+    // What comes behind CONNECT may be of the tunnel that was not opened.
+    const isLast = head === undefined || head.protocol === "HTTP/1.0" || head.method === "CONNECT";
+    if (isLast || head.hop.wantsClose || this.#hasEnded) return false;
     const { connectionMsMax } = this.#context.options;
     if (connectionMsMax > 0 && this.timer.ageMs >= connectionMsMax) return false;
     return !this.#context.isDraining();
@@ -211,6 +213,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
     switch (this.#state) {
       case "idle":
       case "head":
+      case "lingering":
         this.socket.end();
         return;
       case "exchange":
@@ -222,9 +225,6 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
         return;
       case "tunnel":
         return this.#exchange?.onRequestEnd(undefined);
-      case "lingering":
-        this.socket.end();
-        return;
       case "closed":
     }
   }

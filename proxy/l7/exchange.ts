@@ -59,7 +59,8 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
     this.#plan = plan;
     this.route = plan.route;
     this.sentHead = plan.head;
-    if (isWhole) this.#startTimeout();
+    // A request for a tunnel is not whole before the tunnel is.
+    if (isWhole && this.head.method !== "CONNECT") this.#startTimeout();
     if (plan.kind === "answer") this.#answer(plan);
     else this.#forward(plan);
   }

@@ -201,18 +201,19 @@ export class Forwarding implements AttemptOwner {
   /** Sending => Tunnel. The request's side is open again: what was its body is bytes now. */
   onAttemptTunnel(attempt: Attempt, head: ResponseHead): void {
     const owner = this.#owner;
-    if (upgradeOf(owner.head) === undefined) {
+    const isWanted = head.status === 101 ? upgradeOf(owner.head) !== undefined : owner.head.method === "CONNECT";
+    if (!isWanted) {
       const why = "Cannot read response: 101 to a request that did not ask for an upgrade";
       return owner.fail(answerToFailure({ kind: "malformed", why }, this.#cluster.name));
     }
     this.#tries.choose(attempt);
     owner.status = head.status;
-    owner.response = head;
+    owner.response = planResponse(this.#plan, head, { policy: this.#context.policy, record: owner });
     owner.details = "via_upstream";
     owner.isRequestWhole = false;
     this.#state = "tunnel";
     this.#source.close();
-    this.#downstream.openTunnel(head);
+    this.#downstream.openTunnel(owner.response);
   }
 
   onDrain(): void {
@@ -253,13 +254,14 @@ export class Forwarding implements AttemptOwner {
     owner.endpoint = endpoint;
     owner.attempts = this.#tries.count + 1;
     const attempt = this.#tries.start(endpoint, owner.attempts === 1 ? this.#startMs : this.#context.deps.nowMs());
-    const stream = mayReuse ? attempt.take(owner.head) : undefined;
+    const isTunnel = this.#plan.route.endsConnect && owner.head.method === "CONNECT";
+    const stream = mayReuse && !isTunnel ? attempt.take(owner.head) : undefined;
     if (stream !== undefined) {
       this.#isCorked = !owner.isRequestWhole;
       if (this.#isCorked) stream.cork();
       return this.#send(stream);
     }
-    const lacking = attempt.open(owner.head);
+    const lacking = isTunnel ? attempt.openTunnel() : attempt.open(owner.head);
     if (lacking !== undefined) owner.fail(overflowed(this.#cluster.name, lacking));
   }
 

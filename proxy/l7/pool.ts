@@ -18,7 +18,8 @@ import { type UpstreamOptions, idleMsDefault, upstreamOptionsDefault } from "./o
 import type { PendingStream, UpstreamHandler, UpstreamStream } from "./stream.ts";
 import type { UpstreamTLS } from "./tls/types.ts";
 import type { EngineDeps, SocketAddress } from "./types.ts";
-import { type ConnectionOwner, UpstreamConnection } from "./upstream.ts";
+import { type ConnectionOwner, tunnelMethod } from "./upstream-owner.ts";
+import { UpstreamConnection } from "./upstream.ts";
 
 /** Most idle connections an endpoint; the oldest is closed beyond. */
 export const idleMax = 2048;
@@ -81,6 +82,17 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
     if (isHTTP2) return this.#http2Pool().open(handler, target);
     if (this.upstream.protocol === "auto") return new Negotiation(this, handler, { head, timeoutMs: connectTimeoutMs });
     return this.#connect(handler, head, connectTimeoutMs);
+  }
+
+  /** A connection of TCP alone, or undefined when the cluster has all it may. */
+  openTunnel(handler: UpstreamHandler, connectTimeoutMs: number): PendingStream | undefined {
+    if (!this.reserve()) {
+      this.deps.counters.upstreamOverflows++;
+      return undefined;
+    }
+    const connection = new UpstreamConnection(this, handler, tunnelMethod);
+    connection.connect({ to: this.address, timeoutMs: connectTimeoutMs, tls: this.tls });
+    return connection;
   }
 
   /** For one that waited, while there is room. */

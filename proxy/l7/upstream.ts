@@ -16,27 +16,12 @@ import type { Headers } from "./http1/headers.ts";
 import { type ResponseHead, parseResponseHead } from "./http1/response.ts";
 import { HeadScanner } from "./http1/scanner.ts";
 import { formatChunkLine, formatRequestHead, formatTrailers, type OutgoingRequest } from "./http1/write.ts";
-import type { UpstreamOptions } from "./options.ts";
 import { ReadBuffer, type ReadResult } from "./read-buffers.ts";
 import type { PendingStream, UpstreamFailure, UpstreamHandler, UpstreamStream } from "./stream.ts";
 import { resetSocket } from "./tcp.ts";
 import { Deadline } from "./timer-wheel.ts";
 import type { EngineDeps } from "./types.ts";
-
-/** What a connection needs of its pool. */
-export interface ConnectionOwner {
-  readonly deps: EngineDeps;
-  readonly upstream: UpstreamOptions;
-  /** Time before an idle connection is closed, in ms. */
-  readonly idleMs: number;
-  /** Takes back a connection whose response is complete. */
-  give(connection: UpstreamConnection): void;
-  /** The one taken back may serve who waits. */
-  serveWaiting(): void;
-  removeIdle(connection: UpstreamConnection): void;
-  /** The connection's socket is closed. */
-  forget(connection: UpstreamConnection): void;
-}
+import { type ConnectionOwner, opened, tunnelMethod } from "./upstream-owner.ts";
 
 /** Interim responses (1xx) in a row before the upstream is taken for broken. */
 const interimMax = 16;
@@ -126,6 +111,11 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   }
 
   sendHead(request: OutgoingRequest): boolean {
+    if (this.#method === tunnelMethod) {
+      // Told behind the call, as an upstream's answer is.
+      queueMicrotask(() => this.#state === "busy" && this.#openTunnel(opened, Buffer.alloc(0)));
+      return true;
+    }
     this.#isChunked = request.head.framing.kind === "chunked";
     return this.#out!.text(formatRequestHead(request));
   }

@@ -68,7 +68,7 @@ function format(request: CaseRequest): string {
   const body = chunks === undefined ? (request.body ?? "") : chunked(chunks);
   if (chunks !== undefined) lines.push("Transfer-Encoding: chunked");
   else if (body !== "") lines.push(`Content-Length: ${Buffer.byteLength(body)}`);
-  return `${lines.join("\r\n")}\r\n\r\n${body}`;
+  return `${lines.join("\r\n")}\r\n\r\n${body}${request.tunnel ?? ""}`;
 }
 
 function chunked(chunks: readonly string[]): string {

@@ -23,5 +23,13 @@ export const differences: Readonly<Record<string, string>> = {
   "session-cookies/who does not answer": "an answer of the proxy's own makes no session with who did not answer",
   "session-cookies/who does not answer, again":
     "one flag is told, the one that explains the answer; Envoy tells URX beside it",
+  "connect/off": "the answer has a sentence that says why it is refused",
+  "connect/disabled": "the answer has a sentence that says why it is refused",
+  "connect-managed/off": "the answer has a sentence that says why it is refused",
+  "connect/forward": "a tunnel that its upstream ends has ended well; Envoy tells UC",
+  "connect/renamed": "a tunnel that its upstream ends has ended well; Envoy tells UC",
+  "connect/changed": "a tunnel that its upstream ends has ended well; Envoy tells UC",
+  "connect/forwarded, 204": "a tunnel that its upstream ends has ended well; Envoy tells UC",
+  "connect-managed/plain": "a tunnel that its upstream ends has ended well; Envoy tells UC",
   "timeouts//stream": "the answer has flag DT and says its reason in x-wherry-error; Envoy has no flag for it",
 };

@@ -18,6 +18,8 @@ export interface CaseRequest {
   readonly body?: string;
   /** Sent in chunks, instead of `body`. */
   readonly chunks?: readonly string[];
+  /** Sent right behind the head, as it is. */
+  readonly tunnel?: string;
 }
 
 /** One listener with one route table. */

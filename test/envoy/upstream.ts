@@ -7,6 +7,7 @@
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
 import { realClock } from "#lib/clock.ts";
 
 export interface Seen {
@@ -19,9 +20,24 @@ export interface Seen {
 export async function startUpstream(name: string): Promise<{ server: Server; port: number }> {
   const copies: string[] = [];
   const server = createServer((request, response) => void answer({ name, copies }, request, response));
+  server.on("connect", (request: IncomingMessage, socket: Duplex) => {
+    const status = Number(request.headers["x-answer-status"] ?? 200);
+    const body = JSON.stringify({ name, line: `CONNECT ${request.url ?? ""}`, headers: headersOf(request), body: "" });
+    // Of a tunnel these are its bytes.
+    const length = status < 300 ? "" : `Content-Length: ${body.length}\r\n`;
+    socket.on("error", () => socket.destroy());
+    socket.end(`HTTP/1.1 ${status} Said\r\n${length}\r\n${body}`);
+  });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   return { server, port: (server.address() as AddressInfo).port };
+}
+
+function headersOf({ rawHeaders }: IncomingMessage): readonly string[] {
+  const headers: string[] = [];
+  for (let at = 0; at < rawHeaders.length; at += 2)
+    headers.push(`${rawHeaders[at]!.toLowerCase()}: ${rawHeaders[at + 1]!}`);
+  return headers.sort();
 }
 
 interface Upstream {
@@ -33,13 +49,10 @@ interface Upstream {
 async function answer({ name, copies }: Upstream, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
-  const headers: string[] = [];
-  for (let at = 0; at < request.rawHeaders.length; at += 2)
-    headers.push(`${request.rawHeaders[at]!.toLowerCase()}: ${request.rawHeaders[at + 1]!}`);
   const seen: Seen = {
     name,
     line: `${request.method ?? ""} ${request.url ?? ""}`,
-    headers: headers.sort(),
+    headers: headersOf(request),
     body: Buffer.concat(chunks).toString("latin1"),
   };
   const [tryStatus, tryDelay] = String(

@@ -111,7 +111,8 @@ function readPath(reader: Reader): PathMatch {
     }
     case "connect_matcher":
       reader.wantObject(field).done();
-      return other((head) => head.method === "CONNECT");
+      // Which of them is asked is decided by the method: table.ts.
+      return { pathKey: { kind: "connect" }, predicate: undefined, matchedPath: { kind: "whole" } };
   }
 }
 

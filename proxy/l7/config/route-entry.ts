@@ -110,6 +110,7 @@ function plainRoute({ name, match, context, perFilter, bufferBytesMax }: RoutePa
     mirrors: [],
     metadataMatch: undefined,
     upgrades: noUpgrades,
+    endsConnect: false,
     perFilter,
     rateLimits: [],
     bufferBytesMax,
@@ -151,7 +152,7 @@ function readAction(action: Reader, parts: RouteParts): CompiledRoute {
     hashPolicies: readHashPolicies(action),
     mirrors: mirrors.length === 0 ? context.mirrors : mirrors,
     metadataMatch,
-    upgrades: readUpgrades(action),
+    ...readUpgrades(action),
     rateLimits: readRouteLimits(action, target, context.rateLimits),
     unknownCluster: code === undefined ? undefined : notFoundStatuses[code],
   };
@@ -189,15 +190,20 @@ function readTimes(action: Reader): Pick<CompiledRoute, "timeoutMs" | "idleMs" |
   };
 }
 
-function readUpgrades(action: Reader): ReadonlyMap<string, boolean> {
+function readUpgrades(action: Reader): Pick<CompiledRoute, "upgrades" | "endsConnect"> {
   const upgrades = new Map<string, boolean>();
+  let endsConnect = false;
   for (const entry of action.list("upgrade_configs")) {
-    upgrades.set(entry.wantText("upgrade_type").toLowerCase(), entry.flag("enabled") ?? true);
-    if (entry.isSet("connect_config"))
-      throw entry.unsupported("connect_config", "CONNECT is forwarded, not terminated here");
+    const type = entry.wantText("upgrade_type").toLowerCase();
+    upgrades.set(type, entry.flag("enabled") ?? true);
+    const connect = entry.object("connect_config");
+    if (connect !== undefined && type !== "connect") throw entry.bad("connect_config", "it goes with CONNECT only");
+    if (connect !== undefined) endsConnect = true;
+    // Neither POST as a tunnel nor the PROXY protocol.
+    connect?.done();
     entry.done();
   }
-  return upgrades.size === 0 ? noUpgrades : upgrades;
+  return { upgrades: upgrades.size === 0 ? noUpgrades : upgrades, endsConnect };
 }
 
 /** Metadata of endpoints wanted by subsets: only "envoy.lb" is looked at. */

@@ -14,7 +14,7 @@ export type HTTP1ErrorCode =
   | "CONTROL_BYTE" // NUL or another control byte in a head
   | "BAD_START_LINE" // request or status line that does not parse
   | "BAD_METHOD" // a method outside the registered ones
-  | "CONNECT_UNSUPPORTED" // CONNECT: this is no forward proxy
+  | "CONNECT_UNSUPPORTED" // CONNECT over HTTP/1.0, or as a request of HTTP/2
   | "BAD_TARGET" // request target with bytes or a form that is not allowed
   | "BAD_VERSION" // major version other than 1, or HTTP/0.9
   | "BAD_HEADER" // a header line that does not parse

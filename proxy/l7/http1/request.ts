@@ -8,7 +8,7 @@
  */
 import { authorityBytes, isAll, targetBytes } from "./bytes.ts";
 import { HTTP1Error } from "./errors.ts";
-import { type Framing, type Hop, type Protocol, hopOf, requestFraming } from "./framing.ts";
+import { type Framing, type Hop, type Protocol, hopOf, noBody, requestFraming } from "./framing.ts";
 import { type Headers, parseHeaders } from "./headers.ts";
 
 export interface RequestHead {
@@ -42,7 +42,8 @@ export function parseRequestHead(text: string, headersMax?: number): RequestHead
   if (firstSpace <= 0 || firstSpace > lineEnd) throw startLineError("wanted method, target and version");
   const lastSpace = text.lastIndexOf(" ", lineEnd - 1);
   const method = text.slice(0, firstSpace);
-  checkMethod(method);
+  const isConnect = method === "CONNECT";
+  if (!isConnect) checkMethod(method);
   if (lastSpace === firstSpace)
     throw new HTTP1Error("BAD_VERSION", 505, "Cannot parse request line: no version (HTTP/0.9 is not supported)");
   const protocol = parseVersion(text.slice(lastSpace + 1, lineEnd));
@@ -50,6 +51,7 @@ export function parseRequestHead(text: string, headersMax?: number): RequestHead
   checkTarget(received);
   const headers = parseHeaders(text, lineEnd + 2, headersMax);
   const host = hostOf(headers, protocol);
+  if (isConnect) return connectHead(received, { method, host, protocol, headers, hop: hopOf(headers, protocol) });
   const target = received.charCodeAt(0) === 47 ? received : originForm(received, method, host);
   const hop = hopOf(headers, protocol);
   const mark = target.indexOf("?");
@@ -83,6 +85,25 @@ function parseVersion(version: string): Protocol {
   if (version.charCodeAt(5) !== 49)
     throw new HTTP1Error("BAD_VERSION", 505, "Cannot serve request: only HTTP/1.0 and HTTP/1.1 are supported");
   throw startLineError("the minor version is unknown");
+}
+
+/**
+ * CONNECT: its target is an authority, which Host says too, and it has neither path nor body. What follows it are bytes
+ * of the tunnel, or nothing: a length would make two parsers disagree where they begin (RFC 9110 §9.3.6).
+ */
+function connectHead(received: string, head: Omit<RequestHead, "target" | "path" | "query" | "framing">): RequestHead {
+  const { hop, host, protocol } = head;
+  if (protocol === "HTTP/1.0")
+    throw new HTTP1Error("CONNECT_UNSUPPORTED", 501, "Cannot serve CONNECT: HTTP/1.0 does not have it");
+  if (hop.isChunked)
+    throw new HTTP1Error("BAD_TRANSFER_ENCODING", 501, "Cannot frame body: CONNECT has none, and came in chunks");
+  if ((hop.contentLength ?? 0) > 0)
+    throw new HTTP1Error("BAD_CONTENT_LENGTH", 400, "Cannot frame body: CONNECT has none, and came with a length");
+  const target = parseAuthority(received);
+  if (!/:\d+$/.test(target)) throw targetError("CONNECT wants host:port");
+  if (target !== host)
+    throw new HTTP1Error("HOST_MISMATCH", 400, "Cannot parse head: the target's authority is not Host's");
+  return { ...head, hop: { ...hop, contentLength: undefined }, target, path: "", query: "", framing: noBody };
 }
 
 function hostOf(headers: Headers, protocol: Protocol): string {

@@ -78,7 +78,7 @@ export function formatRequestHead({ head, added, addedLines, authority }: Outgoi
  */
 export function upgradeOf(head: RequestHead): string | undefined {
   const { upgrade } = head.hop;
-  if (upgrade === undefined || head.protocol === "HTTP/1.0") return undefined;
+  if (upgrade === undefined || head.protocol === "HTTP/1.0" || head.method === "CONNECT") return undefined;
   return upgrade.toLowerCase().includes("h2c") ? undefined : upgrade;
 }
 

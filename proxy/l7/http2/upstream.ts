@@ -65,6 +65,11 @@ export class HTTP2UpstreamStream implements UpstreamStream {
 
   sendHead(request: OutgoingRequest, isWhole: boolean): boolean {
     this.#request = request;
+    if (request.head.method === "CONNECT") {
+      const why = "Cannot forward CONNECT: the upstream speaks HTTP/2, wanted HTTP/1.1 or connect_config";
+      queueMicrotask(() => this.#break({ kind: "malformed", why }));
+      return true;
+    }
     this.#isTunnelAsked = upgradeOf(request.head) !== undefined;
     if (this.#isTunnelAsked) this.#askForTunnel(request);
     else this.#open(request, isWhole);

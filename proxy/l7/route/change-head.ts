@@ -17,7 +17,7 @@ export function changeHead(head: RequestHead, changes: RouteChanges, known: Form
   const editor = new HeadEditor(head);
   const record = (): FormatRecord => ({ ...known, head: editor.finish(), sentHead: undefined });
   mutate(editor, changes.request, record);
-  if (changes.path !== undefined) {
+  if (changes.path !== undefined && head.method !== "CONNECT") {
     const target = rewriteTarget(editor.target, changes.path);
     editor.set("x-envoy-original-path", editor.target);
     editor.setTarget(target);

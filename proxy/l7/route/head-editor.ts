@@ -114,6 +114,8 @@ export class HeadEditor extends HeadersEditor {
   /** The host in the head and in its Host header, where there is one. */
   setHost(host: string): void {
     this.#host = host.toLowerCase();
+    // Its target is its host.
+    if (this.#head.method === "CONNECT") this.#target = this.#host;
     if (this.has("host")) this.set("Host", host);
     else if (this.#head.host === "") this.append("Host", host);
   }
@@ -122,6 +124,7 @@ export class HeadEditor extends HeadersEditor {
   finish(): RequestHead {
     const head = this.#head;
     if (!this.isChanged && this.#target === head.target && this.#host === head.host) return head;
+    if (head.method === "CONNECT") return { ...head, target: this.#target, host: this.#host, headers: this.headers };
     const mark = this.#target.indexOf("?");
     return {
       ...head,

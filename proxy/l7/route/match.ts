@@ -35,6 +35,7 @@ export function pathPredicate(key: PathKey): Predicate | undefined {
         head.path.startsWith(prefix) &&
         (head.path.length === prefix.length || head.path.charCodeAt(prefix.length) === 47);
     }
+    case "connect":
     case "other":
       return undefined;
   }

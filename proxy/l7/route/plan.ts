@@ -178,7 +178,10 @@ function forward(head: RequestHead, route: CompiledRoute, { name, entry, input, 
     changes,
     metadataMatch: entry?.metadataMatch ?? route.metadataMatch,
     perFilter: entry === undefined || entry.perFilter.size === 0 ? route.perFilter : entry.perFilter,
-    mirrors: route.mirrors.length === 0 ? noShadows : mirrorsOf(head, route.mirrors, input.random),
+    mirrors:
+      route.mirrors.length === 0 || head.method === "CONNECT"
+        ? noShadows
+        : mirrorsOf(head, route.mirrors, input.random),
     ...timeouts,
     cors,
   };
@@ -197,6 +200,11 @@ function mirrorsOf(head: RequestHead, mirrors: readonly Mirror[], random: () => 
 }
 
 function refuseUpgrade(head: RequestHead, route: CompiledRoute, policy: RequestPolicy): AnswerParts | undefined {
+  if (head.method === "CONNECT") {
+    const isAllowed = route.upgrades.get("connect") ?? policy.upgrades.get("connect") ?? false;
+    const body = "Cannot open tunnel: neither the route nor its listener allows CONNECT";
+    return isAllowed ? undefined : { status: 403, details: "upgrade_failed", body };
+  }
   const wanted = head.hop.upgrade?.toLowerCase();
   if (wanted === undefined || wanted.includes("h2c")) return undefined;
   const isAllowed = route.upgrades.get(wanted) ?? policy.upgrades.get(wanted) ?? policy.allowsAnyUpgrade;

@@ -108,7 +108,8 @@ export function prepareHead(head: RequestHead, policy: RequestPolicy, connection
   const path = normalizeTarget(head.target, policy);
   if (path.kind !== "target") return path;
   if (path.target !== head.target) editor.setTarget(path.target);
-  stripHost(editor, policy, connection);
+  // Without its port it would be no target.
+  if (head.method !== "CONNECT") stripHost(editor, policy, connection);
   setOrigin(editor, policy, connection);
   if (policy.via !== "") appendValue(editor, "Via", policy.via, ", ");
   return { kind: "head", head: editor.finish() };
@@ -155,7 +156,7 @@ type Target = { readonly kind: "target"; readonly target: string } | Exclude<Pre
 
 function normalizeTarget(received: string, policy: RequestPolicy): Target {
   const keeps = !policy.normalizesPath && !policy.mergesSlashes && policy.escapedSlashes === "keep";
-  if (keeps || received === "*") return { kind: "target", target: received };
+  if (keeps || !received.startsWith("/")) return { kind: "target", target: received };
   const mark = received.indexOf("?");
   let path: string | undefined = mark < 0 ? received : received.slice(0, mark);
   const query = mark < 0 ? "" : received.slice(mark);

@@ -44,7 +44,8 @@ export class RouteIndex {
     for (const [at, { pathKey }] of routes.entries())
       if (pathKey.kind === "exact") put(exact, pathKey.path, at);
       else if (pathKey.kind === "prefix") put(prefixes, pathKey.prefix, at);
-      else other.push(at);
+      // CONNECT is looked for without the index.
+      else if (pathKey.kind !== "connect") other.push(at);
     const bucketOf = (numbers: Numbers): Bucket => toBucket(numbers, routes);
     this.#exact = mapped(exact, bucketOf);
     this.#prefixes = mapped(prefixes, bucketOf);

@@ -87,9 +87,11 @@ export class RouteTable {
       const redirect = tlsRedirect(head, host);
       if (redirect !== undefined) return redirect;
     }
+    if (head.method === "CONNECT")
+      return host.routes.find(({ pathKey, matches }) => pathKey.kind === "connect" && matches(head, info));
     const index = this.#indexes.get(host);
     if (index !== undefined) return index.find(head, info);
-    for (const route of host.routes) if (route.matches(head, info)) return route;
+    for (const route of host.routes) if (route.pathKey.kind !== "connect" && route.matches(head, info)) return route;
     return undefined;
   }
 

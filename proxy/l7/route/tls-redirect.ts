@@ -47,6 +47,7 @@ const redirect: CompiledRoute = {
   mirrors: [],
   metadataMatch: undefined,
   upgrades: new Map(),
+  endsConnect: false,
   perFilter: new Map(),
   rateLimits: [],
   bufferBytesMax: undefined,

@@ -258,6 +258,8 @@ export type PathKey =
   | { readonly kind: "exact"; readonly path: string }
   /** `isSeparated`: matches the prefix alone or with a "/" behind it. */
   | { readonly kind: "prefix"; readonly prefix: string; readonly isSeparated: boolean }
+  /** Matches CONNECT, and nothing else does. */
+  | { readonly kind: "connect" }
   | { readonly kind: "other" };
 
 /** A header that a request must have, with one value exactly: as the index needs it, the matcher says so too. */
@@ -295,6 +297,8 @@ export interface CompiledRoute {
   readonly metadataMatch: MetadataMatch | undefined;
   /** Upgrades that this route allows or refuses, by lower-case name; those of the listener otherwise. */
   readonly upgrades: ReadonlyMap<string, boolean>;
+  /** A tunnel that CONNECT asks for is TCP to the cluster; else it is asked of the upstream. */
+  readonly endsConnect: boolean;
   readonly perFilter: PerFilter;
   /** Those of its virtual host included where they count. */
   readonly rateLimits: readonly RateLimitRule[];

@@ -4,6 +4,7 @@ import { answeringCases } from "./answering.ts";
 import { bufferingCases } from "./buffering.ts";
 import { changingCases } from "./changing.ts";
 import { compressingCases } from "./compressing.ts";
+import { connectingCases } from "./connecting.ts";
 import { limitingCases } from "./limiting.ts";
 import { managerCases } from "./manager.ts";
 import { matchingCases } from "./matching.ts";
@@ -24,4 +25,5 @@ export const allCases: readonly CaseGroup[] = [
   ...bufferingCases,
   ...stickingCases,
   ...compressingCases,
+  ...connectingCases,
 ];
