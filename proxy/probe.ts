@@ -7,6 +7,7 @@
 import { messageOf } from "#lib/errors.ts";
 import { ProxyError } from "./errors.ts";
 import type { Exec } from "./l4/exec.ts";
+import { explainRefusal, wantedVersions } from "./l4/nft/refusal.ts";
 
 const table = "ip wherry-proxy-probe";
 const text = `add table ${table}
@@ -21,10 +22,7 @@ export async function probeNftables(exec: Exec): Promise<string | undefined> {
   try {
     const { exitCode, stderr } = await exec(["nft", "-f", "-"], text);
     if (exitCode === 0) return undefined;
-    const [line = ""] = stderr.trim().split("\n", 1);
-    const isRefused = /not permitted|not allowed|Permission denied/i.test(line);
-    const hint = isRefused ? "wanted CAP_NET_ADMIN in this network namespace" : "wanted nft >= 1.0 and kernel >= 5.15";
-    return `${line} (${hint})`;
+    return explainRefusal(stderr, wantedVersions);
   } catch (error) {
     const isMissing = error instanceof ProxyError && error.code === "CommandMissing";
     return isMissing ? `${error.message} (run as root: apt-get install -y nftables)` : messageOf(error);

@@ -17,6 +17,7 @@ import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { ProxyError } from "../../errors.ts";
 import type { Exec } from "../exec.ts";
+import { explainRefusal } from "./refusal.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { Table } from "./table.ts";
 import { isSmall, planChange, planSweep, planWhole } from "./transactions.ts";
@@ -320,13 +321,9 @@ export class Applier {
     try {
       const { exitCode, stderr } = await exec(["nft", "-f", "-"], text);
       if (exitCode === 0) return;
-      throw new ProxyError("CommandFailed", `Cannot apply nft transaction: ${firstLine(stderr)}`);
+      throw new ProxyError("CommandFailed", `Cannot apply nft transaction: ${explainRefusal(stderr)}`);
     } finally {
       observer.touching?.(false);
     }
   }
-}
-
-function firstLine(text: string): string {
-  return text.trim().split("\n", 1)[0]?.slice(0, 300) ?? "";
 }

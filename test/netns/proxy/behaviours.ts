@@ -1,6 +1,6 @@
 /**
- * kube-proxy's behaviours with real packets, in one family and one protocol. Run by proxy.test.ts inside namespaces of
- * its own, never directly.
+ * kube-proxy's behaviours with real packets, in one family and one protocol. Run by behaviours.test.ts inside
+ * namespaces of its own, never directly.
  *
  *   node behaviours.ts IPv4 TCP
  *

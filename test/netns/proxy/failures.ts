@@ -9,7 +9,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, symlinkSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { after, test } from "node:test";
 import { FakeKubeClient } from "#api/client/fake.ts";
 import { services } from "#api/core/service.ts";
@@ -82,6 +82,36 @@ async function standalone(mode: string): Promise<{ readonly said: string; readon
   await ended;
   return { said: said.join(" "), ...found };
 }
+
+/**
+ * An nft before ours in PATH that answers as older ones do on older kernels: without interactive mode, and refusing
+ * each text that has what `refuse` was given, with the kernel's own word for what it lacks. All else goes to the real one.
+ */
+function installOldNft(): { readonly refuse: (what: string) => void; readonly remove: () => void } {
+  const [folder, path = ""] = ["/run/old-nft", process.env["PATH"]];
+  const real = execFileSync("sh", ["-c", "command -v nft"], { encoding: "utf8" }).trim();
+  mkdirSync(folder, { recursive: true });
+  const refuse = (what: string): void => writeFileSync(`${folder}/refused`, what);
+  const script = `#!/bin/sh
+    if [ "$1" = -i ]; then echo "nft: invalid option -- 'i'" >&2; exit 1; fi
+    if [ "$1" != -f ]; then exec ${real} "$@"; fi
+    cat >${folder}/text.$$
+    if grep -qF "$(cat ${folder}/refused)" ${folder}/text.$$; then
+      echo "/dev/stdin:2:1-63: Error: Could not process rule: Operation not supported" >&2
+      grep -F "$(cat ${folder}/refused)" ${folder}/text.$$ >&2
+      rm ${folder}/text.$$
+      exit 1
+    fi
+    ${real} -f ${folder}/text.$$; status=$?
+    rm ${folder}/text.$$
+    exit $status\n`;
+  writeFileSync(`${folder}/nft`, script, { mode: 0o755 });
+  process.env["PATH"] = `${folder}:${path}`;
+  return { refuse, remove: () => (process.env["PATH"] = path) };
+}
+
+/** What no text has. */
+const nothing = "nothing is refused";
 
 async function runTests(): Promise<void> {
   const { node, pods } = createNetwork();
@@ -161,6 +191,58 @@ async function runTests(): Promise<void> {
       process.env["PATH"] = path;
     }
     assert.doesNotMatch((await standalone("")).said, /userspace/);
+  });
+
+  test("a kernel without data maps of several fields is named, with what is wanted; userspace serves", async () => {
+    const old = installOldNft();
+    try {
+      old.refuse("numgen inc mod 65536 : ip daddr . tcp dport");
+      const { said, failure } = await standalone("");
+      assert.equal(failure, "");
+      const sentence = /Operation not supported: add map .*\(wanted nft >= 1.0 and kernel >= 5.15\)/;
+      assert.match(said, /Cannot use nftables, so connections are relayed in userspace/);
+      assert.match(said, sentence);
+      const strict = await standalone("nftables");
+      assert.match(strict.failure, /Cannot use nftables: /);
+      assert.match(strict.failure, sentence);
+      // The kernel is the same; what refused was nft.
+      old.refuse(nothing);
+      assert.doesNotMatch((await standalone("")).said, /userspace/);
+    } finally {
+      old.remove();
+    }
+  });
+
+  test("what a kernel refuses at runtime is logged, the last good rules stay, and all is programmed without it", async () => {
+    const old = installOldNft();
+    const said: string[] = [];
+    const note = (message: string, fields?: object): void => void said.push(message, JSON.stringify(fields ?? {}));
+    const log = { ...silentLogger, error: note, with: () => log } as Logger;
+    const [affinity, plain] = [{ affinitySeconds: 60 }, {}].map((given, at) =>
+      service("web", vip.address, { endpoints: [endpoint(`${[third, second][at]}:8080`)], ...given }),
+    );
+    try {
+      // Sets with a timeout, which session affinity needs and nothing else.
+      old.refuse("dynamic");
+      const proxy = createNodeProxy({ exec: systemExec(clock), clock, random, log });
+      proxy.apply(named(plain!), []);
+      proxy.markSynced();
+      await proxy.programmed();
+      assert.equal((await callTCP(caller, vip)).by, second);
+      proxy.apply(named(affinity!), []);
+      while (proxy.metrics.syncFailures < 2) await clock.sleep(10);
+      const sentence =
+        /Cannot program nftables .*Operation not supported: add set .*\(wanted nft .* and kernel >= 5.15\)/;
+      assert.match(said.join(" "), sentence);
+      assert.equal((await callTCP(caller, vip)).by, second, "the last good rules");
+      proxy.apply(named({ ...affinity!, affinitySeconds: 0 }), []);
+      await proxy.programmed();
+      assert.equal((await callTCP(caller, vip)).by, third);
+      assert.equal(foreign(), foreignBefore);
+      proxy.close();
+    } finally {
+      old.remove();
+    }
   });
 }
 

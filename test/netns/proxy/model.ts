@@ -1,6 +1,6 @@
 /**
  * The packet-walk model against the kernel: the same random Services in both, and flows from everywhere to everything.
- * Run by proxy.test.ts, and by bench/l4-model.bench.ts for longer, inside namespaces of its own, never directly.
+ * Run by model.test.ts, and by bench/l4-model.bench.ts for longer, inside namespaces of its own, never directly.
  *
  *   node model.ts SERIES SEED
  *

@@ -1,5 +1,5 @@
 /**
- * Endpoints that come and go while connections are opened. Run by proxy.test.ts inside namespaces of its own, never
+ * Endpoints that come and go while connections are opened. Run by model.test.ts inside namespaces of its own, never
  * directly. The bench has a minute of it (l4-traffic.bench.ts); here it is a few seconds.
  */
 import assert from "node:assert/strict";
