@@ -7,6 +7,7 @@ import { seededRandom } from "#lib/random.ts";
 import { deleteCommand, planStaleFlows } from "./l4/conntrack.ts";
 import { ProxyError } from "./errors.ts";
 import type { Exec } from "./l4/exec.ts";
+import type { NodeFacts } from "./l4/facts.ts";
 import { endpoint, named, port, service } from "./l4/fixture.ts";
 import { FakeNft } from "./l4/nft/fake.ts";
 import { createNodeProxy, type NodeProxy } from "./state.ts";
@@ -22,7 +23,7 @@ interface Bed {
   readonly conntrack: (readonly string[])[];
 }
 
-function bed(t: test.TestContext, exec?: (nft: FakeNft) => Exec): Bed {
+function bed(t: test.TestContext, exec?: (nft: FakeNft) => Exec, facts: Partial<NodeFacts> = {}): Bed {
   const nft = new FakeNft();
   const clock = new ManualClock();
   const conntrack: (readonly string[])[] = [];
@@ -30,7 +31,7 @@ function bed(t: test.TestContext, exec?: (nft: FakeNft) => Exec): Bed {
     if (command[0] === "conntrack") conntrack.push(command);
     return (exec?.(nft) ?? nft.exec)(command, input);
   };
-  const proxy = createNodeProxy({ exec: recording, clock, random: seededRandom(1), log: silentLogger });
+  const proxy = createNodeProxy({ exec: recording, clock, random: seededRandom(1), log: silentLogger, facts });
   t.after(() => proxy.close());
   return { nft, clock, proxy, conntrack };
 }
@@ -187,19 +188,48 @@ const listing = [
   "garbage",
 ].join("\n");
 
-test("a table that somebody flushed while we changed it comes back a second later", async (t) => {
+test("rules that somebody flushed while we changed the table come back a second later", async (t) => {
+  // One Service whose elements name the chain that rejects.
+  const dead = service("dead", "10.96.1.7", { type: "NodePort", ports: [{ ...port(80), nodePort: 30_080 }] });
+  const { nft, proxy, clock } = bed(t, undefined, { nodeIPs: ["192.168.0.2"] });
+  proxy.apply(named(web, dead), []);
+  proxy.markSynced();
+  await proxy.programmed();
+  const whole = nft.dump();
+  const bases = nft.chainNames.filter((name) => name.startsWith("in-force/")).map((name) => name.slice(9));
+  assert.equal(bases.length, 10);
+  for (const what of ["table ip wherry-proxy", ...bases.map((base) => `chain ip wherry-proxy ${base}`)]) {
+    await nft.exec(["nft", "-f", "-"], `flush ${what}\n`);
+    assert.notDeepEqual(nft.dump(), whole, what);
+    proxy.apply(named({ ...other, endpoints: [] }), ["default/other"]);
+    await clock.advance(2000);
+    assert.deepEqual(nft.dump(), whole, what);
+    const { length } = nft.transactions;
+    await clock.advance(10_000);
+    assert.equal(nft.transactions.length, length);
+  }
+});
+
+test("elements that somebody took away unheard come back within the hour", async (t) => {
   const { nft, proxy, clock } = bed(t);
   proxy.apply(named(web), []);
   proxy.markSynced();
   await proxy.programmed();
-  await nft.exec(["nft", "-f", "-"], "flush table ip wherry-proxy\n");
-  assert.equal(nft.walk(toWeb).kind, "accept");
-  await clock.advance(1000);
-  await clock.advance(1000);
+  await nft.exec(["nft", "-f", "-"], "delete element ip wherry-proxy services { 10.96.1.1 . tcp . 80 }\n");
+  await clock.advance(3_500_000);
+  assert.equal(nft.walk(toWeb).kind, "reject");
+  await clock.advance(100_000);
   assert.equal(nft.walk(toWeb).kind, "dnat");
-  const { length } = nft.transactions;
-  await clock.advance(10_000);
-  assert.equal(nft.transactions.length, length);
+});
+
+test("what session affinity has learned is not forgotten for that", async (t) => {
+  const { nft, proxy, clock } = bed(t);
+  proxy.apply(named({ ...web, affinitySeconds: 10_800 }), []);
+  proxy.markSynced();
+  await proxy.programmed();
+  const first = nft.walk(toWeb);
+  await clock.advance(3_700_000);
+  for (let n = 0; n < 3; n++) assert.deepEqual(nft.walk(toWeb), first);
 });
 
 test("planStaleFlows() finds flows to endpoints that are gone, and no others", () => {

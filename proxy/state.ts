@@ -86,6 +86,8 @@ const aliveMs = 1000;
 const aliveForMs = 4000;
 /** Between looks at what others do to the table, in ms. */
 const watchMs = 250;
+/** Between replacements of tables that look well, in ms: kube-proxy's FullSyncPeriod. */
+const renewMs = 3_600_000;
 
 /** A node proxy. Does nothing to the kernel until `markSynced()`. Throws InvalidConfig for bad facts. */
 export function createNodeProxy(options: NodeProxyOptions): NodeProxy {
@@ -179,6 +181,9 @@ class KernelProxy implements NodeProxy {
     this.#queueFlush();
     this.#every(this.#options.syncPeriodMs ?? 30_000, async () => {
       for (const table of this.#tables) await table.verify();
+    });
+    this.#every(renewMs, () => {
+      for (const table of this.#tables) table.renew();
     });
     if (this.#options.watch !== undefined) this.#every(watchMs, () => this.#watch());
   }

@@ -117,6 +117,11 @@ export class FamilyProxy {
     if (this.#isUsed) await this.#applier.verify();
   }
 
+  /** Replaces the table, should elements be gone; not where sets hold whom session affinity has led where. */
+  renew(): void {
+    if (!this.#applier.hasSets) this.invalidate();
+  }
+
   /** Somebody else changed the table: it is replaced. */
   invalidate(): void {
     if (this.#isUsed) this.#applier.invalidate();

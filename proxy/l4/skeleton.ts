@@ -52,7 +52,6 @@ export function planSkeleton(facts: NodeFacts, family: Family): Skeleton {
       ["reject-chain", ["meta l4proto tcp reject with tcp reset", "reject"]],
     ]),
     collections: planCollections(ip),
-    sentinel: "reject-chain",
   };
 }
 

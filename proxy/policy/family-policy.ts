@@ -65,6 +65,10 @@ export class FamilyPolicy {
     if (this.#isUsed) await this.#applier.verify();
   }
 
+  renew(): void {
+    this.invalidate();
+  }
+
   invalidate(): void {
     if (this.#isUsed) this.#applier.invalidate();
   }

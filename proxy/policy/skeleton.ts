@@ -40,7 +40,6 @@ export function planPolicySkeleton(facts: NodeFacts, family: Family): Skeleton {
           `${ip} saddr . ${ip} daddr @self accept`,
           `${ip} saddr vmap @egress`,
           `${ip} daddr vmap @ingress`,
-          "jump in-force",
         ],
       },
       {
@@ -53,13 +52,12 @@ export function planPolicySkeleton(facts: NodeFacts, family: Family): Skeleton {
         ],
       },
     ],
-    chains: new Map([["in-force", []]]),
+    chains: new Map(),
     collections: [
       { kind: "set", name: "self", type: `type ${address} . ${address} ;` },
       { kind: "map", name: "egress", type: verdicts },
       { kind: "map", name: "egress-outside", type: verdicts },
       { kind: "map", name: "ingress", type: verdicts },
     ],
-    sentinel: "in-force",
   };
 }

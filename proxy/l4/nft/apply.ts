@@ -20,7 +20,7 @@ import type { Exec } from "../exec.ts";
 import { explainRefusal } from "./refusal.ts";
 import { RateLimit } from "./rate-limit.ts";
 import { Table } from "./table.ts";
-import { isSmall, planChange, planSweep, planWhole } from "./transactions.ts";
+import { isSmall, planChange, planCheck, planSweep, planWhole } from "./transactions.ts";
 import type { Change, Skeleton } from "./types.ts";
 
 /** What happened, for metrics; and what has to be known around each run of nft. */
@@ -113,6 +113,11 @@ export class Applier {
     return this.#table.isEmpty;
   }
 
+  /** Whether sets of Services or policies are wanted. */
+  get hasSets(): boolean {
+    return this.#table.hasSets;
+  }
+
   /** Forgets what the kernel holds: the next run replaces the table. */
   invalidate(): void {
     this.#live = undefined;
@@ -120,17 +125,19 @@ export class Applier {
   }
 
   /**
-   * Finds out whether the table and its rules are still there, and replaces it if not. Without listing: the kernel must
-   * refuse to delete a chain that a rule leads to. Never rejects.
+   * Finds out whether the table and the rules of its base chains are still there, and replaces it if not. Without
+   * listing: the kernel must refuse to delete chains that those lead to. Never rejects.
    */
   async verify(): Promise<void> {
     const live = this.#live;
     if (this.#state.kind !== "idle" || live === undefined) return;
     this.#state = { kind: "applying" };
-    const command = `delete chain ${this.#named(live)} ${this.#table.skeleton.sentinel}\n`;
+    const { text, refusals } = planCheck(this.#named(live), this.#table.skeleton);
     try {
-      const { exitCode, stderr } = await this.#options.exec(["nft", "-f", "-"], command);
-      if (exitCode === 0 || !/busy/i.test(stderr)) this.#miss(firstLine(stderr) || "its rules are gone");
+      const { stderr } = await this.#options.exec(["nft", "-f", "-"], text);
+      const errors = stderr.split("\n").filter((line) => line.includes("Error: "));
+      const others = errors.filter((line) => !/busy/i.test(line));
+      if (errors.length - others.length < refusals) this.#miss(others[0]?.slice(0, 300) ?? "its rules are gone");
     } catch (error) {
       this.#options.log.warn("Cannot verify the table", { error: messageOf(error) });
     }

@@ -7,6 +7,7 @@
  * deleted while something names it, more than a socket takes. Understands the dialect that render.ts writes, and
  * throws for any other. Only tests import this.
  */
+import { messageOf } from "#lib/errors.ts";
 import type { Exec, ExecResult } from "../exec.ts";
 import { type Packet, type Verdict, walkPacket } from "./walk.ts";
 
@@ -53,7 +54,7 @@ export class FakeNft {
       this.transactions.push(input);
       return { exitCode: 0, stdout: "", stderr: "" };
     } catch (error) {
-      return { exitCode: 1, stdout: "", stderr: String(error) };
+      return { exitCode: 1, stdout: "", stderr: messageOf(error) };
     } finally {
       this.failNext = false;
     }
@@ -115,18 +116,29 @@ function withoutSlots(rule: string): string {
 
 function applyTransaction(before: Tables, text: string): Tables {
   const tables: Tables = new Map([...before].map(([name, table]) => [name, copy(table)]));
+  const errors: string[] = [];
   for (const line of text.split("\n").filter((each) => each !== "")) {
-    const [, verb = "", kind = "", table = "", rest = ""] = /^(\w+) (\w+) (ip6? \S+) ?(.*)$/.exec(line) ?? [];
-    const known = tables.get(table);
-    if (kind === "table" && verb === "add") {
-      if (known === undefined) tables.set(table, { chains: new Map(), collections: new Map() });
-    } else if (known === undefined) throw new Error(`No such file or directory: ${line}`);
-    else if (kind === "table" && verb === "flush") for (const chain of known.chains.values()) chain.rules = [];
-    else if (kind === "table") tables.delete(table);
-    else applyStatement(known, `${verb} ${kind}`, rest, line);
+    try {
+      applyLine(tables, line);
+    } catch (error) {
+      errors.push(String(error));
+    }
   }
+  // As the kernel does: what is wrong is told of every statement.
+  if (errors.length > 0) throw new Error(errors.join("\n"));
   for (const table of tables.values()) checkReferences(table);
   return tables;
+}
+
+function applyLine(tables: Tables, line: string): void {
+  const [, verb = "", kind = "", table = "", rest = ""] = /^(\w+) (\w+) (ip6? \S+) ?(.*)$/.exec(line) ?? [];
+  const known = tables.get(table);
+  if (kind === "table" && verb === "add") {
+    if (known === undefined) tables.set(table, { chains: new Map(), collections: new Map() });
+  } else if (known === undefined) throw new Error(`No such file or directory: ${line}`);
+  else if (kind === "table" && verb === "flush") for (const chain of known.chains.values()) chain.rules = [];
+  else if (kind === "table") tables.delete(table);
+  else applyStatement(known, `${verb} ${kind}`, rest, line);
 }
 
 function applyStatement(table: FakeTable, verb: string, rest: string, line: string): void {
@@ -144,7 +156,7 @@ function applyStatement(table: FakeTable, verb: string, rest: string, line: stri
       return;
     case "delete chain":
       if (chain === undefined) throw new Error(`No such chain: ${line}`);
-      if (chain.rules.length > 0 || isReferred(table, name)) throw new Error(`Device or resource busy: ${line}`);
+      if (chain.rules.length > 0 || isReferred(table, name)) throw new Error(`${line}: Device or resource busy`);
       table.chains.delete(name);
       return;
     case "add rule":
@@ -169,8 +181,10 @@ function applyStatement(table: FakeTable, verb: string, rest: string, line: stri
   }
 }
 
-function isReferred({ chains }: FakeTable, name: string): boolean {
-  return [...chains.values()].some(({ rules }) => rules.some(({ text }) => text.split(" ").includes(name)));
+/** By a rule or an element. */
+function isReferred({ chains, collections }: FakeTable, name: string): boolean {
+  const inRules = [...chains.values()].some(({ rules }) => rules.some(({ text }) => text.split(" ").includes(name)));
+  return inRules || [...collections.values()].some((elements) => [...elements.values()].includes(`goto ${name}`));
 }
 
 function addAll(elements: Map<string, string> | undefined, body: string, line: string): void {

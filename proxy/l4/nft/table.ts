@@ -53,6 +53,11 @@ export class Table {
     return [this.#chains, this.#sets, ...this.#elements.values()].every(({ now }) => now.size === 0);
   }
 
+  /** Whether it has sets beside those of the skeleton. */
+  get hasSets(): boolean {
+    return this.#sets.now.size > 0;
+  }
+
   /** What changed since the last time. */
   take(): Delta {
     return this.#delta((tracked) => tracked.take());

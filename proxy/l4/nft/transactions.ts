@@ -8,6 +8,9 @@
  * that works: slots come before the chains and verdicts that pick them, and go after.
  * A whole table is built beside the one that is there, without base chains, so that no packet sees it: its elements may
  * come in any order. The last transaction adds the base chains and deletes the other table.
+ *
+ * The last rule of each base chain leads to an empty chain that nothing else names, its sentinel: the kernel refuses to
+ * delete it for as long as that base chain has its rules. So whether rules are there is asked without listing them.
  */
 import {
   addBase,
@@ -27,7 +30,7 @@ import {
   type Unit,
 } from "./render.ts";
 import type { Delta } from "./table.ts";
-import type { Collection, Skeleton } from "./types.ts";
+import type { BaseChain, Collection, Skeleton } from "./types.ts";
 
 /** What one transaction may weigh, in bytes. net.core.wmem_default is 212 992. */
 const weightMax = 190_000;
@@ -79,6 +82,12 @@ export function planSweep(table: string, chains: readonly string[], sets: readon
   return pack(units);
 }
 
+/** A transaction that the kernel refuses as a whole; `refusals` times, when every base chain has its rules. */
+export function planCheck(table: string, skeleton: Skeleton): { readonly text: string; readonly refusals: number } {
+  const lines = ruledBases(skeleton).map(({ name }) => deleteChain(table, sentinelOf(name)).text);
+  return { text: `${lines.join("\n")}\n`, refusals: lines.length };
+}
+
 /** Whether one transaction may replace a whole table of that name, or one no longer. */
 export function isSmall(table: string, skeleton: Skeleton, whole: Delta): boolean {
   // One of many elements is not rendered to find out.
@@ -119,7 +128,9 @@ export function planWhole(table: string, others: readonly string[], skeleton: Sk
   return { head: pack(head), elements: pack(elements), tail: [...pack(rules), ...pack(tail)] };
 }
 
-function* declare(table: string, { chains, collections }: Skeleton, whole: Delta): Generator<Unit> {
+function* declare(table: string, skeleton: Skeleton, whole: Delta): Generator<Unit> {
+  const { chains, collections } = skeleton;
+  for (const { name } of ruledBases(skeleton)) yield addChain(table, sentinelOf(name));
   for (const name of chains.keys()) yield addChain(table, name);
   for (const name of whole.chains.keys()) yield addChain(table, name);
   for (const collection of collections) yield addCollection(table, collection);
@@ -139,11 +150,19 @@ function* ruleAll(table: string, { chains }: Skeleton, whole: Delta): Generator<
     if (after !== undefined && after.length > 0) yield addRules(table, name, after);
 }
 
-function switchOn(table: string, { bases }: Skeleton): Unit[] {
+function switchOn(table: string, skeleton: Skeleton): Unit[] {
   return [
-    ...bases.map((base) => addBase(table, base)),
-    ...bases.filter(({ rules }) => rules.length > 0).map(({ name, rules }) => addRules(table, name, rules)),
+    ...skeleton.bases.map((base) => addBase(table, base)),
+    ...ruledBases(skeleton).map(({ name, rules }) => addRules(table, name, [...rules, `jump ${sentinelOf(name)}`])),
   ];
+}
+
+function ruledBases({ bases }: Skeleton): readonly BaseChain[] {
+  return bases.filter(({ rules }) => rules.length > 0);
+}
+
+function sentinelOf(base: string): string {
+  return `in-force/${base}`;
 }
 
 /** Sets with elements that are none of the skeleton's. */

@@ -35,8 +35,6 @@ export interface Skeleton {
   readonly chains: ReadonlyMap<string, readonly string[]>;
   /** What is looked up last comes first: elements are added in this order and deleted in the opposite one. */
   readonly collections: readonly Collection[];
-  /** One of `chains` that a rule of `bases` leads to: the kernel refuses to delete it for as long as that rule is there. */
-  readonly sentinel: string;
 }
 
 /** What one Service wants in a table. */

@@ -8,7 +8,7 @@ import type { ServiceResource } from "#api/wire/service.ts";
 import { realClock as clock } from "#lib/clock.ts";
 import { silentLogger } from "#lib/log.ts";
 import { systemRandom as random } from "#lib/random.ts";
-import { systemExec } from "../../../proxy/l4/exec.ts";
+import { type Exec, systemExec } from "../../../proxy/l4/exec.ts";
 import { endpoint, named, port, service } from "../../../proxy/l4/fixture.ts";
 import { NetlinkTableWatch } from "../../../proxy/l4/nft/watch.ts";
 import { createNodeProxy, type NodeProxy } from "../../../proxy/state.ts";
@@ -19,10 +19,19 @@ const { node, pods, remote } = createNetwork();
 const [caller = node, second = node, third = node] = pods;
 const closers: (() => void)[] = [];
 for (const place of [...pods, remote]) closers.push(await serveTCP(place, 8080), await serveUDP(place, 8080));
+/** What somebody else does while our nft runs, which nobody hears. */
+let meanwhile = "";
+const run = systemExec(clock);
+const exec: Exec = async (command, input) => {
+  const result = await run(command, input);
+  if (meanwhile !== "" && command[0] === "nft") execFileSync("nft", meanwhile.split(" "));
+  meanwhile = "";
+  return result;
+};
 const start = (): NodeProxy => {
   const watch = NetlinkTableWatch.open();
   assert.ok(watch !== undefined);
-  return createNodeProxy({ exec: systemExec(clock), clock, random, log: silentLogger, watch });
+  return createNodeProxy({ exec, clock, random, log: silentLogger, watch, facts: { nodeIPs: [node.address] } });
 };
 let proxy = start();
 after(() => {
@@ -187,6 +196,19 @@ for (const [what, command] of [
     }
   });
 }
+
+for (const what of ["table ip wherry-proxy", "chain ip wherry-proxy nat-prerouting"])
+  test(`what somebody flushes while we change the table is back two seconds later: ${what}`, async () => {
+    // Its elements name the chain that rejects, too.
+    const dead = service("dead", "10.96.1.8", { type: "NodePort", ports: [{ ...port(80), nodePort: 30_080 }] });
+    meanwhile = `flush ${what}`;
+    await apply([dead], ["default/echo"]);
+    assert.equal(meanwhile, "");
+    await assert.rejects(callTCP(caller, web));
+    await clock.sleep(2000);
+    assert.equal((await callTCP(caller, web)).saw, caller.address);
+    await apply([], ["default/dead"]);
+  });
 
 test("a table of somebody else is untouched", () => {
   assert.equal(foreign(), foreignBefore);
