@@ -21,6 +21,12 @@ export const requestsAlive = "requests-alive";
 /** Callers whose connections are never taken by it. */
 export const connectionsOnly = "connections-only";
 
+/**
+ * What refuses judges how connections begin, as in kube-proxy: answers to the node's own connections may come to the
+ * number of a node port, and what is established outlives a change.
+ */
+const newAlone = "ct state != new return";
+
 /** nft's name of a family. */
 export function tableFamilyOf(family: Family): TableFamily {
   return family === "IPv4" ? "ip" : "ip6";
@@ -89,7 +95,7 @@ function planBases(facts: NodeFacts, family: Family): readonly BaseChain[] {
   const untracked = planUntracked(facts, family);
   const hook = (type: string, name: string, priority: number): string =>
     `type ${type} hook ${name} priority ${priority} ; policy accept ;`;
-  const firewall = [`${ip} daddr . meta l4proto . th dport vmap @firewall`];
+  const firewall = [newAlone, `${ip} daddr . meta l4proto . th dport vmap @firewall`];
   const dispatch = planDispatch(facts, family);
   const refusal = planRefusal(facts, family);
   return [
@@ -144,6 +150,7 @@ function planRefusal(facts: NodeFacts, family: Family): readonly string[] {
   const vip = dnsVIPOf(facts, family);
   const ranges = rangesOf(facts.serviceCIDRs, family);
   return [
+    newAlone,
     // The resolver's address answers for itself.
     ...(vip === undefined ? [] : [`${ip} daddr ${vip} return`]),
     `${ip} daddr . meta l4proto . th dport vmap @no-endpoints`,

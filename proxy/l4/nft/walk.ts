@@ -132,6 +132,8 @@ const steps: readonly Step[] = [
     pattern: /^fib (saddr|daddr) type local /,
     run: (walk, _, [, which]) => when(walk.isLocal(which === "saddr" ? walk.packet.source : walk.destination)),
   },
+  // Of a connection's first packet.
+  { pattern: /^ct state != new /, run: () => "mismatch" },
   { pattern: /^ct status dnat /, run: ({ to }) => when(to !== undefined) },
   { pattern: /^meta mark & (\S+) == 0 /, run: ({ mark }, _, [, bits]) => when((mark & Number(bits)) === 0) },
   {

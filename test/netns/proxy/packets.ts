@@ -3,6 +3,8 @@
  */
 import assert from "node:assert/strict";
 import { execFileSync, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import { after, test } from "node:test";
 import type { ServiceResource } from "#api/wire/service.ts";
 import { realClock as clock } from "#lib/clock.ts";
@@ -109,6 +111,34 @@ test("no endpoints, a wrong port and an unallocated address are refused at once"
       assert.equal(clock.monotonicMs() - startMs < 500, true);
     }
   }
+});
+
+test("a node port without endpoints refuses who calls it, not who calls from a port of that number", async () => {
+  const nodePort = 30_081;
+  const callFrom = async (localPort: number): Promise<Socket> => {
+    const socket = connect({ host: second.address, port: 8080, localAddress: node.address, localPort });
+    await once(socket, "connect", { signal: AbortSignal.timeout(1000) });
+    return socket;
+  };
+  const before = await callFrom(nodePort);
+  await apply([service("taken", "10.96.1.9", { type: "NodePort", ports: [{ ...port(80), nodePort }] })]);
+  assert.equal((await say(before)).by, second.address);
+  before.resetAndDestroy();
+  const later = await callFrom(nodePort);
+  assert.equal((await say(later)).by, second.address);
+  later.resetAndDestroy();
+  await assert.rejects(dial(caller, { address: node.address, port: nodePort }), { code: "ECONNREFUSED" });
+});
+
+test("source ranges that come later leave established connections alone", async () => {
+  const target = { address: "192.0.2.1", port: 80 };
+  const given = { type: "LoadBalancer", loadBalancerIPs: [target.address] } as const;
+  await apply([make("edge", "10.96.1.10", [second], given)]);
+  const socket = await dial(caller, target);
+  await apply([make("edge", "10.96.1.10", [second], { ...given, loadBalancerSourceRanges: ["198.51.100.0/24"] })]);
+  assert.equal((await say(socket)).by, second.address);
+  socket.destroy();
+  await assert.rejects(dial(caller, target, 300), { name: "AbortError" });
 });
 
 test("UDP without endpoints is refused at once", () => {
