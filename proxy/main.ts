@@ -28,7 +28,8 @@ import { OutageReporter } from "./kube/outages.ts";
 import { ServiceSource } from "./kube/source.ts";
 import type { Exec } from "./l4/exec.ts";
 import type { NodeFacts } from "./l4/facts.ts";
-import { policyTableNames, tableNames } from "./l4/nft/apply.ts";
+import { policyTableNames, tableNames } from "./l4/nft/names.ts";
+import { planClear } from "./l4/nft/transactions.ts";
 import { applyConntrackSettings, type ConntrackSetting } from "./l4/sysctl.ts";
 import { createProxyPages } from "./pages.ts";
 import { probeNftables } from "./probe.ts";
@@ -164,8 +165,7 @@ export class StandaloneProxy {
 /** Removes every table of ours from this network namespace. Rejects with a ProxyError. */
 export async function cleanUp(exec: Exec): Promise<void> {
   const tables = [...tableNames, ...policyTableNames].flatMap((name) => [`ip ${name}`, `ip6 ${name}`]);
-  const text = tables.map((table) => `add table ${table}\ndelete table ${table}\n`).join("");
-  const { exitCode, stderr } = await exec(["nft", "-f", "-"], text);
+  const { exitCode, stderr } = await exec(["nft", "-f", "-"], planClear(tables));
   if (exitCode !== 0) throw new ProxyError("CommandFailed", `Cannot remove tables: ${stderr.trim().split("\n", 1)[0]}`);
 }
 

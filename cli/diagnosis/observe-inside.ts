@@ -5,7 +5,7 @@
  */
 import type { Pod } from "#api/core/pod.ts";
 import { netnsPath, sidecarPorts } from "../../kubelet/pod-network.ts";
-import { tableNames } from "../../proxy/l4/nft/apply.ts";
+import { tableNames } from "../../proxy/l4/nft/names.ts";
 import { addresses } from "../ipc.ts";
 import type { LauncherRecord } from "../launcher/state-dir.ts";
 import { hasSidecar } from "./diagnose.ts";

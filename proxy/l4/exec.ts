@@ -1,7 +1,7 @@
 /**
  * Running a program with a text as its input: the one way that the proxy touches the kernel.
  *
- *   nft/apply.ts, conntrack.ts, sysctl.ts ─▶ Exec ─▶ `nft -i` for short texts, else `nft -f -`; `conntrack …`
+ *   nft/kernel-table.ts, conntrack.ts, sysctl.ts ─▶ Exec ─▶ `nft -i` for short texts, else `nft -f -`; `conntrack …`
  *
  * Bounded: what a program prints beyond `outputBytesMax` is dropped, and it is killed after `timeoutMs`.
  */

@@ -87,7 +87,10 @@ export class FamilyProxy {
     for (const change of this.#planner.isolate(isolation)) this.#applier.update(change);
   }
 
-  /** Says once more that the node's HTTP engine takes connections; after `forMs` it counts as gone. */
+  /**
+   * Says once more that the node's HTTP engine takes connections; after `forMs` it counts as gone. A replacement of the
+   * table takes the word away, until it is said the next time.
+   */
   async sayAlive(forMs: number): Promise<void> {
     // What is there is not made younger by adding it again, and what is not there cannot be deleted.
     const statement = (verb: string, timeout = ""): ((table: string) => string) => {

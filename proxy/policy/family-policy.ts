@@ -7,7 +7,8 @@
  */
 import { Claims } from "../l4/claims.ts";
 import type { FamilyProxyOptions } from "../l4/family-proxy.ts";
-import { Applier, policyTableNames } from "../l4/nft/apply.ts";
+import { Applier } from "../l4/nft/apply.ts";
+import { policyTableNames } from "../l4/nft/names.ts";
 import { planPolicies } from "./plan.ts";
 import { planPolicySkeleton } from "./skeleton.ts";
 import type { PolicyPod, PolicyView } from "./view.ts";

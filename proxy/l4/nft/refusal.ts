@@ -1,7 +1,7 @@
 /**
  * What nft says when it refuses a text, as one sentence: why, which statement, and what is wanted. Pure.
  *
- *   stderr of nft ─▶ explainRefusal ─▶ apply.ts logs it, probe.ts gives it
+ *   stderr of nft ─▶ explainRefusal ─▶ kernel-table.ts throws it, probe.ts gives it
  *
  * nft writes `place: Error: why`, then the statement as it read it, then a caret.
  */

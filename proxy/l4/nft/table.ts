@@ -1,7 +1,7 @@
 /**
  * One table as it shall be, in memory, and what of it the kernel has not got yet.
  *
- *   Change ─▶ update() ─▶ take() ─▶ transactions.ts ─▶ apply.ts
+ *   Change ─▶ update() ─▶ take() ─▶ transactions.ts ─▶ kernel-table.ts
  *
  * Invariant: `take()` costs what changed since the last one, whatever the size of the table. A thing that changed there
  * and back is not in it.

@@ -88,6 +88,11 @@ export function planCheck(table: string, skeleton: Skeleton): { readonly text: s
   return { text: `${lines.join("\n")}\n`, refusals: lines.length };
 }
 
+/** Makes sure that there are no such tables. */
+export function planClear(tables: readonly string[]): string {
+  return tables.map((table) => `${removeTable(table).text}\n`).join("");
+}
+
 /** Whether one transaction may replace a whole table of that name, or one no longer. */
 export function isSmall(table: string, skeleton: Skeleton, whole: Delta): boolean {
   // One of many elements is not rendered to find out.

@@ -2,7 +2,7 @@
  * What one nftables table of ours holds, as values.
  *
  *   skeleton.ts ─▶ Skeleton (fixed by the node's facts) ─┐
- *   service-plan.ts ─▶ Fragment (of one Service) ─▶ claims.ts ─▶ Change ─▶ table.ts ─▶ transactions.ts ─▶ apply.ts
+ *   service-plan.ts ─▶ Fragment (of one Service) ─▶ claims.ts ─▶ Change ─▶ table.ts ─▶ transactions.ts
  *
  * Rules and elements are kept in nft's own words, so that a reader can compare them with `nft list`. Every string here
  * was built from checked addresses, numbers and names: nothing of a user's text reaches nft unread.
