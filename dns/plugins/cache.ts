@@ -92,7 +92,7 @@ class Cache {
     if (query.class !== 1 || closestZone(query.name, this.#settings.zones) === undefined) return next(request);
     this.#requests++;
     const key = keyOf(request);
-    const entry = this.#stores.success.get(key) ?? this.#stores.denial.get(key);
+    const entry = this.#entryOf(key);
     if (entry === undefined) return this.#ask(key, request, next);
     const leftSeconds = entry.ttl - (this.#clock.nowMs() - entry.storedMs) / 1000;
     if (leftSeconds > 0) {
@@ -103,6 +103,10 @@ class Cache {
       return this.#ask(key, request, next);
     }
     return this.#serveStale(key, entry, request, next);
+  }
+
+  #entryOf(key: string): Entry | undefined {
+    return this.#stores.success.get(key) ?? this.#stores.denial.get(key);
   }
 
   /** Counts a hit. True: it is time to ask again. */
@@ -185,10 +189,8 @@ class Cache {
     const kind = kindOf(answer);
     if (kind === undefined) {
       if (answer.rcode !== rcodes.servFail || this.#settings.servfailSeconds === 0) return answer;
-      // Neither a valid nor a stale answer is lost for a failure.
-      if (this.#settings.staleSeconds === 0 || !this.#isStaleUsable(key)) {
-        this.#put(key, answer, "denial", this.#settings.servfailSeconds);
-      }
+      // Neither a valid nor a stale answer is lost for a failure, be it of records or that there are none.
+      if (!this.#hasUsable(key)) this.#put(key, answer, "denial", this.#settings.servfailSeconds);
       return answer;
     }
     if (closestZone(query.name, this.#settings.disabled[kind]) !== undefined) return answer;
@@ -207,9 +209,10 @@ class Cache {
     return { ...kept, plugin: answer.plugin };
   }
 
-  #isStaleUsable(key: string): boolean {
-    const entry = this.#stores.success.get(key);
-    if (entry === undefined) return false;
+  /** Whether there is something other than a failure to give out, valid or as stale as may be. */
+  #hasUsable(key: string): boolean {
+    const entry = this.#entryOf(key);
+    if (entry === undefined || entry.answer.rcode === rcodes.servFail) return false;
     return this.#clock.nowMs() - entry.storedMs < (entry.ttl + this.#settings.staleSeconds) * 1000;
   }
 

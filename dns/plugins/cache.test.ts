@@ -1,0 +1,93 @@
+/** cache against what the plugins below it say, by a clock that the test moves; forward.test.ts has real upstreams. */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { type Clock, ManualClock } from "#lib/clock.ts";
+import { seededRandom } from "#lib/random.ts";
+import { silentLogger } from "#lib/log.ts";
+import { type Answer, answerOf, recordsOf, statusAnswer } from "../answer.ts";
+import { parseCorefile } from "../corefile/parse.ts";
+import { encodeQuestion } from "../plugin-fixture.ts";
+import type { Handler, Proto, Request } from "../plugin.ts";
+import { HTTPRegistry } from "../server/admin.ts";
+import { plainTransport } from "../transport.ts";
+import { rcodes } from "../wire/constants.ts";
+import { addressRecord, soaRecord } from "../wire/data.ts";
+import { keyOfOwn } from "../wire/name.ts";
+import { parseQuery } from "../wire/query.ts";
+import { encodeSections } from "../wire/record.ts";
+import { cache } from "./cache.ts";
+
+const name = keyOfOwn("a.example.org");
+
+/** The plugin of a Corefile's `cache`, in front of `next`. */
+function cacheBefore(next: Handler, text: string, clock: Clock): Handler {
+  const absent = (): never => {
+    throw new Error("not there");
+  };
+  const environmentVariable = (): undefined => undefined;
+  const [block] = parseCorefile(`. {\n${text}\n}`, { file: "C", port: 53, environmentVariable, readImport: absent });
+  const site = { server: "dns://:53", zone: ".", zones: ["\0"], plugins: () => new Map() };
+  const plugin = cache.setup(block?.directives ?? [], site, {
+    clock,
+    random: seededRandom(1),
+    log: silentLogger,
+    transport: plainTransport,
+    http: new HTTPRegistry(),
+    readFile: absent,
+    readFolder: absent,
+    environmentVariable,
+    fatal: absent,
+    reload: absent,
+    lifecycle: { isStopping: false, lameduckMs: 0 },
+  });
+  return plugin.wrap?.(next, () => next) ?? next;
+}
+
+function ask(proto: Proto = "udp", edns?: number): Request {
+  const query = parseQuery(encodeQuestion("a.example.org A", edns));
+  assert.ok(query.kind === "query");
+  return { query, proto, client: "10.0.0.1", clientPort: 1, depth: 0 };
+}
+
+const answer = answerOf({
+  plugin: "forward",
+  sections: encodeSections(name, { answer: [addressRecord({ name, ttl: 30 }, Uint8Array.of(192, 0, 2, 1))] }),
+});
+const denial = answerOf({
+  plugin: "forward",
+  rcode: rcodes.nxDomain,
+  sections: encodeSections(name, {
+    authority: [
+      soaRecord(
+        { name: keyOfOwn("org"), ttl: 30 },
+        { mname: name, rname: name, serial: 1, refresh: 1, retry: 1, expire: 1, minimum: 30 },
+      ),
+    ],
+  }),
+});
+
+/** `NXDOMAIN 0` or so: rcode, and TTL of the first record. */
+function show(query: Request["query"], given: Answer): string {
+  const { answer: answers, authority } = recordsOf(query, given);
+  return `${given.rcode} ${[...answers, ...authority][0]?.ttl}`;
+}
+
+for (const [what, kept] of Object.entries({ answer, denial })) {
+  test(`cache keeps a valid ${what} when its renewal fails`, async () => {
+    const clock = new ManualClock();
+    let next: Answer = kept;
+    let asked = 0;
+    const handler = cacheBefore(async () => (asked++, next), "cache {\nprefetch 1 1m 90%\n}", clock);
+    await handler(ask());
+    await clock.advance(5000);
+    next = statusAnswer(rcodes.servFail, "forward");
+    for (const leftSeconds of [25, 24]) {
+      const found = await handler(ask());
+      assert.equal(show(ask().query, found), `${kept.rcode} ${leftSeconds}`);
+      await clock.advance(1000);
+    }
+    assert.equal(asked, 3);
+    await clock.advance(24_000);
+    assert.equal((await handler(ask())).rcode, rcodes.servFail);
+  });
+}
