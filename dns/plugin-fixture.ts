@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import type { TestContext } from "node:test";
 import dnsPacket, { type Answer, type DecodedPacket } from "dns-packet";
-import { type Clock, realClock } from "#lib/clock.ts";
+import { type Clock, realClock, type Timer } from "#lib/clock.ts";
 import { silentLogger } from "#lib/log.ts";
 import { seededRandom } from "#lib/random.ts";
 import { buildInstance, type Instance } from "./build.ts";
@@ -153,6 +153,8 @@ export interface FakeUpstream {
     readonly proto: "udp" | "tcp";
     readonly port: number;
   }[];
+  /** How long answers over UDP take, in ms. At first 0. */
+  delayMs: number;
   /** Replaces what it does from now on. */
   behave(next: Behaviour): void;
 }
@@ -194,17 +196,24 @@ export async function startUpstream(t: TestContext, first: Behaviour = usual): P
   };
   const tcp = createServer((socket) => serveTCP(socket, (query) => (note(query, "tcp", 0), behaviour(query, "tcp"))));
   const udp = await bindBoth(tcp);
+  const late = new Set<Timer>();
+  const { port: own } = udp.address();
+  const upstream: FakeUpstream = { port: own, asked, delayMs: 0, behave: (next) => void (behaviour = next) };
   udp.on("message", (bytes, from) => {
     const query = dnsPacket.decode(bytes);
     note(query, "udp", from.port);
-    for (const message of behaviour(query, "udp")) udp.send(message, from.port, from.address);
+    const send = (): void => {
+      for (const message of behaviour(query, "udp")) udp.send(message, from.port, from.address);
+    };
+    if (upstream.delayMs === 0) send();
+    else late.add(realClock.after(upstream.delayMs, send));
   });
   t.after(() => {
+    for (const timer of late) timer.cancel();
     udp.close();
     tcp.close();
   });
-  const { port } = udp.address();
-  return { port, asked, behave: (next) => void (behaviour = next) };
+  return upstream;
 }
 
 /** A UDP socket on a port that `tcp` could have, too: one that TCP has no use for is drawn. */

@@ -10,7 +10,7 @@ import { encodeQuestion } from "../plugin-fixture.ts";
 import type { Handler, Proto, Request } from "../plugin.ts";
 import { HTTPRegistry } from "../server/admin.ts";
 import { plainTransport } from "../transport.ts";
-import { rcodes } from "../wire/constants.ts";
+import { flags, rcodes } from "../wire/constants.ts";
 import { addressRecord, soaRecord } from "../wire/data.ts";
 import { keyOfOwn } from "../wire/name.ts";
 import { parseQuery } from "../wire/query.ts";
@@ -91,3 +91,19 @@ for (const [what, kept] of Object.entries({ answer, denial })) {
     assert.equal((await handler(ask())).rcode, rcodes.servFail);
   });
 }
+
+test("cache has a question over TCP, or with EDNS, wait for no answer over UDP that may be cut", async () => {
+  const waiting: { readonly request: Request; readonly give: (answer: Answer) => void }[] = [];
+  const next: Handler = (request) => new Promise((give) => void waiting.push({ request, give }));
+  const handler = cacheBefore(next, "cache", new ManualClock());
+  const asked = [ask("udp"), ask("udp"), ask("tcp"), ask("tls"), ask("udp", 1232), ask("udp", 4096)];
+  const found = asked.map(async (request) => handler(request));
+  assert.deepEqual(
+    waiting.map(({ request }) => `${request.proto} ${request.query.payloadBytes}`),
+    ["udp undefined", "tcp undefined", "udp 1232"],
+  );
+  const cut = { ...answer, flags: flags.truncated };
+  for (const { request, give } of waiting) give(request.proto === "tcp" ? answer : cut);
+  const areCut = (await Promise.all(found)).map((each) => (each.flags & flags.truncated) !== 0);
+  assert.deepEqual(areCut, [true, true, false, false, true, true]);
+});

@@ -72,7 +72,7 @@ class Cache {
   readonly #settings: Settings;
   readonly #clock: Clock;
   readonly #stores: Readonly<Record<Kind, Map<string, Entry>>> = { success: new Map(), denial: new Map() };
-  /** Questions that are being asked, by key: the others who want to know wait for the same answer. */
+  /** Questions that are being asked, by `askingKey`: the others who want to know wait for the same answer. */
   readonly #asking = new Map<string, Promise<Answer>>();
   readonly #hits = { success: 0, denial: 0 };
   readonly #evictions = { success: 0, denial: 0 };
@@ -165,20 +165,23 @@ class Cache {
   }
 
   #refresh(key: string, request: Request, next: Handler): void {
-    if (this.#asking.has(key)) return;
+    if (this.#asking.has(askingKey(key, request))) return;
     const asked = this.#ask(key, request, next);
     // Nobody waits for it: a failure leaves what is there.
     if (asked instanceof Promise) asked.catch(() => this.#drops++);
   }
 
   #ask(key: string, request: Request, next: Handler): Outcome {
-    const asking = this.#asking.get(key);
+    const which = askingKey(key, request);
+    const asking = this.#asking.get(which);
     if (asking !== undefined) return asking;
     this.#misses++;
     const outcome = next(request);
     if (!(outcome instanceof Promise)) return this.#store(key, request, outcome);
-    const stored = outcome.then((answer) => this.#store(key, request, answer)).finally(() => this.#asking.delete(key));
-    this.#asking.set(key, stored);
+    const stored = outcome
+      .then((answer) => this.#store(key, request, answer))
+      .finally(() => this.#asking.delete(which));
+    this.#asking.set(which, stored);
     return stored;
   }
 
@@ -259,6 +262,11 @@ function keyOf({ query }: Request): string {
   const word = query.bytes.readUInt16BE(2);
   const bits = (query.dnssecOK ? 1 : 0) | (word & (flags.checkingDisabled | flags.recursionDesired));
   return `${query.name}${query.type} ${bits}`;
+}
+
+/** Without EDNS an upstream cuts its answer over UDP sooner than with it, and over TCP not at all. */
+function askingKey(key: string, { query, proto }: Request): string {
+  return `${key} ${proto === "udp" ? (query.payloadBytes === undefined ? "udp" : "edns") : "stream"}`;
 }
 
 /** Undefined for what is kept only as a failure, or not at all. */

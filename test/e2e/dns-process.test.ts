@@ -1,0 +1,26 @@
+/** `wherry dns` between programs and upstreams over real sockets: what each gets, from where, and how soon. */
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import test from "node:test";
+import { answersOf, reply, startUpstream, usual } from "../../dns/plugin-fixture.ts";
+import { askTCP, askUDP, startDNS } from "./dns-process.ts";
+
+const truncated = 0x380;
+
+test("an answer that was cut for UDP goes to nobody over TCP", async (t) => {
+  const upstream = await startUpstream(t, (query, proto) =>
+    proto === "udp" ? [reply(query, [], 0, truncated)] : usual(query, proto),
+  );
+  // Late, so that the questions over TCP come while those over UDP wait.
+  upstream.delayMs = 300;
+  const port =
+    (await startDNS(t, `.:0 {\n  bind 127.0.0.1\n  cache 30\n  forward . 127.0.0.1:${upstream.port}\n}\n`)).get(
+      "dns",
+    ) ?? 0;
+  const overUDP = askUDP(port, "www.outside.test A");
+  while (upstream.asked.length === 0) await sleep(5);
+  const overTCP = await askTCP(port, "www.outside.test A");
+  assert.equal((await overUDP)?.flag_tc, true);
+  assert.equal(overTCP.flag_tc, false);
+  assert.deepEqual(answersOf(overTCP), ["www.outside.test A 30 192.0.2.1"]);
+});
