@@ -107,3 +107,28 @@ test("cache has a question over TCP, or with EDNS, wait for no answer over UDP t
   const areCut = (await Promise.all(found)).map((each) => (each.flags & flags.truncated) !== 0);
   assert.deepEqual(areCut, [true, true, false, false, true, true]);
 });
+
+const noRefresh = {
+  "a refusal (forward at max_concurrent)": statusAnswer(rcodes.refused, "forward"),
+  "a failure": statusAnswer(rcodes.servFail, "forward"),
+  "what upstreams do not know how to do": statusAnswer(rcodes.notImp, "forward"),
+  "an answer that was cut": answerOf({ plugin: "forward", flags: flags.truncated }),
+};
+for (const [what, poor] of Object.entries(noRefresh)) {
+  for (const mode of ["verify", "immediate"]) {
+    test(`cache gives a stale answer rather than ${what}, with serve_stale ${mode}`, async () => {
+      const clock = new ManualClock();
+      let next: Answer = answer;
+      // At once, as forward says REFUSED.
+      const handler = cacheBefore(() => next, `cache {\nserve_stale 1h ${mode}\n}`, clock);
+      await handler(ask());
+      await clock.advance(60_000);
+      next = poor;
+      for (let times = 0; times < 2; times++) assert.equal(show(ask().query, await handler(ask())), "0 0");
+      next = denial;
+      const found = await handler(ask());
+      assert.equal(found.rcode, mode === "verify" ? rcodes.nxDomain : rcodes.noError);
+      assert.equal((await handler(ask())).rcode, rcodes.nxDomain);
+    });
+  }
+}

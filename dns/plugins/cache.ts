@@ -158,7 +158,8 @@ class Cache {
     const stale = { ...entry.answer, ageSeconds: allOfIt };
     if (this.#settings.verifiesStale) {
       const fresh = await this.#ask(key, request, next);
-      if (fresh.rcode !== rcodes.servFail) return fresh;
+      // RFC 8767 §4: nothing else says anything about the name.
+      if (isRefresh(fresh)) return fresh;
     } else this.#refresh(key, request, next);
     this.#stale++;
     return stale;
@@ -267,6 +268,11 @@ function keyOf({ query }: Request): string {
 /** Without EDNS an upstream cuts its answer over UDP sooner than with it, and over TCP not at all. */
 function askingKey(key: string, { query, proto }: Request): string {
   return `${key} ${proto === "udp" ? (query.payloadBytes === undefined ? "udp" : "edns") : "stream"}`;
+}
+
+/** Whether an answer takes the place of a stale one: whole, and NOERROR or NXDOMAIN. */
+function isRefresh(answer: Answer): boolean {
+  return (answer.rcode === rcodes.noError || answer.rcode === rcodes.nxDomain) && !isTruncated(answer);
 }
 
 /** Undefined for what is kept only as a failure, or not at all. */
