@@ -132,3 +132,28 @@ for (const [what, poor] of Object.entries(noRefresh)) {
     });
   }
 }
+
+for (const skewMs of [-3_600_000, 3_600_000]) {
+  test(`cache counts TTLs by time that passes, when the wall clock is set by ${skewMs / 1000} s`, async () => {
+    const manual = new ManualClock();
+    let offsetMs = 0;
+    const clock: Clock = {
+      nowMs: () => manual.nowMs() + offsetMs,
+      monotonicMs: () => manual.monotonicMs(),
+      after: (delayMs, callback) => manual.after(delayMs, callback),
+      sleep: (delayMs, signal) => manual.sleep(delayMs, signal),
+    };
+    let asked = 0;
+    const handler = cacheBefore(() => (asked++, answer), "cache", clock);
+    await handler(ask());
+    offsetMs = skewMs;
+    await manual.advance(10_000);
+    const found = await handler(ask());
+    assert.equal(`${show(ask().query, found)} ${found.validity?.isOver}`, "0 20 false");
+    assert.equal(asked, 1);
+    await manual.advance(21_000);
+    assert.equal(found.validity?.isOver, true);
+    await handler(ask());
+    assert.equal(asked, 2);
+  });
+}

@@ -22,6 +22,7 @@ interface Entry {
   readonly key: string;
   readonly answer: Answer;
   readonly kind: Kind;
+  /** By the monotonic clock, as all times here: who sets the clock makes nothing younger. */
   readonly storedMs: number;
   readonly ttl: number;
   hits: number;
@@ -45,7 +46,7 @@ class Aged implements Validity {
   }
 
   get isOver(): boolean {
-    return this.entry.isGone || this.#clock.nowMs() >= this.#untilMs;
+    return this.entry.isGone || this.#clock.monotonicMs() >= this.#untilMs;
   }
 }
 
@@ -94,7 +95,7 @@ class Cache {
     const key = keyOf(request);
     const entry = this.#entryOf(key);
     if (entry === undefined) return this.#ask(key, request, next);
-    const leftSeconds = entry.ttl - (this.#clock.nowMs() - entry.storedMs) / 1000;
+    const leftSeconds = entry.ttl - (this.#clock.monotonicMs() - entry.storedMs) / 1000;
     if (leftSeconds > 0) {
       if (this.#noteHit(entry, leftSeconds)) this.#refresh(key, request, next);
       return this.#aged(entry, () => this.#refresh(key, request, next));
@@ -112,7 +113,7 @@ class Cache {
   /** Counts a hit. True: it is time to ask again. */
   #noteHit(entry: Entry, leftSeconds: number): boolean {
     const { prefetchHits, prefetchWithinMs, prefetchShare } = this.#settings;
-    const nowMs = this.#clock.nowMs();
+    const nowMs = this.#clock.monotonicMs();
     this.#hits[entry.kind]++;
     // Young again: the last of a Map is the one used last.
     const store = this.#stores[entry.kind];
@@ -126,7 +127,7 @@ class Cache {
 
   /** The answer as old as it is, until it is a second older. */
   #aged(entry: Entry, refresh: () => void): Answer {
-    const ageSeconds = Math.floor((this.#clock.nowMs() - entry.storedMs) / 1000);
+    const ageSeconds = Math.floor((this.#clock.monotonicMs() - entry.storedMs) / 1000);
     const validity = new Aged(entry, this.#clock, ageSeconds + 1, refresh);
     return { ...entry.answer, ageSeconds: this.#settings.keepsTTL ? 0 : ageSeconds, validity };
   }
@@ -147,7 +148,7 @@ class Cache {
     return {
       count: () => {
         this.#requests++;
-        const leftSeconds = entry.ttl - (this.#clock.nowMs() - entry.storedMs) / 1000;
+        const leftSeconds = entry.ttl - (this.#clock.monotonicMs() - entry.storedMs) / 1000;
         if (this.#noteHit(entry, leftSeconds)) refresh();
       },
     };
@@ -217,14 +218,14 @@ class Cache {
   #hasUsable(key: string): boolean {
     const entry = this.#entryOf(key);
     if (entry === undefined || entry.answer.rcode === rcodes.servFail) return false;
-    return this.#clock.nowMs() - entry.storedMs < (entry.ttl + this.#settings.staleSeconds) * 1000;
+    return this.#clock.monotonicMs() - entry.storedMs < (entry.ttl + this.#settings.staleSeconds) * 1000;
   }
 
   #put(key: string, answer: Answer, kind: Kind, ttl: number): void {
     this.#drop("success", key);
     this.#drop("denial", key);
     const store = this.#stores[kind];
-    const nowMs = this.#clock.nowMs();
+    const nowMs = this.#clock.monotonicMs();
     store.set(key, { key, answer, kind, storedMs: nowMs, ttl, hits: 0, lastHitMs: nowMs, isGone: false });
     if (store.size <= this.#settings.stores[kind].capacity) return;
     const [oldest] = store.keys();

@@ -131,10 +131,10 @@ test("forward leaves `except` alone", async (t) => {
   assert.equal(upstream.asked.length, 0);
 });
 
-/** A clock whose wall time can be moved; its timers are real. */
+/** A clock that can be moved; its timers are real. */
 function movableClock(): typeof realClock & { move(ms: number): void } {
   let offsetMs = 0;
-  return { ...realClock, nowMs: () => realClock.nowMs() + offsetMs, move: (ms) => void (offsetMs += ms) };
+  return { ...realClock, monotonicMs: () => realClock.monotonicMs() + offsetMs, move: (ms) => void (offsetMs += ms) };
 }
 
 test("cache keeps answers, counts their TTL down, and asks again when it is over", async (t) => {
