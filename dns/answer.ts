@@ -32,6 +32,8 @@ export interface Answer {
   readonly options: Uint8Array | undefined;
   /** While it is not over the same question gets the same answer of its plugin. Undefined: nobody knows. */
   readonly validity: Validity | undefined;
+  /** The messages of a zone transfer behind this one, each to the same question. Undefined: there is one message. */
+  readonly more: readonly Answer[] | undefined;
 }
 
 const bare: Answer = {
@@ -43,6 +45,7 @@ const bare: Answer = {
   isLive: false,
   options: undefined,
   validity: undefined,
+  more: undefined,
 };
 
 /** An answer; what is not given is empty. All answers have one shape, which keeps the hot path fast. */

@@ -11,6 +11,7 @@ import type { Scheme, ServerBlock } from "./corefile/parse.ts";
 import { DNSError } from "./errors.ts";
 import { SiteMetrics } from "./metrics.ts";
 import type { Environment, Handler, MetricFamily, Plugin, Repetition, Request, Site } from "./plugin.ts";
+import { refuseTransfers, transfer } from "./plugins/transfer.ts";
 import { enabledPlugins, PrometheusPlugin } from "./plugins/pages.ts";
 import { pluginOrder } from "./registry.ts";
 import type { TLSFiles } from "./server/listener.ts";
@@ -129,8 +130,10 @@ function refuse(directive: Directive): never {
 /** The plugins' handlers, one in the other; the first in order is outermost. */
 function chain(plugins: ReadonlyMap<string, Plugin>, end: Handler): Handler {
   let whole: Handler = end;
-  for (const plugin of [...plugins.values()].reverse()) {
-    whole = plugin.wrap?.(whole, () => outermost()) ?? whole;
+  for (const { name } of pluginOrder.toReversed()) {
+    // Zones go to those whom `transfer` lets, and to nobody without it; what stands above sees who asks.
+    if (name === transfer.name) whole = refuseTransfers(whole);
+    whole = plugins.get(name)?.wrap?.(whole, () => outermost()) ?? whole;
   }
   const made = whole;
   const outermost = (): Handler => made;
@@ -142,7 +145,6 @@ function serveBlock(block: ServerBlock, plugins: ReadonlyMap<string, Plugin>, ha
   const find = <K extends keyof Plugin>(field: K): Plugin[K] | undefined =>
     all.find((plugin) => plugin[field] !== undefined)?.[field];
   const accepts = all.find((plugin) => plugin.accepts !== undefined);
-  const transfer = all.find((plugin) => plugin.transfer !== undefined);
   const addresses = find("bindAddresses") ?? [""];
   const metrics = new Map<string, SiteMetrics>();
   return block.addresses.flatMap(({ scheme, port, zone }) =>
@@ -158,7 +160,6 @@ function serveBlock(block: ServerBlock, plugins: ReadonlyMap<string, Plugin>, ha
         payloadBytesMax: find("payloadBytesMax") ?? payloadBytesMax,
         accepts: accepts === undefined ? undefined : (request) => accepts.accepts?.(request) ?? true,
         repeat: (request, answer) => repetitionsOf(all, request, answer),
-        transfer: transfer === undefined ? undefined : (request) => transfer.transfer?.(request),
       };
       return { at: { scheme, port, address }, served };
     }),

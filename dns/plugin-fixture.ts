@@ -27,6 +27,8 @@ export interface Block {
   ask(query: string, given?: AskOptions): Promise<DecodedPacket | undefined>;
   /** As `ask`, with bytes. */
   send(message: Buffer, given?: AskOptions): Promise<Buffer | undefined>;
+  /** As `send`, with all messages of a zone transfer. */
+  sendAll(message: Buffer, given?: AskOptions): Promise<readonly Buffer[]>;
   /** Responses that were given out without the chain. */
   repeated(): number;
   metrics(): string;
@@ -90,24 +92,16 @@ export async function serveCorefile(t: TestContext, text: string, given: BlockOp
   if (plan === undefined) throw new Error("no listener");
   const counters = new ServerCounters();
   const responder = new Responder({ clock, log: silentLogger, counters, server: plan.key, router: plan.router });
-  let repeated = 0;
-  const send: Block["send"] = async (message, { proto = "udp", client = "10.9.9.9" } = {}) => {
-    const slot = Buffer.alloc(4096);
-    const length = message.copy(slot);
-    const isRepeatable = proto === "udp" && given.isPlain !== true;
-    const done = isRepeatable ? responder.prebuilt.answer(slot, 0, length, client.includes(":")) : 0;
-    if (done > 0) repeated++;
-    if (done > 0) return slot.subarray(0, done);
-    const response = await responder.respond(message, proto, client, 4000);
-    return Buffer.isBuffer(response) ? response : undefined;
-  };
+  const { sendAll, repeated } = senderTo(responder, given.isPlain === true);
+  const send: Block["send"] = async (message, options) => (await sendAll(message, options))[0];
   return {
     instance,
     http,
     fatal,
     logged,
     send,
-    repeated: () => repeated,
+    sendAll,
+    repeated,
     async ask(query, options = {}) {
       const question = encodeQuestion(query, options.edns);
       if (options.isRecursionDesired === false) question.writeUInt16BE(0, 2);
@@ -117,6 +111,24 @@ export async function serveCorefile(t: TestContext, text: string, given: BlockOp
     metrics() {
       responder.prebuilt.settle();
       return renderFamilies(instance.collect());
+    },
+  };
+}
+
+/** Hands messages to the responder as sockets do, or without what was kept. */
+function senderTo(responder: Responder, isPlain: boolean): Pick<Block, "sendAll" | "repeated"> {
+  let repeated = 0;
+  return {
+    repeated: () => repeated,
+    async sendAll(message, { proto = "udp", client = "10.9.9.9" } = {}) {
+      const slot = Buffer.alloc(4096);
+      const length = message.copy(slot);
+      const isRepeatable = proto === "udp" && !isPlain;
+      const done = isRepeatable ? responder.prebuilt.answer(slot, 0, length, client.includes(":")) : 0;
+      if (done > 0) repeated++;
+      if (done > 0) return [slot.subarray(0, done)];
+      const response = await responder.respond(message, proto, client, 4000);
+      return response === undefined ? [] : Buffer.isBuffer(response) ? [response] : response;
     },
   };
 }

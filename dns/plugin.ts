@@ -69,8 +69,6 @@ export interface Plugin {
   collect?(): readonly MetricFamily[];
   /** Records of a zone that the plugin serves, SOA first, for zone transfers; undefined when it is none of its zones. */
   zoneRecords?(zone: string): readonly RR[] | undefined;
-  /** Messages of a zone transfer for the downstream; undefined when it may not have it. */
-  transfer?(request: Request): readonly Answer[] | undefined;
   /** Where the server block listens (`bind`). */
   readonly bindAddresses?: readonly string[];
   /** Bytes of a UDP response at most (`bufsize`). */

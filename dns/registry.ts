@@ -8,7 +8,7 @@ import { acl } from "./plugins/acl.ts";
 import { autopath } from "./plugins/autopath.ts";
 import { cache } from "./plugins/cache.ts";
 import { dns64 } from "./plugins/dns64.ts";
-import { auto, file, transfer } from "./plugins/file.ts";
+import { auto, file } from "./plugins/file.ts";
 import { forward } from "./plugins/forward.ts";
 import { hosts } from "./plugins/hosts.ts";
 import { k8sExternal } from "./plugins/k8s-external.ts";
@@ -20,6 +20,7 @@ import { health, inert, prometheus, ready, reload } from "./plugins/pages.ts";
 import { rewrite } from "./plugins/rewrite.ts";
 import { any, bind, bufsize, minimal, nsid, tls } from "./plugins/shape.ts";
 import { template } from "./plugins/template.ts";
+import { transfer } from "./plugins/transfer.ts";
 import { view } from "./plugins/view.ts";
 import { whoami } from "./plugins/whoami.ts";
 

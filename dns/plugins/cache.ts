@@ -4,7 +4,8 @@
  *   Request ─▶ hit: Answer with its age
  *           └▶ miss: next, one question at a time for each key ─▶ store ─▶ Answer
  *
- * Never kept: answers of the cluster's own zone (`isLive`), which change with a watch event and not with a TTL.
+ * Never kept: answers of the cluster's own zone (`isLive`), which change with a watch event and not with a TTL;
+ * zone transfers.
  * Bounded: two stores of `capacity` entries, the least recently used goes first. A failure never hides a usable
  * answer. Follows: CoreDNS plugin/cache, RFC 2308, RFC 8767 (stale answers).
  */
@@ -91,6 +92,7 @@ class Cache {
   serve(request: Request, next: Handler): Outcome {
     const { query } = request;
     if (query.class !== 1 || closestZone(query.name, this.#settings.zones) === undefined) return next(request);
+    if (query.type === types.axfr) return next(request);
     this.#requests++;
     const key = keyOf(request);
     const entry = this.#entryOf(key);

@@ -1,16 +1,14 @@
 /**
- * file and auto: zones out of zone files, read again when they change. transfer: who may have whole zones.
+ * file and auto: zones out of zone files, read again when they change.
  *
  *   zone file ─▶ zone-file.ts ─▶ Answer
- *   AXFR ─▶ records of file, auto or kubernetes ─▶ messages
  *
- * A file that cannot be read any more leaves what was read before. NOTIFY is not sent, IXFR is not spoken.
+ * A file that cannot be read any more leaves what was read before.
  * Follows: the CoreDNS plugins of these names.
  */
 import { join } from "node:path";
 import type { Timer } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
-import { isInRange, parseRange, toBytes } from "../address.ts";
 import { type Answer, answerOf, recordsOf } from "../answer.ts";
 import { complain, type Directive, durationOf, oneArg, onlyOptions, regexOf, zonesOf } from "../corefile/directive.ts";
 import { fallthroughOf } from "../corefile/fallthrough.ts";
@@ -179,53 +177,3 @@ export const auto: PluginKind = {
     });
   },
 };
-
-/** Records of one message of a zone transfer. */
-const recordsPerMessage = 500;
-
-/** The plugin `transfer [ZONES…] { to ADDRESS… }`. */
-export const transfer: PluginKind = {
-  name: "transfer",
-  setup(directives, site) {
-    const rules = directives.map((directive) => ({
-      zones: zonesOf(directive, directive.args, site.zones),
-      ranges: onlyOptions(directive, ["to"]).flatMap((option) =>
-        option.args.map((text) =>
-          text === "*"
-            ? undefined
-            : (parseRange(text.replace(/:[0-9]+$/, "")) ?? complain(option, `"${text}", wanted *, or an address`)),
-        ),
-      ),
-    }));
-    return {
-      name: "transfer",
-      transfer({ query, client }) {
-        const address = toBytes(client);
-        const rule = rules.find(({ zones }) => closestZone(query.name, zones) !== undefined);
-        const isAllowed = rule?.ranges.some(
-          (range) => range === undefined || (address !== undefined && isInRange(address, range)),
-        );
-        if (isAllowed !== true) return undefined;
-        const records = [...site.plugins().values()]
-          .map((plugin) => plugin.zoneRecords?.(query.name))
-          .find((found) => found !== undefined);
-        return records === undefined ? undefined : toMessages(query.name, records);
-      },
-    } satisfies Plugin;
-  },
-};
-
-/** SOA first and last (RFC 5936 §2.2). */
-function toMessages(zone: string, records: readonly RR[]): readonly Answer[] {
-  const soa = records.find(({ type, name }) => type === 6 && name === zone);
-  if (soa === undefined) return [];
-  const all = [soa, ...records.filter((record) => record !== soa), soa];
-  const messages: Answer[] = [];
-  for (let at = 0; at < all.length;) {
-    const sections = encodeSections(zone, { answer: all.slice(at, at + recordsPerMessage) });
-    // Those that did not fit go into the next message; one always fits.
-    at += Math.max(1, sections.counts[0]);
-    messages.push(answerOf({ plugin: "transfer", flags: flags.authoritative, sections }));
-  }
-  return messages;
-}

@@ -9,7 +9,7 @@
 import { type Answer, recordsOf, withRecords } from "../answer.ts";
 import { complain, type Directive, numberOf, regexOf } from "../corefile/directive.ts";
 import type { Handler, Outcome, Plugin, PluginKind, Request } from "../plugin.ts";
-import { classIN, rcodeNames, typeNumber } from "../wire/constants.ts";
+import { classIN, rcodeNames, typeNumber, types } from "../wire/constants.ts";
 import { targetOf } from "../wire/data.ts";
 import { toKey, toText } from "../wire/name.ts";
 import { derivedQuery, nameAsSent, type Query } from "../wire/query.ts";
@@ -55,6 +55,8 @@ interface Around {
 
 function serve(request: Request, rules: readonly Rule[], { next, whole }: Around): Outcome {
   let { query } = request;
+  // Messages of a zone transfer are one zone's: none of them is turned back.
+  if (query.type === types.axfr) return next(request);
   const retargets: Retarget[] = [];
   const changes: ((answer: Answer) => Answer)[] = [];
   for (const rule of rules.slice(0, rulesMax)) {

@@ -12,7 +12,7 @@ import type { Logger } from "#lib/log.ts";
 import { type Answer, statusAnswer } from "../answer.ts";
 import { type ServerCounters, SiteMetrics } from "../metrics.ts";
 import type { Proto, Request } from "../plugin.ts";
-import { messageBytesMax, rcodes, types } from "../wire/constants.ts";
+import { messageBytesMax, rcodes } from "../wire/constants.ts";
 import { toText } from "../wire/name.ts";
 import { parseQuery, type Query } from "../wire/query.ts";
 import { encodeReject, encodeResponse, udpLimit } from "../wire/response.ts";
@@ -88,7 +88,6 @@ export class Responder {
       return this.#finish({ request, served: none, startMs, requestBytes: message.length }, refused);
     const pending: Pending = { request, served, startMs, requestBytes: message.length };
     try {
-      if (query.type === types.axfr) return this.#transfer(request, served);
       const answer = served.handler(request);
       return answer instanceof Promise ? this.#later(pending, answer) : this.#finish(pending, answer, true);
     } catch (error) {
@@ -113,11 +112,12 @@ export class Responder {
   }
 
   /** `isAtOnce`: nothing has changed since the chain was asked. */
-  #finish({ request, served, startMs, requestBytes }: Pending, answer: Answer, isAtOnce = false): Buffer | undefined {
+  #finish({ request, served, startMs, requestBytes }: Pending, answer: Answer, isAtOnce = false): Response {
     if (answer.rcode < 0) return undefined;
     const { query, proto } = request;
     const limit = proto === "udp" ? Math.min(udpLimit(query), served.payloadBytesMax) : messageBytesMax;
     const response = encodeResponse(query, answer, limit);
+    const more = answer.more?.map((each) => encodeResponse(query, each, limit)) ?? [];
     const seen = {
       proto,
       isIPv6: request.client.includes(":"),
@@ -126,20 +126,13 @@ export class Responder {
       plugin: answer.plugin,
       dnssecOK: query.dnssecOK,
       requestBytes,
-      responseBytes: response.length,
+      responseBytes: more.reduce((sum, { length }) => sum + length, response.length),
       seconds: (this.#options.clock.monotonicMs() - startMs) / 1000,
     };
     served.metrics.observe(seen);
     if (isAtOnce && answer.validity !== undefined && proto === "udp" && !this.#router.hasViews)
       this.prebuilt.offer({ request, served, answer, response, seen });
-    return response;
-  }
-
-  /** Zones go over streams only (RFC 5936 §4.2). */
-  #transfer(request: Request, served: Served): Response {
-    const answers = request.proto === "udp" ? undefined : served.transfer?.(request);
-    if (answers === undefined) return encodeResponse(request.query, refused, messageBytesMax);
-    return answers.map((answer) => encodeResponse(request.query, answer, messageBytesMax));
+    return more.length === 0 ? response : [response, ...more];
   }
 
   #reject(rejected: Exclude<ReturnType<typeof parseQuery>, Query>, proto: Proto, requestBytes: number): Response {
@@ -168,5 +161,4 @@ const none: Served = {
   payloadBytesMax: messageBytesMax,
   accepts: undefined,
   repeat: undefined,
-  transfer: undefined,
 };

@@ -23,8 +23,6 @@ export interface Served {
    * must see each query. Absent: as if one always must.
    */
   readonly repeat: ((request: Request, answer: Answer) => readonly Repetition[] | undefined) | undefined;
-  /** The messages of a zone transfer, when the block has `transfer` and lets the downstream. */
-  readonly transfer: ((request: Request) => readonly Answer[] | undefined) | undefined;
 }
 
 export class Router {

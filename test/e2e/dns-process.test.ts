@@ -24,3 +24,14 @@ test("an answer that was cut for UDP goes to nobody over TCP", async (t) => {
   assert.equal(overTCP.flag_tc, false);
   assert.deepEqual(answersOf(overTCP), ["www.outside.test A 30 192.0.2.1"]);
 });
+
+test("acl keeps zones from those who may not ask", async (t) => {
+  const zone = "@ 60 IN SOA ns host 1 2 3 4 5\n@ 60 IN NS ns\nsecret 60 IN A 10.1.2.3\n";
+  const corefile = (net: string): string =>
+    `example.org:0 {\n  bind 127.0.0.1\n  acl {\n    block net ${net}\n  }\n  file db\n  transfer {\n    to *\n  }\n}\n`;
+  const blocking = (await startDNS(t, corefile("127.0.0.0/8"), { db: zone })).get("dns") ?? 0;
+  const refused = await askTCP(blocking, "example.org AXFR");
+  assert.deepEqual([refused.rcode, refused.answers], ["REFUSED", []]);
+  const letting = (await startDNS(t, corefile("192.0.2.0/24"), { db: zone })).get("dns") ?? 0;
+  assert.equal((await askTCP(letting, "example.org AXFR")).answers?.length, 4);
+});
