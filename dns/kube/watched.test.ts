@@ -3,12 +3,17 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import test from "node:test";
-import { answersOf, type Block, serveCorefile } from "../plugin-fixture.ts";
+import { answersOf, type Block, encodeQuestion, serveCorefile } from "../plugin-fixture.ts";
 
 interface FakeAPI {
   readonly url: string;
-  /** Sends a change to every watch of a path. */
-  send(path: string, type: string, object: unknown): void;
+  /** Sends a change to every watch of a path, once there is one. */
+  send(path: string, type: string, object: unknown): Promise<void>;
+}
+
+/** What a label selector looks at. */
+interface Selectable {
+  readonly metadata: { readonly labels?: Readonly<Record<string, string>> };
 }
 
 const slicePath = "/apis/discovery.k8s.io/v1/endpointslices";
@@ -27,7 +32,10 @@ function slice(...addresses: readonly string[]): unknown {
   };
 }
 
-async function startAPI(t: test.TestContext): Promise<FakeAPI> {
+async function startAPI(
+  t: test.TestContext,
+  others: Readonly<Record<string, readonly Selectable[]>> = {},
+): Promise<FakeAPI> {
   const service = (name: string, spec: unknown): unknown => ({ metadata: { namespace: "default", name }, spec });
   const objects: Readonly<Record<string, readonly unknown[]>> = {
     "/api/v1/namespaces": [{ metadata: { name: "default" } }, { metadata: { name: "idle" } }],
@@ -37,11 +45,15 @@ async function startAPI(t: test.TestContext): Promise<FakeAPI> {
     ],
     [slicePath]: [slice("10.244.0.5")],
     "/api/v1/pods": [{ metadata: { namespace: "default", name: "p" }, status: { podIP: "10.244.0.5" } }],
+    ...others,
   };
   const watches: { path: string; response: ServerResponse }[] = [];
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? "/", "http://api");
-    const items = objects[url.pathname];
+    const [label = "", value] = url.searchParams.get("labelSelector")?.split("=") ?? [];
+    const items = objects[url.pathname]?.filter(
+      (object) => label === "" || (object as Selectable).metadata.labels?.[label] === value,
+    );
     if (items === undefined) return void response.writeHead(404).end();
     if (url.searchParams.get("watch") === "true") {
       response.flushHeaders();
@@ -62,7 +74,8 @@ async function startAPI(t: test.TestContext): Promise<FakeAPI> {
   const port = typeof bound === "object" && bound !== null ? bound.port : 0;
   return {
     url: `http://127.0.0.1:${port}`,
-    send(path, type, object) {
+    async send(path, type, object) {
+      while (!watches.some((watch) => watch.path === path)) await new Promise((resolve) => setImmediate(resolve));
       for (const watch of watches)
         if (watch.path === path) watch.response.write(`${JSON.stringify({ type, object })}\n`);
     },
@@ -91,11 +104,53 @@ test("kubernetes watches an API server by endpoint", async (t) => {
   assert.equal((await block.ask("none.svc.cluster.local A"))?.rcode, "NXDOMAIN");
   assert.equal(answersOf(await block.ask("10-244-0-5.default.pod.cluster.local A")).length, 1);
   assert.equal((await block.ask("10-244-0-6.default.pod.cluster.local A"))?.rcode, "NXDOMAIN");
-  api.send(slicePath, "MODIFIED", slice("10.244.0.8"));
+  await api.send(slicePath, "MODIFIED", slice("10.244.0.8"));
   await until(block, "web.default.svc.cluster.local A", ["10.244.0.8"]);
-  api.send("/api/v1/services", "DELETED", { metadata: { namespace: "default", name: "api" } });
+  await api.send("/api/v1/services", "DELETED", { metadata: { namespace: "default", name: "api" } });
   await until(block, "api.default.svc.cluster.local A", []);
   assert.equal((await block.ask("api.default.svc.cluster.local A"))?.rcode, "NXDOMAIN");
+});
+
+test("kubernetes shows what is in namespaces with the labels, and nothing else", async (t) => {
+  const service = (namespace: string, address: string): Selectable =>
+    ({
+      metadata: { namespace, name: "web" },
+      spec: { clusterIP: address, clusterIPs: [address], ports: [{ port: 80 }] },
+    }) as Selectable;
+  const open = { metadata: { name: "open", labels: { dns: "yes" } } };
+  const closed = { metadata: { name: "closed", labels: {} } };
+  const api = await startAPI(t, {
+    "/api/v1/namespaces": [open, closed],
+    "/api/v1/services": [service("open", "10.96.0.7"), service("closed", "10.96.0.8")],
+  });
+  const options = `endpoint ${api.url}\n    namespace_labels dns=yes\n    pods insecure`;
+  const corefile = `. {\n  transfer {\n    to *\n  }\n  kubernetes cluster.local in-addr.arpa {\n    ${options}\n  }\n}`;
+  const block = await serveCorefile(t, corefile);
+  const rcodes = async (namespace: string, address: string): Promise<readonly (string | undefined)[]> => {
+    const names = [
+      `web.${namespace}.svc.cluster.local A`,
+      `${namespace}.svc.cluster.local A`,
+      `1-2-3-4.${namespace}.pod.cluster.local A`,
+    ];
+    const packets = await Promise.all(
+      [...names, `${address}.0.96.10.in-addr.arpa PTR`].map((query) => block.ask(query)),
+    );
+    return packets.map((packet) => packet?.rcode);
+  };
+  const transferred = async (): Promise<string> =>
+    Buffer.concat(await block.sendAll(encodeQuestion("cluster.local AXFR"), { proto: "tcp" })).toString("latin1");
+  const shown = ["NOERROR", "NOERROR", "NOERROR", "NOERROR"];
+  const hidden = ["NXDOMAIN", "NXDOMAIN", "NXDOMAIN", "NXDOMAIN"];
+  assert.deepEqual(await rcodes("open", "7"), shown);
+  assert.deepEqual(await rcodes("closed", "8"), hidden);
+  assert.deepEqual([(await transferred()).includes("open"), (await transferred()).includes("closed")], [true, false]);
+  // The labels change: the server tells a watch with a selector so.
+  await api.send("/api/v1/namespaces", "ADDED", closed);
+  await api.send("/api/v1/namespaces", "DELETED", open);
+  await until(block, "web.closed.svc.cluster.local A", ["10.96.0.8"]);
+  await until(block, "web.open.svc.cluster.local A", []);
+  assert.deepEqual(await rcodes("closed", "8"), shown);
+  assert.deepEqual(await rcodes("open", "7"), hidden);
 });
 
 test("kubernetes serves SERVFAIL while the API server does not answer", async (t) => {

@@ -3,19 +3,20 @@
  *
  *   Services, EndpointSlices, Namespaces (, Pods) ─▶ reflector.ts ─▶ ServiceResource ─▶ consumers
  *
- * Only what answers need is kept of each object. Serves what it has after `startup_timeout`; what is missing then is
+ * Only what answers need is kept of each object, and only Services of namespaces that `namespace_labels` selects are
+ * passed on. Serves what it has after `startup_timeout`; what is missing then is
  * SERVFAIL until the first lists are complete.
  */
 import type { Service } from "#api/core/service.ts";
 import type { EndpointSlice } from "#api/discovery/endpointslice.ts";
-import type { KubeObject } from "#api/meta.ts";
-import { plainPolicies, type ServiceResource, type ServiceResourceEndpoint } from "#api/wire/service.ts";
+import type { ServiceResourceEndpoint } from "#api/wire/service.ts";
 import { canonical, toBytes } from "../address.ts";
 import { PushedCluster } from "../cluster-source.ts";
 import { complain, type Directive, durationOf } from "../corefile/directive.ts";
 import type { Environment } from "../plugin.ts";
 import { type Access, inCluster, readKubeconfig } from "./kubeconfig.ts";
 import { APIReader, Reflector, type ReflectorOptions } from "./reflector.ts";
+import { podAddresses, type SlimService, type SlimSlice, slimService, slimSlice } from "./slim.ts";
 
 export interface WatchedOptions {
   readonly endpoint: string | undefined;
@@ -29,8 +30,6 @@ export interface WatchedOptions {
   readonly watchesPods: boolean;
   readonly at: Directive;
 }
-
-const serviceNameLabel = "kubernetes.io/service-name";
 
 /** A source that starts watching with `start`. Throws DNSError Corefile. */
 export function watchedCluster(options: WatchedOptions, environment: Environment): WatchedCluster {
@@ -53,14 +52,6 @@ function accessOf({ endpoint, tls, kubeconfig, at }: WatchedOptions, environment
     ...(ca === undefined ? {} : { ca: readFile(ca) }),
   };
 }
-
-/** What answers need of a slice. */
-interface SlimSlice {
-  readonly service: string;
-  readonly endpoints: readonly ServiceResourceEndpoint[];
-}
-
-type SlimService = Omit<ServiceResource, "endpoints">;
 
 export class WatchedCluster extends PushedCluster {
   readonly #environment: Environment;
@@ -111,8 +102,15 @@ export class WatchedCluster extends PushedCluster {
       path: "/api/v1/namespaces",
       labelSelector: this.#labels.namespace,
       slim: () => true,
-      onSet: (key) => void this.#namespaces.add(key.slice(1)),
-      onDelete: (key) => void this.#namespaces.delete(key.slice(1)),
+      onSet: (key) => {
+        const isNew = !this.#namespaces.has(key.slice(1));
+        this.#namespaces.add(key.slice(1));
+        if (isNew) this.#tellNamespace(key.slice(1));
+      },
+      onDelete: (key) => {
+        this.#namespaces.delete(key.slice(1));
+        this.#tellNamespace(key.slice(1));
+      },
     });
     const services = this.#reflect<SlimService>({
       path: "/api/v1/services",
@@ -194,10 +192,20 @@ export class WatchedCluster extends PushedCluster {
     this.#tell(slice.service);
   }
 
+  /** Shows or hides the Services of a namespace that came or went; without `namespace_labels` all are shown. */
+  #tellNamespace(namespace: string): void {
+    if (this.#labels.namespace === "") return;
+    for (const [name, service] of this.#slim) if (service.namespace === namespace) this.#tell(name);
+  }
+
+  #isShown({ namespace }: SlimService): boolean {
+    return this.#labels.namespace === "" || this.#namespaces.has(namespace);
+  }
+
   /** Puts a Service and its slices together, and passes it on. */
   #tell(name: string): void {
     const service = this.#slim.get(name);
-    if (service === undefined) return this.apply([], [name]);
+    if (service === undefined || !this.#isShown(service)) return this.apply([], [name]);
     const endpoints = [...(this.#slicesOf.get(name) ?? [])].flatMap((key) => this.#slices.get(key)?.endpoints ?? []);
     // Slices may name an address twice for a moment.
     const unique = new Map(endpoints.map((endpoint) => [endpoint.address, endpoint]));
@@ -207,84 +215,4 @@ export class WatchedCluster extends PushedCluster {
 
 function byAddress(a: ServiceResourceEndpoint, b: ServiceResourceEndpoint): number {
   return a.address < b.address ? -1 : 1;
-}
-
-function slimService({ metadata, spec, status }: Service): SlimService {
-  const isExternal = spec.type === "ExternalName";
-  const addresses = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
-  return {
-    ...plainPolicies,
-    namespace: metadata.namespace ?? "",
-    name: metadata.name,
-    clusterIPs: isExternal ? [] : addresses.filter((address) => address !== "" && address !== "None"),
-    headless: !isExternal && addresses.includes("None"),
-    externalIPs: spec.externalIPs ?? plainPolicies.externalIPs,
-    loadBalancerIPs: status?.loadBalancer?.ingress?.flatMap(({ ip }) => ip ?? []) ?? plainPolicies.loadBalancerIPs,
-    externalName: isExternal ? (spec.externalName ?? "") : "",
-    ports: (spec.ports ?? []).map(({ name = "", protocol = "TCP", port }) => ({
-      name,
-      protocol,
-      port,
-      nodePort: 0,
-      appProtocol: "",
-    })),
-    publishNotReadyAddresses: spec.publishNotReadyAddresses ?? false,
-  };
-}
-
-function slimSlice(slice: EndpointSlice): SlimSlice {
-  const service = `${slice.metadata.namespace ?? ""}/${slice.metadata.labels?.[serviceNameLabel] ?? ""}`;
-  if (slice.addressType === "FQDN") return { service, endpoints: [] };
-  const ports = Object.fromEntries(
-    (slice.ports ?? []).flatMap(({ name = "", port }) => (port === undefined ? [] : [[name, port]])),
-  );
-  const endpoints = (slice.endpoints ?? []).flatMap(({ addresses, conditions, hostname = "", targetRef }) => {
-    const ready = conditions?.ready ?? true;
-    const podName = targetRef?.kind === "Pod" ? targetRef.name : "";
-    return addresses.map((address): ServiceResourceEndpoint => ({
-      ...bare,
-      address,
-      ports,
-      ready,
-      serving: ready,
-      hostname,
-      podName,
-    }));
-  });
-  return { service, endpoints };
-}
-
-const bare: ServiceResourceEndpoint = {
-  address: "",
-  ports: {},
-  ready: true,
-  serving: true,
-  terminating: false,
-  hostname: "",
-  nodeName: "",
-  zone: "",
-  podName: "",
-  hintZones: [],
-  hintNodes: [],
-};
-
-interface PodStatus extends KubeObject {
-  readonly spec?: { readonly hostNetwork?: boolean };
-  readonly status?: {
-    readonly phase?: string;
-    readonly podIP?: string;
-    readonly podIPs?: readonly { readonly ip: string }[];
-  };
-}
-
-/** Addresses that are the pod's alone; none once it has ended. */
-function podAddresses(object: KubeObject): readonly string[] {
-  const { spec, status } = object as PodStatus;
-  const hasEnded = status?.phase === "Succeeded" || status?.phase === "Failed";
-  if (spec?.hostNetwork === true || hasEnded) return [];
-  const texts = status?.podIPs?.map(({ ip }) => ip) ?? (status?.podIP === undefined ? [] : [status.podIP]);
-  return texts.flatMap((text) => {
-    const bytes = toBytes(text);
-    return bytes === undefined ? [] : [canonical(bytes)];
-  });
 }
