@@ -35,7 +35,7 @@ function bed(t: TestContext): Bed {
         clock,
         random: seededRandom(1),
         log: silentLogger,
-        observer: { applied: () => undefined, failed: () => undefined },
+        observer: { applied: () => undefined, failed: () => undefined, cleanupFailed: () => undefined },
         skeleton: planSkeleton({ ...defaultFacts, ...facts }, "IPv4"),
       });
       t.after(() => applier.close());

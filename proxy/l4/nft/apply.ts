@@ -12,8 +12,8 @@
  *   idle ─update, too many of late─▶ waiting ─a little─▶ working
  *   idle ─chore─▶ working ─done─▶ idle
  *
- * A chore waits for the work under way, and goes before the next change, so that no stream of changes holds it off; one of
- * a kind waits, the newest. What concerns a table that is about to be replaced is left out.
+ * A chore waits for the work under way, and goes before the next change, so that no stream of changes holds it off; one
+ * of a kind waits, the newest. What concerns a table that is about to be replaced is left out.
  */
 import { backoffMs, type BackoffConfig } from "#lib/backoff.ts";
 import type { Clock, Timer } from "#lib/clock.ts";
@@ -129,8 +129,8 @@ export class Applier {
   }
 
   /**
-   * Where nothing was wanted yet: makes sure, once, that no proxy before us left a table. Never rejects; what was refused
-   * is tried again with the next call.
+   * Where nothing was wanted yet: makes sure, once, that no proxy before us left a table. Never rejects; what was
+   * refused is tried again with the next call.
    */
   clear(): Promise<void> {
     if (this.#isStarted || this.#isCleared) return Promise.resolve();
@@ -157,8 +157,8 @@ export class Applier {
   }
 
   /**
-   * Does something to the table that is none of what is wanted of it; a replacement undoes it. Replaces the table when it
-   * fails. Never rejects.
+   * Does something to the table that is none of what is wanted of it; a replacement undoes it. Replaces the table when
+   * it fails. Never rejects.
    */
   tell(text: (table: string) => string): Promise<void> {
     return this.#do("tell", async () => {
