@@ -36,6 +36,11 @@ function bed(t: test.TestContext, exec?: (nft: FakeNft) => Exec, facts: Partial<
   return { nft, clock, proxy, conntrack };
 }
 
+/** Without the one that makes sure that there is no table of IPv6. */
+function ofIPv4({ transactions }: FakeNft): readonly string[] {
+  return transactions.filter((text) => !text.includes(" ip6 "));
+}
+
 test("createNodeProxy() programs nothing before markSynced()", async (t) => {
   const { nft, proxy } = bed(t);
   proxy.apply(named(web), []);
@@ -44,7 +49,7 @@ test("createNodeProxy() programs nothing before markSynced()", async (t) => {
   proxy.markSynced();
   await proxy.programmed();
   assert.equal(proxy.synced, true);
-  assert.equal(nft.transactions.length, 1);
+  assert.equal(ofIPv4(nft).length, 1);
   assert.equal(nft.walk(toWeb).kind, "dnat");
 });
 
@@ -55,7 +60,7 @@ test("apply() merges changes that come together, and those that come meanwhile",
   for (let n = 0; n < 50; n++)
     proxy.apply(named(service(`s${n}`, `10.96.2.${n + 1}`, { endpoints: web.endpoints })), []);
   await proxy.programmed();
-  assert.equal(nft.transactions.length, 2);
+  assert.equal(ofIPv4(nft).length, 2);
   assert.equal(proxy.metrics.changesPending, 0);
 });
 
@@ -220,6 +225,40 @@ test("elements that somebody took away unheard come back within the hour", async
   assert.equal(nft.walk(toWeb).kind, "reject");
   await clock.advance(100_000);
   assert.equal(nft.walk(toWeb).kind, "dnat");
+});
+
+test("what an earlier proxy left goes: of a family without Services, and policies once it is known that there are none", async (t) => {
+  const {
+    nft,
+    clock,
+    proxy: old,
+  } = bed(t, undefined, { nodeName: "n1", serviceCIDRs: ["10.96.0.0/16", "fd96::/112"] });
+  const pod = { namespace: "default", labels: {}, addresses: ["10.244.1.2"], nodeName: "n1", ports: [] };
+  const deny = {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    metadata: { namespace: "default", name: "deny" },
+    spec: { podSelector: {}, policyTypes: ["Ingress"] },
+  } as const;
+  const namespaces = new Map([["default", {}]]);
+  const six = service("six", "fd96::5", { endpoints: [endpoint("six:80", { address: "fd00::2" })] });
+  old.apply(named(web, six), []);
+  old.setPolicies({ policies: [deny], pods: [pod], namespaces });
+  old.markSynced();
+  await old.programmed();
+  assert.deepEqual(nft.tableNames, ["ip wherry-proxy", "ip6 wherry-proxy", "ip wherry-policy", "ip6 wherry-policy"]);
+  old.close();
+  await old.programmed();
+  const { exec } = nft;
+  const next = createNodeProxy({ exec, clock, random: seededRandom(1), log: silentLogger });
+  t.after(() => next.close());
+  next.apply(named(web), []);
+  next.markSynced();
+  await next.programmed();
+  assert.deepEqual(nft.tableNames, ["ip wherry-policy", "ip6 wherry-policy", "ip wherry-proxy"]);
+  next.setPolicies({ policies: [], pods: [pod], namespaces });
+  await next.programmed();
+  assert.deepEqual(nft.tableNames, ["ip wherry-proxy"]);
 });
 
 test("what session affinity has learned is not forgotten for that", async (t) => {

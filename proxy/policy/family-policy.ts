@@ -3,7 +3,7 @@
  *
  *   state.ts ─ put, flush ─▶ plan.ts ─▶ claims ─▶ l4/nft/apply.ts
  *
- * Invariant: without a policy there is no table.
+ * Invariant: without a policy there is no table; one that an earlier proxy left stays until the first view is known.
  */
 import { Claims } from "../l4/claims.ts";
 import type { FamilyProxyOptions } from "../l4/family-proxy.ts";
@@ -33,6 +33,7 @@ export class FamilyPolicy {
   readonly #claims = new Claims();
   readonly #applier: Applier;
   #isUsed = false;
+  #isTold = false;
 
   constructor(options: FamilyProxyOptions) {
     const { exec, clock, random, log, facts, family, metrics, touching } = options;
@@ -51,6 +52,7 @@ export class FamilyPolicy {
   /** Wants what the view says from now on. */
   put(view: PolicyView): void {
     const { facts, family } = this.#options;
+    this.#isTold = true;
     const pods = [...view.pods, { ...resolver, addresses: facts.resolverIPs }];
     const plan = planPolicies({ ...view, pods }, { family, nodeName: facts.nodeName });
     this.#applier.update(this.#claims.put("policies", plan));
@@ -60,6 +62,7 @@ export class FamilyPolicy {
   async flush(): Promise<void> {
     this.#isUsed ||= !this.#applier.isEmpty;
     if (this.#isUsed) await this.#applier.flush();
+    else if (this.#isTold) await this.#applier.clear();
   }
 
   async verify(): Promise<void> {

@@ -164,3 +164,24 @@ describe("PolicySource.admit()", () => {
     assert.deepEqual(bed.appAt("10.244.1.2"), []);
   });
 });
+
+it("PolicySource tells that there is no policy, once, and asks for no pods", async () => {
+  const told: PolicyView[] = [];
+  const clock = new ManualClock();
+  const stopped = new AbortController();
+  const source = new PolicySource({
+    client: new FakeKubeClient(),
+    clock,
+    random: seededRandom(1),
+    log: silentLogger,
+    ads: { subscribe: () => assert.fail("asks for pods") },
+    sink: { setPolicies: (view) => void told.push(view), programmed: () => Promise.resolve() },
+  });
+  const ended = source.run(stopped.signal);
+  await source.told;
+  assert.deepEqual(told, [{ policies: [], pods: [], namespaces: new Map() }]);
+  stopped.abort();
+  await clock.advance(1000);
+  await ended;
+  assert.equal(told.length, 1);
+});

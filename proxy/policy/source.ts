@@ -4,9 +4,10 @@
  *   API: policies, namespaces ─▶ informers ─┐
  *   ADS: wherry.v1.Workload ────────────────┴▶ PolicyView ─▶ sink.setPolicies(), at most once in `quietMs`
  *
- * Nothing but policies is watched until there is the first one: a cluster without any pays nothing for them. Pods come
- * by push, for a node may not read the pods of others. Its own it hears of from the kubelet, before anything runs in
- * them (`admit`): a connection that was there before its policies would be let through for good.
+ * Nothing but policies is watched until there is the first one: a cluster without any pays nothing for them, and the
+ * sink is told once that there is none. Pods come by push, for a node may not read the pods of others. Its own it hears
+ * of from the kubelet, before anything runs in them (`admit`): a connection that was there before its policies would be
+ * let through for good.
  */
 import { Informer, type InformerOptions } from "#api/client/informer.ts";
 import { namespaces, type Namespace } from "#api/core/namespace.ts";
@@ -42,7 +43,7 @@ export class PolicySource {
   readonly #own = new OwnPods();
   /** Who waits for the sink to be told what is known now. */
   readonly #waiting = new Set<() => void>();
-  /** Resolves when the sink has been told, or there is nothing to tell. */
+  /** Resolves when the sink has been told. */
   readonly told: Promise<void>;
   #markTold: () => void = () => {};
   #isWatchingAll = false;
@@ -54,7 +55,7 @@ export class PolicySource {
     this.#policies = this.#inform(networkPolicies);
     this.#namespaces = this.#inform(namespaces);
     this.told = new Promise((resolve) => (this.#markTold = resolve));
-    void this.#policies.synced.then(() => (this.#isWatchingAll ? undefined : this.#markTold()));
+    void this.#policies.synced.then(() => (this.#isWatchingAll ? undefined : this.#tell()));
   }
 
   /** Watches until `signal` aborts. */

@@ -76,6 +76,7 @@ export class Applier {
   readonly #rate: RateLimit;
   #state: State = { kind: "idle" };
   #isStarted = false;
+  /** Whether `clear` has nothing left to do. */
   #isCleared = false;
   #attempts = 0;
   readonly #chores = new Map<"clear" | "tell" | "check" | "sweep", Chore>();

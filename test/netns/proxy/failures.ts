@@ -148,6 +148,19 @@ async function runTests(): Promise<void> {
     next.close();
   });
 
+  test("what an earlier proxy left of another family, and of policies, is gone", async () => {
+    const left = ["ip6 wherry-proxy", "ip6 wherry-proxy-2", "ip wherry-policy", "ip6 wherry-policy"];
+    execFileSync("nft", ["-f", "-"], { input: left.map((table) => `add table ${table}\n`).join("") });
+    const next = createNodeProxy({ exec: systemExec(clock), clock, random, log: silentLogger });
+    next.apply(web(second), []);
+    next.setPolicies({ policies: [], pods: [], namespaces: new Map() });
+    next.markSynced();
+    await next.programmed();
+    const tables = execFileSync("nft", ["list", "tables"], { encoding: "utf8" }).trim().split("\n");
+    assert.deepEqual(tables, ["table ip foreign", "table ip wherry-proxy"]);
+    next.close();
+  });
+
   test("a transaction that is refused changes nothing; what is wanted is programmed once one is accepted", async () => {
     const run = systemExec(clock);
     let isRefused = false;
