@@ -15,7 +15,9 @@ import type { Clock } from "#lib/clock.ts";
 import { takeDescriptor } from "#lib/linux.ts";
 import type { Logger } from "#lib/log.ts";
 import { type ListeningSocket, type TakenOver, takeOver } from "../sidecar/hot-restart.ts";
+import type { AllStats } from "../sidecar/admin/stats-page.ts";
 import { CliError } from "./errors.ts";
+import { askStats } from "./sidecar-stats.ts";
 
 /** Most processes of one sidecar. */
 const processesMax = 64;
@@ -39,6 +41,8 @@ export function inheritedFrom(text: string): ReadonlyMap<string, number> {
 }
 
 export interface Siblings {
+  /** What each of them has counted, as far as they say. */
+  stats(): Promise<readonly AllStats[]>;
   /** Tells all to drain; resolves when they have ended. */
   end(): Promise<void>;
 }
@@ -56,7 +60,7 @@ export function startSiblings(
     const inherit = ["--inherit", JSON.stringify(sockets.map(({ key }) => key))];
     const [, script = "", ...args] = process.argv;
     // Its standard input ends with this process, and so does it.
-    const stdio: StdioOptions = ["pipe", "inherit", "inherit", ...sockets.map(({ fd }) => fd)];
+    const stdio: StdioOptions = ["pipe", "inherit", "inherit", ...sockets.map(({ fd }) => fd), "ipc"];
     const child = spawn(process.execPath, [...process.execArgv, script, ...args, ...inherit], { stdio });
     const { promise, resolve } = Promise.withResolvers<void>();
     children.set(child, promise);
@@ -72,6 +76,10 @@ export function startSiblings(
   for (let at = 0; at < count; at++) begin();
   if (count > 0) log.info("Serving by several processes", { processes: count + 1 });
   return {
+    stats: async () => {
+      const all = await Promise.all([...children.keys()].map((child) => askStats(child, clock)));
+      return all.filter((one) => one !== undefined);
+    },
     end: async () => {
       isEnding = true;
       for (const child of children.keys()) child.kill("SIGTERM");

@@ -18,11 +18,20 @@ import { systemRandom as random } from "#lib/random.ts";
 import { FilterModules } from "#proxy/l7/filters/modules.ts";
 import type { SocketAddress } from "#proxy/l7/types.ts";
 import { type BootstrapConfig, parseBootstrap } from "../sidecar/bootstrap/config.ts";
+import type { AllStats } from "../sidecar/admin/stats-page.ts";
 import { LogLevels } from "../sidecar/bootstrap/log-levels.ts";
 import { type StandaloneDeps, StandaloneSidecar, adminKey } from "../sidecar/bootstrap/server.ts";
 import { serveHandOver } from "../sidecar/hot-restart.ts";
 import { CliError } from "./errors.ts";
-import { hotRestartPath, inheritedFrom, predecessor, processCount, startSiblings } from "./sidecar-processes.ts";
+import {
+  type Siblings,
+  hotRestartPath,
+  inheritedFrom,
+  predecessor,
+  processCount,
+  startSiblings,
+} from "./sidecar-processes.ts";
+import { answerStats } from "./sidecar-stats.ts";
 
 export interface SidecarCommandOptions {
   readonly configPath?: string;
@@ -79,14 +88,16 @@ async function serveFirst({ config, deps, options, count, onQuit, ending, drainM
   const { log } = deps;
   const path = options.baseId === undefined ? undefined : hotRestartPath(options.baseId);
   const before = path === undefined ? undefined : await failing(predecessor(path, options.restartEpoch));
-  const proxy = await begin(config, { ...deps, inherited: before?.sockets }).catch((error: unknown) => {
+  let siblings: Siblings | undefined;
+  const siblingStats = async (): Promise<readonly AllStats[]> => (await siblings?.stats()) ?? [];
+  const proxy = await begin(config, { ...deps, siblingStats, inherited: before?.sockets }).catch((error: unknown) => {
     before?.abandon();
     throw error;
   });
   for (const [name, { address, port }] of proxy.addresses) log.info("Listening", { listener: name, address, port });
   if (proxy.adminAddress !== undefined) log.info("Admin pages", { ...proxy.adminAddress });
   const sockets = proxy.sockets().filter(({ key }) => key !== adminKey);
-  const siblings = startSiblings(count - 1, sockets, { log, clock });
+  siblings = startSiblings(count - 1, sockets, { log, clock });
   await before?.live();
   const control =
     path === undefined
@@ -107,6 +118,7 @@ async function serveBeside(
   const isAlone = new Promise<void>((resolve) => process.stdin.once("close", resolve).resume());
   const proxy = await begin({ ...config, admin: undefined }, deps);
   process.on("SIGUSR1", () => proxy.reopenLogs());
+  answerStats(() => proxy.ownStats);
   await Promise.race([ending(), isAlone]);
   await end(proxy, deps, drainMs);
 }

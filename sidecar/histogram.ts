@@ -17,6 +17,18 @@ export class Histogram {
   readonly counts: Float64Array = new Float64Array(bounds.length + 1);
   sum = 0;
 
+  /** As if nothing had been observed. */
+  clear(): void {
+    this.counts.fill(0);
+    this.sum = 0;
+  }
+
+  /** Takes over what another one observed. */
+  add({ counts, sum }: { readonly counts: ArrayLike<number>; readonly sum: number }): void {
+    for (let at = 0; at < this.counts.length; at++) this.counts[at]! += counts[at] ?? 0;
+    this.sum += sum;
+  }
+
   /** The upper bound of a bucket, as text exposition has it. */
   boundAt(at: number): string {
     return String(bounds[at] ?? "+Inf");

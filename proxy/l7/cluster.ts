@@ -150,6 +150,11 @@ export class Cluster {
     return this.#budget.open;
   }
 
+  /** Connections made so far, those that failed among them. */
+  get connectionTotal(): number {
+    return this.#budget.total;
+  }
+
   /** Replaces the endpoints. */
   update(specs: readonly EndpointSpec[]): void {
     const next = new Map<string, Endpoint>();

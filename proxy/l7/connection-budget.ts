@@ -22,6 +22,8 @@ export interface Waiting {
 export class ConnectionBudget {
   readonly max: number;
   #open = 0;
+  /** Connections made so far, those that failed among them. */
+  total = 0;
   readonly #waiting = new Set<Waiting>();
 
   constructor(max: number) {
@@ -40,6 +42,7 @@ export class ConnectionBudget {
   take(): boolean {
     if (this.#open >= this.max) return false;
     this.#open++;
+    this.total++;
     return true;
   }
 

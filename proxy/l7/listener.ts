@@ -43,8 +43,8 @@ export interface LiveConfig {
 export interface ListenerSetOptions {
   readonly deps: EngineDeps;
   readonly observer: Observer;
-  /** Who is told of a chain's requests and connections instead, such as its access logs. */
-  readonly observerFor?: (listener: CompiledListener, chain: CompiledChain) => Observer;
+  /** Who is told of a chain's requests and connections instead, such as its access logs; asked for each connection. */
+  readonly observerFor?: (listener: CompiledListener, chain: CompiledChain, socket: Socket) => Observer;
   /** Headers set on each request, such as trace context. */
   readonly requestHeaders?: RequestHeaderSource;
   readonly live: () => LiveConfig;
@@ -157,7 +157,7 @@ export class ListenerSet {
       return;
     }
     const { filter } = chain;
-    const observer = this.#options.observerFor?.(listener, chain) ?? this.#options.observer;
+    const observer = this.#options.observerFor?.(listener, chain, socket) ?? this.#options.observer;
     serveChain(
       socket,
       {

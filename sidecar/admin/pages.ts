@@ -17,7 +17,8 @@ export interface AdminPagesView {
   clusters(): Iterable<Cluster>;
   /** Where each listener listens. */
   addresses(): ReadonlyMap<string, SocketAddress>;
-  stats(): AllStats;
+  /** Of all processes that serve. */
+  stats(): Promise<AllStats>;
   resetCounters(): void;
   state(): "LIVE" | "DRAINING" | "PRE_INITIALIZING";
   serverInfo(): object;
@@ -41,7 +42,7 @@ interface Page {
   readonly help: string;
   /** POST where it changes something. */
   readonly method: "GET" | "POST";
-  readonly answer: (view: AdminPagesView, query: URLSearchParams) => Answer;
+  readonly answer: (view: AdminPagesView, query: URLSearchParams) => Answer | Promise<Answer>;
 }
 
 const done = (): Answer => text(200, "OK\n");
@@ -132,7 +133,14 @@ function respond(view: AdminPagesView, request: IncomingMessage, response: Serve
   // A body is of no use to any page; unread it would hold up the next request.
   request.resume();
   const [path = "/", query = ""] = (request.url ?? "/").split("?", 2);
-  const { status, type, body } = answer(view, { method: request.method ?? "GET", path, query });
+  const method = request.method ?? "GET";
+  Promise.resolve(answer(view, { method, path, query })).then(
+    (made) => send(response, made),
+    () => response.destroy(),
+  );
+}
+
+function send(response: ServerResponse, { status, type, body }: Answer): void {
   const headers = { "content-type": type, "cache-control": "no-cache, max-age=0", "x-content-type-options": "nosniff" };
   response.writeHead(status, { ...headers, "content-length": Buffer.byteLength(body) }).end(body);
 }
@@ -140,7 +148,7 @@ function respond(view: AdminPagesView, request: IncomingMessage, response: Serve
 function answer(
   view: AdminPagesView,
   { method, path, query }: { readonly method: string; readonly path: string; readonly query: string },
-): Answer {
+): Answer | Promise<Answer> {
   if (path === "/") return { status: 200, type: "text/html; charset=UTF-8", body: helpHTML() };
   const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
   if (page === undefined) return text(404, `invalid path. admin commands are:\n${helpText()}`);
@@ -182,10 +190,10 @@ function memoryPage(): Answer {
   });
 }
 
-function statsPage(view: AdminPagesView, parameters: URLSearchParams): Answer {
+async function statsPage(view: AdminPagesView, parameters: URLSearchParams): Promise<Answer> {
   const query = parseStatsQuery(parameters);
   if (typeof query === "string") return text(400, `${query}\n`);
-  const body = renderStats(view.stats(), query);
+  const body = renderStats(await view.stats(), query);
   if (query.format === "json") return { status: 200, type: "application/json", body };
   const type = query.format === "prometheus" ? "text/plain; version=0.0.4; charset=utf-8" : "text/plain; charset=UTF-8";
   return { status: 200, type, body };

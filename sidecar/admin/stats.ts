@@ -7,6 +7,7 @@
  * ("cluster.NAME.upstream_rq_2xx"), and a number that is not kept is not there, rather than zero.
  * Source: Envoy, "Statistics" of the connection manager, the cluster manager, listeners and the server.
  */
+import type { Socket } from "node:net";
 import type { Cluster } from "#proxy/l7/cluster.ts";
 import type { ExchangeRecord, Observer, TCPRecord } from "#proxy/l7/context.ts";
 import { Histogram } from "../histogram.ts";
@@ -36,15 +37,16 @@ class Counters {
 interface Group {
   readonly counters: Counters;
   readonly time: Histogram;
+  /** Connections that are open now. */
+  open: number;
 }
 
-const newGroup = (): Group => ({ counters: new Counters(), time: new Histogram() });
+const newGroup = (): Group => ({ counters: new Counters(), time: new Histogram(), open: 0 });
 
 /** Flags of requests that count in a cluster's statistics, beside the response itself. */
 const flagCounters: Readonly<Record<string, string>> = {
   UT: "upstream_rq_timeout",
   UF: "upstream_cx_connect_fail",
-  UO: "upstream_cx_overflow",
   UH: "upstream_cx_none_healthy",
   UC: "upstream_rq_pending_failure_eject",
   UPE: "upstream_cx_protocol_error",
@@ -58,6 +60,12 @@ const managerCounters: Readonly<Record<string, string>> = {
   SI: "downstream_rq_idle_timeout",
   DT: "downstream_rq_max_duration_reached",
   DPE: "downstream_cx_protocol_error",
+};
+
+/** The same by RESPONSE_CODE_DETAILS. */
+const detailCounters: Readonly<Record<string, string>> = {
+  direct_response: "rq_direct_response",
+  request_payload_too_large: "downstream_rq_too_large",
 };
 
 export class EnvoyStats {
@@ -97,13 +105,27 @@ export class EnvoyStats {
   }
 
   /** A connection was accepted at a listener. */
-  countConnection(listener: string): void {
-    groupOf(this.#listeners, listener).counters.add("downstream_cx_total");
+  countAccepted(listener: string, socket: Socket): void {
+    this.#countConnection(groupOf(this.#listeners, listener), socket);
   }
 
-  /** Sets every counter to zero. */
+  /** A connection came to an HTTP chain. */
+  countHTTP(prefix: string, socket: Socket): void {
+    const group = groupOf(this.#http, prefix);
+    this.#countConnection(group, socket);
+    socket.once("close", () => {
+      group.counters.add("downstream_cx_rx_bytes_total", socket.bytesRead);
+      group.counters.add("downstream_cx_tx_bytes_total", socket.bytesWritten);
+    });
+  }
+
+  /** Sets every counter to zero. Gauges go on. */
   reset(): void {
-    for (const map of [this.#http, this.#tcp, this.#clusters, this.#listeners]) map.clear();
+    for (const map of [this.#http, this.#tcp, this.#clusters, this.#listeners])
+      for (const { counters, time } of map.values()) {
+        counters.values.clear();
+        time.clear();
+      }
   }
 
   /** The counters, in no order. */
@@ -115,8 +137,11 @@ export class EnvoyStats {
       ["listener", this.#listeners],
     ] as const;
     for (const [kind, map] of groups)
-      for (const [name, { counters }] of map)
+      for (const [name, { counters, open }] of map) {
         for (const [stat, value] of counters.values) yield { name: `${kind}.${name}.${stat}`, kind: "counter", value };
+        if (kind === "http" || kind === "listener")
+          yield { name: `${kind}.${name}.downstream_cx_active`, kind: "gauge", value: open };
+      }
   }
 
   *histograms(): Iterable<HistogramStat> {
@@ -125,8 +150,12 @@ export class EnvoyStats {
   }
 
   #countRequest({ counters, time }: Group, record: ExchangeRecord): void {
-    const { status, flag, cluster, durationMs } = record;
+    const { status, flag, cluster, durationMs, details, head } = record;
     counters.add("downstream_rq_total");
+    if (head !== undefined)
+      counters.add(head.protocol === "HTTP/2" ? "downstream_rq_http2_total" : "downstream_rq_http1_total");
+    const counted = detailCounters[details ?? ""];
+    if (counted !== undefined) counters.add(counted);
     counters.add("rq_total");
     if (status >= 100) {
       counters.add(`downstream_rq_${Math.floor(status / 100)}xx`);
@@ -136,6 +165,15 @@ export class EnvoyStats {
     if (own !== undefined) counters.add(own);
     time.observe(durationMs);
     if (cluster !== undefined) countUpstream(groupOf(this.#clusters, cluster.name), cluster, record);
+  }
+
+  #countConnection(group: Group, socket: Socket): void {
+    group.counters.add("downstream_cx_total");
+    group.open++;
+    socket.once("close", () => {
+      group.open--;
+      group.counters.add("downstream_cx_destroy");
+    });
   }
 
   #countTCP(counters: Counters, { cluster, flag, receivedBytes, sentBytes }: TCPRecord): void {

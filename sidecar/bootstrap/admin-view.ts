@@ -8,7 +8,9 @@ import type { LiveConfig } from "#proxy/l7/listener.ts";
 import type { EngineDeps, SocketAddress } from "#proxy/l7/types.ts";
 import type { DumpSource } from "../admin/dump.ts";
 import type { AdminPagesView } from "../admin/pages.ts";
+import { clusterStats } from "../admin/cluster-stats.ts";
 import type { EnvoyStats, Stat } from "../admin/stats.ts";
+import { mergeStats } from "../admin/merge-stats.ts";
 import type { AllStats } from "../admin/stats-page.ts";
 import type { ConfigState } from "../state.ts";
 import { certificatesOf } from "./certificates.ts";
@@ -42,7 +44,7 @@ export function adminView(sidecar: AdminContext): AdminPagesView {
     dump: () => dumpOf(sidecar),
     clusters: () => sidecar.live.clusters.values(),
     addresses: () => sidecar.addresses,
-    stats: () => statsOf(sidecar),
+    stats: async () => mergeStats([statsOf(sidecar), ...((await deps.siblingStats?.()) ?? [])]),
     resetCounters: () => {
       sidecar.stats.reset();
       for (const counters of sidecar.engine.counters.filters.values())
@@ -101,7 +103,8 @@ function serverInfo(sidecar: AdminContext): object {
   };
 }
 
-function statsOf(sidecar: AdminContext): AllStats {
+/** Of this process. */
+export function statsOf(sidecar: AdminContext): AllStats {
   const { stats, live, engine, deps, startMs } = sidecar;
   const { counters } = engine;
   const gauges: Stat[] = [];
@@ -120,10 +123,7 @@ function statsOf(sidecar: AdminContext): AllStats {
   counter("http1.protocol_errors", counters.protocolErrors);
   for (const [prefix, named] of counters.filters)
     for (const [name, value] of Object.entries(named)) counter(`${prefix}${name}`, value);
-  for (const cluster of live.clusters.values()) {
-    gauge(`cluster.${cluster.name}.membership_healthy`, cluster.serving.length);
-    gauge(`cluster.${cluster.name}.membership_total`, cluster.members.length);
-    gauge(`cluster.${cluster.name}.upstream_cx_active`, cluster.connectionCount);
-  }
-  return { stats: [...gauges, ...stats.counters()], histograms: [...stats.histograms()] };
+  for (const cluster of live.clusters.values()) gauges.push(...clusterStats(cluster));
+  const counted = { stats: [...stats.counters()], histograms: [...stats.histograms()] };
+  return mergeStats([{ stats: gauges, histograms: [] }, counted]);
 }

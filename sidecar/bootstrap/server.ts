@@ -26,11 +26,12 @@ import { type Dial, type EngineDeps, type SocketAddress, createCounters } from "
 import type { ListeningSocket } from "../hot-restart.ts";
 import { type AdminPagesView, createAdminPages } from "../admin/pages.ts";
 import { EnvoyStats } from "../admin/stats.ts";
+import type { AllStats } from "../admin/stats-page.ts";
 import { SidecarError } from "../errors.ts";
 import { ConfigState } from "../state.ts";
 import { RequestIds } from "../tracing.ts";
 import { Ids } from "../tracing-ids.ts";
-import { type AdminContext, adminView } from "./admin-view.ts";
+import { type AdminContext, adminView, statsOf } from "./admin-view.ts";
 import type { BootstrapConfig } from "./config.ts";
 import { DNSClusters, type Lookup } from "./dns-clusters.ts";
 import type { LogLevels } from "./log-levels.ts";
@@ -52,6 +53,8 @@ export interface StandaloneDeps {
   readonly levels: LogLevels;
   /** POST /quitquitquit. */
   readonly onQuit: () => void;
+  /** What the processes beside this one have counted; default: there are none. */
+  readonly siblingStats?: () => Promise<readonly AllStats[]>;
   /** Filters that are modules of their own; undefined: there are none. */
   readonly filterModules?: FilterModules | undefined;
   /** Descriptors that listen, of the process whose place this one takes, by what sockets() calls them. */
@@ -125,7 +128,7 @@ export class StandaloneSidecar implements AdminContext {
     this.#listeners = new ListenerSet({
       deps: this.engine,
       observer: silent,
-      observerFor: (listener, chain) => this.#observerOf(listener, chain),
+      observerFor: (_listener, chain, socket) => this.#observerOf(chain, socket),
       requestHeaders: new RequestIds(new Ids(deps.random)),
       live: () => this.#live,
       ...(deps.filterModules === undefined ? {} : { filterModules: deps.filterModules }),
@@ -152,6 +155,11 @@ export class StandaloneSidecar implements AdminContext {
 
   get adminAddress(): SocketAddress | undefined {
     return this.#admin === undefined ? undefined : addressOf(this.#admin);
+  }
+
+  /** Of this process alone. */
+  get ownStats(): AllStats {
+    return statsOf(this);
   }
 
   get connectionCount(): number {
@@ -246,7 +254,7 @@ export class StandaloneSidecar implements AdminContext {
     // An early reset must not end the process while nobody else listens.
     socket.on("error", () => socket.destroy());
     if (listener === undefined) return void socket.destroy();
-    this.stats.countConnection(statName(listener));
+    this.stats.countAccepted(statName(listener), socket);
     let destination: SocketAddress = { address: socket.localAddress ?? "", port: socket.localPort ?? 0 };
     if (listener.usesOriginalDst) {
       try {
@@ -279,10 +287,11 @@ export class StandaloneSidecar implements AdminContext {
   }
 
   /** Counts, then writes access logs. */
-  #observerOf(_listener: CompiledListener, chain: CompiledChain): Observer {
+  #observerOf(chain: CompiledChain, socket: Socket): Observer {
+    const { filter } = chain;
+    if (filter.kind === "http") this.stats.countHTTP(filter.statPrefix, socket);
     const known = this.#observers.get(chain);
     if (known !== undefined) return known;
-    const { filter } = chain;
     const logged = this.#logged(filter.accessLogs);
     const observer =
       filter.kind === "http"

@@ -195,8 +195,18 @@ describe("wherry sidecar as processes", () => {
     const [victim = 0] = sidecar.children;
     process.kill(victim, "SIGKILL");
     await sidecar.line("Another process ended: starting it again");
+    const { port: adminPort = 0 } = await sidecar.line("Admin pages");
+    const stat = async (name: string): Promise<number> => {
+      const text = await (await fetch(`http://127.0.0.1:${adminPort}/stats?filter=^${name}$`)).text();
+      return Number(/: (\d+)\n/.exec(text)?.[1] ?? 0);
+    };
+    // What the process that ended had counted is gone with it; the one in its place may still be starting.
+    const before = await stat("http.x.downstream_rq_2xx");
     const answers = await Promise.all(Array.from({ length: 50 }, async () => (await get(port)).status));
     assert.deepEqual(new Set(answers), new Set([200]));
+    assert.equal((await stat("http.x.downstream_rq_2xx")) - before, 50);
+    assert.equal(await stat("cluster.up.upstream_rq_200"), before + 50);
+    assert.equal(await stat("cluster.up.membership_total"), 1);
     sidecar.child.kill("SIGTERM");
     await sidecar.ended;
     assert.equal(sidecar.child.exitCode, 0);

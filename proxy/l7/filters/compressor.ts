@@ -80,8 +80,11 @@ class CompressorFilter implements HttpFilter {
 
   onResponseHeaders(context: FilterContext, isWhole: boolean): "continue" {
     const { config, counters } = this.#settings;
-    const isCompressible = this.#isCompressible(context.response!);
-    if (isCompressible && !isWhole && this.#isAccepted(context.response!)) {
+    const response = context.response!;
+    const isLongEnough = this.#isEnabled && this.#isLongEnough(response);
+    const isCompressible = isLongEnough && this.#isCompressible(response);
+    // What is not asked for is counted whether it could be compressed or not.
+    if (isLongEnough && !isWhole && this.#isAccepted(response) && isCompressible) {
       counters.compressed++;
       this.#begin(context);
     } else counters.not_compressed++;
@@ -111,13 +114,16 @@ class CompressorFilter implements HttpFilter {
     this.#deflater?.close();
   }
 
-  #isCompressible({ status, headers, hop }: ResponseHead): boolean {
+  #isLongEnough({ hop }: ResponseHead): boolean {
     const { config, counters } = this.#settings;
-    if (!this.#isEnabled || status === 206) return false;
-    if (hop.contentLength !== undefined && hop.contentLength < config.bytesMin) {
-      counters.content_length_too_small++;
-      return false;
-    }
+    if ((hop.contentLength ?? Infinity) >= config.bytesMin) return true;
+    counters.content_length_too_small++;
+    return false;
+  }
+
+  #isCompressible({ status, headers }: ResponseHead): boolean {
+    const { config, counters } = this.#settings;
+    if (status === 206) return false;
     const type = joinedHeaderValue(headers, "content-type");
     if (type !== undefined && !config.contentTypes.has(bareType(type))) return false;
     if (hasToken(joinedHeaderValue(headers, "cache-control"), "no-transform")) return false;

@@ -1,0 +1,86 @@
+/** Statistics of several processes as one, and what is read off a live cluster. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Cluster } from "#proxy/l7/cluster.ts";
+import { compileCluster } from "#proxy/l7/config/cluster.ts";
+import { silentLogger } from "#lib/log.ts";
+import { ManualClock } from "#lib/clock.ts";
+import { seededRandom } from "#lib/random.ts";
+import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
+import { type EngineDeps, createCounters } from "#proxy/l7/types.ts";
+import { Histogram } from "../histogram.ts";
+import { clusterStats } from "./cluster-stats.ts";
+import { fromPlain, mergeStats, toPlain } from "./merge-stats.ts";
+import type { AllStats } from "./stats-page.ts";
+
+function partOf(requests: number, ms: number): AllStats {
+  const histogram = new Histogram();
+  histogram.observe(ms);
+  return {
+    stats: [
+      { name: "http.x.downstream_rq_total", kind: "counter", value: requests },
+      { name: "http.x.downstream_cx_active", kind: "gauge", value: 1 },
+      { name: "cluster.c.membership_total", kind: "gauge", value: 2 },
+      { name: "cluster.c.circuit_breakers.default.cx_open", kind: "gauge", value: requests > 1 ? 1 : 0 },
+      { name: "server.live", kind: "gauge", value: 1 },
+    ],
+    histograms: [{ name: "http.x.downstream_rq_time", histogram }],
+  };
+}
+
+test("mergeStats() adds what processes count, and takes once what all of them say", () => {
+  const overTheWire = fromPlain(JSON.parse(JSON.stringify(toPlain(partOf(3, 7)))));
+  const { stats, histograms } = mergeStats([partOf(1, 2), overTheWire, { stats: [], histograms: [] }]);
+  assert.deepEqual(Object.fromEntries(stats.map(({ name, value }) => [name, value])), {
+    "http.x.downstream_rq_total": 4,
+    "http.x.downstream_cx_active": 2,
+    "cluster.c.membership_total": 2,
+    "cluster.c.circuit_breakers.default.cx_open": 1,
+    "server.live": 1,
+  });
+  const [{ histogram } = { histogram: new Histogram() }] = histograms;
+  assert.equal(histogram.sum, 9);
+  assert.equal(
+    histogram.counts.reduce((sum, count) => sum + count, 0),
+    2,
+  );
+});
+
+test("clusterStats() says what a cluster's limits hold and refused", () => {
+  const clock = new ManualClock();
+  const deps: EngineDeps = {
+    dial: () => {
+      throw new Error("Nobody dials here");
+    },
+    wheel: new TimerWheel(clock),
+    nowMs: () => clock.monotonicMs(),
+    wallMs: () => clock.nowMs(),
+    after: () => undefined,
+    log: silentLogger,
+    random: seededRandom(1),
+    counters: createCounters(),
+  };
+  const thresholds = [{ max_requests: 1, max_pending_requests: 1, max_retries: 0 }];
+  const cluster = new Cluster(compileCluster({ name: "c", type: "STATIC", circuit_breakers: { thresholds } }), deps);
+  const valueOf = (name: string): number | undefined =>
+    clusterStats(cluster).find((stat) => stat.name === `cluster.c.${name}`)?.value;
+  assert.equal(valueOf("circuit_breakers.default.rq_open"), 0);
+  assert.equal(valueOf("circuit_breakers.default.rq_retry_open"), 1);
+  const limits = cluster.limits.default;
+  assert.deepEqual(
+    [limits.take("requests"), limits.take("requests"), limits.take("pending"), limits.take("retries")],
+    [true, false, true, false],
+  );
+  assert.deepEqual(
+    [
+      "circuit_breakers.default.rq_open",
+      "circuit_breakers.high.rq_open",
+      "upstream_rq_pending_active",
+      "upstream_rq_active_overflow",
+      "upstream_rq_pending_overflow",
+      "upstream_rq_retry_overflow",
+      "upstream_cx_total",
+    ].map(valueOf),
+    [1, 0, 1, 1, 0, 1, 0],
+  );
+});
