@@ -153,6 +153,34 @@ test("kubernetes shows what is in namespaces with the labels, and nothing else",
   assert.deepEqual(await rcodes("open", "7"), hidden);
 });
 
+test("kubernetes gives an address to the pod that got it last, whatever becomes of those before", async (t) => {
+  const pod = (name: string, phase = "Running"): Selectable =>
+    ({ metadata: { namespace: name, name }, status: { podIP: "10.244.0.9", phase } }) as Selectable;
+  const api = await startAPI(t, {
+    "/api/v1/namespaces": ["old", "new"].map((name) => ({ metadata: { name, labels: {} } })),
+  });
+  const corefile = `. {\n  kubernetes cluster.local {\n    endpoint ${api.url}\n    pods verified\n  }\n}`;
+  const block = await serveCorefile(t, corefile);
+  const of = (namespace: string): string => `10-244-0-9.${namespace}.pod.cluster.local A`;
+  const here = ["10.244.0.9"];
+  await api.send("/api/v1/pods", "ADDED", pod("old"));
+  await until(block, of("old"), here);
+  await api.send("/api/v1/pods", "ADDED", pod("new"));
+  await until(block, of("new"), here);
+  // Another pod's change says that those before it were taken.
+  const change = async (type: string, object: Selectable, mark: string): Promise<void> => {
+    await api.send("/api/v1/pods", type, object);
+    await api.send("/api/v1/pods", "ADDED", { metadata: { namespace: "old", name: mark }, status: { podIP: mark } });
+    await until(block, `${mark.replaceAll(".", "-")}.old.pod.cluster.local A`, [mark]);
+    assert.equal(answersOf(await block.ask(of("new"))).length, 1, `${type} ${mark}`);
+  };
+  await change("MODIFIED", pod("old"), "10.244.1.1");
+  await change("MODIFIED", pod("old", "Failed"), "10.244.1.2");
+  await change("DELETED", pod("old", "Failed"), "10.244.1.3");
+  await api.send("/api/v1/pods", "DELETED", pod("new"));
+  await until(block, of("new"), []);
+});
+
 test("kubernetes serves SERVFAIL while the API server does not answer", async (t) => {
   const corefile =
     ". {\n  kubernetes cluster.local {\n    endpoint http://127.0.0.1:1\n    startup_timeout 10ms\n  }\n}";

@@ -15,6 +15,7 @@ import { PushedCluster } from "../cluster-source.ts";
 import { complain, type Directive, durationOf } from "../corefile/directive.ts";
 import type { Environment } from "../plugin.ts";
 import { type Access, inCluster, readKubeconfig } from "./kubeconfig.ts";
+import { PodAddresses } from "./pod-addresses.ts";
 import { APIReader, Reflector, type ReflectorOptions } from "./reflector.ts";
 import { podAddresses, type SlimService, type SlimSlice, slimService, slimSlice } from "./slim.ts";
 
@@ -65,8 +66,7 @@ export class WatchedCluster extends PushedCluster {
   /** Service → its slices. */
   readonly #slicesOf = new Map<string, Set<string>>();
   readonly #namespaces = new Set<string>();
-  readonly #podNamespaces = new Map<string, string>();
-  readonly #podAddresses = new Map<string, readonly string[]>();
+  readonly #pods = new PodAddresses();
   #areNamespacesKnown = false;
 
   constructor(options: WatchedOptions, environment: Environment) {
@@ -144,18 +144,9 @@ export class WatchedCluster extends PushedCluster {
       path: "/api/v1/pods",
       labelSelector: "",
       slim: (object) => podAddresses(object),
-      onSet: (key, addresses) => {
-        this.#forgetPod(key);
-        this.#podAddresses.set(key, addresses);
-        for (const address of addresses) this.#podNamespaces.set(address, key.split("/")[0] ?? "");
-      },
-      onDelete: (key) => this.#forgetPod(key),
+      onSet: (key, addresses) => this.#pods.set(key, addresses),
+      onDelete: (key) => this.#pods.delete(key),
     });
-  }
-
-  #forgetPod(key: string): void {
-    for (const address of this.#podAddresses.get(key) ?? []) this.#podNamespaces.delete(address);
-    this.#podAddresses.delete(key);
   }
 
   #reflect<T>(
@@ -173,7 +164,7 @@ export class WatchedCluster extends PushedCluster {
 
   override namespaceOfPod(address: string): string | undefined {
     const bytes = toBytes(address);
-    return this.#podNamespaces.get(bytes === undefined ? address : canonical(bytes));
+    return this.#pods.namespaceOf(bytes === undefined ? address : canonical(bytes));
   }
 
   #setSlice(key: string, slice: SlimSlice): void {
