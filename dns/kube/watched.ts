@@ -9,7 +9,6 @@
  */
 import type { Service } from "#api/core/service.ts";
 import type { EndpointSlice } from "#api/discovery/endpointslice.ts";
-import type { ServiceResourceEndpoint } from "#api/wire/service.ts";
 import { canonical, toBytes } from "../address.ts";
 import { PushedCluster } from "../cluster-source.ts";
 import { complain, type Directive, durationOf } from "../corefile/directive.ts";
@@ -17,6 +16,7 @@ import type { Environment } from "../plugin.ts";
 import { type Access, inCluster, readKubeconfig } from "./kubeconfig.ts";
 import { PodAddresses } from "./pod-addresses.ts";
 import { APIReader, Reflector, type ReflectorOptions } from "./reflector.ts";
+import { Slices } from "./slices.ts";
 import { podAddresses, type SlimService, type SlimSlice, slimService, slimSlice } from "./slim.ts";
 
 export interface WatchedOptions {
@@ -62,9 +62,7 @@ export class WatchedCluster extends PushedCluster {
   readonly #startupMs: number;
   readonly #watchesPods: boolean;
   readonly #slim = new Map<string, SlimService>();
-  readonly #slices = new Map<string, SlimSlice>();
-  /** Service → its slices. */
-  readonly #slicesOf = new Map<string, Set<string>>();
+  readonly #slices = new Slices();
   readonly #namespaces = new Set<string>();
   readonly #pods = new PodAddresses();
   #areNamespacesKnown = false;
@@ -168,19 +166,14 @@ export class WatchedCluster extends PushedCluster {
   }
 
   #setSlice(key: string, slice: SlimSlice): void {
-    this.#deleteSlice(key);
-    this.#slices.set(key, slice);
-    const slices = this.#slicesOf.get(slice.service) ?? new Set();
-    this.#slicesOf.set(slice.service, slices.add(key));
+    const before = this.#slices.set(key, slice);
+    if (before !== undefined && before !== slice.service) this.#tell(before);
     this.#tell(slice.service);
   }
 
   #deleteSlice(key: string): void {
-    const slice = this.#slices.get(key);
-    if (slice === undefined) return;
-    this.#slices.delete(key);
-    this.#slicesOf.get(slice.service)?.delete(key);
-    this.#tell(slice.service);
+    const service = this.#slices.delete(key);
+    if (service !== undefined) this.#tell(service);
   }
 
   /** Shows or hides the Services of a namespace that came or went; without `namespace_labels` all are shown. */
@@ -197,13 +190,6 @@ export class WatchedCluster extends PushedCluster {
   #tell(name: string): void {
     const service = this.#slim.get(name);
     if (service === undefined || !this.#isShown(service)) return this.apply([], [name]);
-    const endpoints = [...(this.#slicesOf.get(name) ?? [])].flatMap((key) => this.#slices.get(key)?.endpoints ?? []);
-    // Slices may name an address twice for a moment.
-    const unique = new Map(endpoints.map((endpoint) => [endpoint.address, endpoint]));
-    this.apply([{ name, resource: { ...service, endpoints: [...unique.values()].sort(byAddress) } }], []);
+    this.apply([{ name, resource: { ...service, endpoints: this.#slices.endpointsOf(name) } }], []);
   }
-}
-
-function byAddress(a: ServiceResourceEndpoint, b: ServiceResourceEndpoint): number {
-  return a.address < b.address ? -1 : 1;
 }
