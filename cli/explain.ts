@@ -17,11 +17,14 @@ import { sidecarPorts } from "../kubelet/pod-network.ts";
 import { connect } from "./connect.ts";
 import { hasSidecar } from "./diagnosis/diagnose.ts";
 import { type EndpointState, type Explanation, formatExplanation } from "./diagnosis/explain/explanation.ts";
-import { followNode, serviceAt } from "./diagnosis/explain/node-path.ts";
+import { withSockets } from "./diagnosis/explain/listening.ts";
+import { followNode, headlessHint, serviceAt } from "./diagnosis/explain/node-path.ts";
 import { withPolicies } from "./diagnosis/explain/policy.ts";
-import { type ExplainedRequest, namesToTry, parseRequest } from "./diagnosis/explain/request.ts";
+import { type ExplainedRequest, namesToTry, parseRequest, pickResolved } from "./diagnosis/explain/request.ts";
+import { serviceWay } from "./diagnosis/explain/service-match.ts";
 import { type ConfigDump, type Followed, followSidecar, isPassthrough } from "./diagnosis/explain/sidecar-path.ts";
 import { type Answer, lookInside } from "./diagnosis/inside.ts";
+import type { ListeningSocket } from "./diagnosis/listening-sockets.ts";
 import { formatCode } from "./diagnosis/message-index.ts";
 import type { ClusterObjects } from "./diagnosis/observation.ts";
 import { readObjects } from "./diagnosis/observe.ts";
@@ -108,27 +111,47 @@ async function follow(request: ExplainedRequest, pod: Pod, around: Surroundings)
   const service = isGateway ? undefined : serviceAt(address, resolved?.name ?? "", around.objects);
   const describe = (endpoint: EndpointSpec): EndpointState => describeEndpoint(endpoint, around.objects);
   const egress = (to: Destination): EgressDecision => decideEgress(to, around.record.egress, hostAddresses());
-  const byNode = (): Followed => followNode(service, destination, { objects: around.objects, describe, egress });
+  const { objects, record } = around;
+  const way = isGateway ? undefined : serviceWay(pod, destination, objects);
+  const from = { objects, from: pod, addresses: resolved?.addresses ?? [], describe, egress };
+  const byNode = (): Followed => followNode(service, destination, from);
   const bySidecar = (): Followed => {
     const own = followSidecar(readDump(answers[names.length]), request, destination, describe);
     // What the sidecar does not know it passes on to the rules of the node.
     return own.shares.some(({ cluster }) => isPassthrough(cluster)) ? { ...byNode(), listener: own.listener } : own;
   };
-  const allowed = { objects: around.objects, destination, isProxied };
-  const followed = withPolicies(isProxied ? bySidecar() : byNode(), pod, allowed);
+  const allowed = withPolicies(isProxied ? bySidecar() : byNode(), pod, { objects, destination, isProxied });
+  const sockets = await socketsOf(allowed, { objects, record });
+  const hint = headlessHint(service, request.port, objects);
+  const followed = withSockets(allowed, { sockets, isProxied: isProxied || way?.isEachRequest === true, hint });
+  const found = way?.match.service ?? service?.metadata;
   const key =
-    service === undefined ? undefined : `${service.metadata.namespace}/${service.metadata.name}:${request.port}`;
+    found === undefined ? undefined : `${found.namespace}/${found.name}:${way?.match.port.port ?? request.port}`;
   return { ...common, service: key, by: isGateway ? "gateway" : isProxied ? "sidecar" : "node rules", ...followed };
 }
 
-/** The first name that has addresses; without one the name as it was asked for. */
+/** What listens in the pods that the request may end at, by their addresses. */
+async function socketsOf(
+  { shares }: Followed,
+  { objects, record }: Surroundings,
+): Promise<ReadonlyMap<string, readonly ListeningSocket[]>> {
+  const ends = new Set(shares.flatMap(({ endpoints = [] }) => endpoints.map(({ address }) => address)));
+  const ended = objects.pods.filter(({ status }) => status?.phase === "Running" && ends.has(status.podIP ?? ""));
+  const questions = ended.map(({ metadata }) => ({ kind: "listening", netns: `pod-${metadata.uid ?? ""}` }) as const);
+  const answers = await lookInside({ initPid: record.initPid, netns: "node1" }, questions);
+  return new Map(
+    ended.flatMap(({ status }, at) => {
+      const answer = answers[at];
+      return answer?.kind === "listening" ? [[status?.podIP ?? "", answer.sockets] as const] : [];
+    }),
+  );
+}
+
+/** The name that has addresses; without one the name as it was asked for. */
 function resolution(hostname: string, names: readonly string[], answers: readonly Answer[]): Explanation["resolved"] {
   if (isIPv4(hostname)) return { name: hostname, addresses: [hostname] };
-  for (const [at, name] of names.entries()) {
-    const answer = answers[at];
-    if (answer?.kind === "dns") return { name, addresses: answer.addresses };
-  }
-  return { name: hostname, addresses: [] };
+  const found = answers.map((answer) => (answer.kind === "dns" ? answer.addresses : []));
+  return pickResolved(names, found) ?? { name: hostname, addresses: [] };
 }
 
 /** Why the first name that was tried has no address: the last is the bare one, of the world outside. */
@@ -154,5 +177,6 @@ function describeEndpoint({ address, port, isServing }: EndpointSpec, { pods: al
     node: pod?.spec.nodeName ?? "",
     hasSidecar: pod !== undefined && hasSidecar(pod),
     refusedBy: "",
+    isUnheard: false,
   };
 }

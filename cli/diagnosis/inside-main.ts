@@ -1,7 +1,7 @@
 /**
  * The process that inside.ts runs within a cluster: questions on standard input, answers on standard output, once.
  *
- * It only reads: GET requests, connections that are closed at once, names, `nft list`.
+ * It only reads: GET requests, connections that are closed at once, names, tables of sockets, `nft list`.
  */
 import { execFile } from "node:child_process";
 import { Resolver } from "node:dns/promises";
@@ -11,6 +11,7 @@ import { text } from "node:stream/consumers";
 import { errnoOf, messageOf } from "#lib/errors.ts";
 import { connectTCP, openNamespace } from "#lib/linux.ts";
 import type { Answer, Question } from "./inside.ts";
+import { parseListening } from "./listening-sockets.ts";
 
 /** Questions that are asked at a time. */
 const atOnce = 16;
@@ -44,6 +45,8 @@ function ask(question: Question): Promise<Answer> {
       return reach(question.address, question.port);
     case "dns":
       return resolve(question.server, question.name);
+    case "listening":
+      return listening(question.netns);
     case "tables":
       return tables();
   }
@@ -92,6 +95,18 @@ async function resolve(server: string, name: string): Promise<Answer> {
   const resolver = new Resolver({ timeout: Math.max(200, timeoutMs / 2), tries: 1 });
   resolver.setServers([server]);
   return { kind: "dns", addresses: await resolver.resolve4(name) };
+}
+
+function listening(netns: string): Promise<Answer> {
+  // /proc/net is that of the process which reads it.
+  const args = [`--net=/run/netns/${netns}`, "cat", "/proc/net/tcp", "/proc/net/tcp6"];
+  return new Promise((done, reject) => {
+    execFile("nsenter", args, { timeout: timeoutMs, maxBuffer: bodyBytesMax }, (error, stdout) => {
+      // Where there is no IPv6 the second table is missing, and cat fails after the first.
+      if (error !== null && stdout === "") return reject(error);
+      done({ kind: "listening", sockets: parseListening(stdout) });
+    });
+  });
 }
 
 function tables(): Promise<Answer> {

@@ -9,6 +9,7 @@ import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { messageOf } from "#lib/errors.ts";
 import { endsWithParent, enterCommand } from "../launcher/namespaces.ts";
+import type { ListeningSocket } from "./listening-sockets.ts";
 
 /** What can be asked. */
 export type Question =
@@ -24,6 +25,8 @@ export type Question =
   | { readonly kind: "tcp"; readonly address: string; readonly port: number }
   /** IPv4 addresses of a full name, asked of `server` over UDP. */
   | { readonly kind: "dns"; readonly server: string; readonly name: string }
+  /** The TCP sockets that listen in the network namespace with that name. */
+  | { readonly kind: "listening"; readonly netns: string }
   /** The names of the nftables tables. */
   | { readonly kind: "tables" };
 
@@ -31,6 +34,7 @@ export type Answer =
   | { readonly kind: "http"; readonly status: number; readonly body: string }
   | { readonly kind: "tcp" }
   | { readonly kind: "dns"; readonly addresses: readonly string[] }
+  | { readonly kind: "listening"; readonly sockets: readonly ListeningSocket[] }
   | { readonly kind: "tables"; readonly names: readonly string[] }
   /** `code` is the system's or the resolver's: ENOENT, ECONNREFUSED, ENOTFOUND, ETIMEOUT. */
   | { readonly kind: "failed"; readonly code: string; readonly message: string };

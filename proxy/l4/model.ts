@@ -1,6 +1,7 @@
 /**
- * What shall become of a packet, straight from the Services: the oracle that rulesets are compared with. Knows nothing
- * of nft. Only tests import this.
+ * What shall become of a packet, straight from the Services. Knows nothing of nft. Pure.
+ *
+ *   Packet + ServiceResource[] + NodeFacts ─▶ expectPacket ─▶ `wherry explain`; tests compare rulesets with it
  */
 import type { ServiceResource, ServiceResourcePort } from "#api/wire/service.ts";
 import { categorize } from "./categories.ts";
@@ -13,7 +14,8 @@ export type Expected =
   /** Where it may go, and whether the source is kept; hairpins are always masqueraded. */
   | { readonly kind: "dnat"; readonly to: ReadonlySet<string>; readonly isMasqueraded: boolean };
 
-interface Match {
+/** The Service port that a packet is for. */
+export interface Match {
   readonly service: ServiceResource;
   readonly port: ServiceResourcePort;
   readonly how: "cluster" | "external" | "nodePort";
@@ -28,10 +30,7 @@ export function expectPacket(
   localAddresses: readonly string[],
 ): Expected {
   const family = familyOf(packet.destination);
-  const matches = services
-    .toSorted((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1))
-    .flatMap((service) => matchesOf(packet, service, facts));
-  const [match] = matches;
+  const match = matchPacket(packet, services, facts);
   if (match === undefined) return expectUnknown(packet, services, facts);
   const { service, port, how, isLoadBalancer } = match;
   if (isLoadBalancer && !isInSourceRanges(packet, service, facts)) return { kind: "drop" };
@@ -51,6 +50,14 @@ export function expectPacket(
   if (cluster.length > 0 && isFromPod) return to(cluster, false);
   if (cluster.length > 0 && isFromNode) return to(cluster, true);
   return to(local, false);
+}
+
+/** The Service port that has the packet's address: where two have it, that of the first Service by name. */
+export function matchPacket(packet: Packet, services: readonly ServiceResource[], facts: NodeFacts): Match | undefined {
+  const [first] = services
+    .toSorted((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1))
+    .flatMap((service) => matchesOf(packet, service, facts));
+  return first;
 }
 
 function matchesOf(packet: Packet, service: ServiceResource, facts: NodeFacts): readonly Match[] {

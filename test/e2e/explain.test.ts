@@ -34,6 +34,25 @@ metadata: { name: lonely }
 spec: { selector: { app: nobody }, ports: [{ port: 80 }] }
 ---
 apiVersion: v1
+kind: Service
+metadata: { name: ported }
+spec:
+  type: NodePort
+  selector: { app: details }
+  externalIPs: [198.51.100.7]
+  ports: [{ port: 80, targetPort: 9080, nodePort: 30180 }]
+---
+apiVersion: v1
+kind: Service
+metadata: { name: headless }
+spec: { clusterIP: None, selector: { app: alone }, ports: [{ port: 80, targetPort: 8080 }] }
+---
+apiVersion: v1
+kind: Pod
+metadata: { name: alone, labels: { app: alone, "sidecar.istio.io/inject": "false" } }
+spec: { containers: [{ name: a, image: wherry.dev/pause }] }
+---
+apiVersion: v1
 kind: Pod
 metadata: { name: plain, labels: { app: plain, "sidecar.istio.io/inject": "false" } }
 spec:
@@ -104,6 +123,13 @@ describe("wherry explain and bug-report", () => {
     assert.equal(count("reviews-v2"), 0);
   });
 
+  it("names the Service, however much of its name was asked for", async () => {
+    for (const host of ["ported", "ported.default", "ported.default.svc.cluster.local"]) {
+      const { resolved, service } = await explain("GET", `http://${host}/`, "--from", "plain");
+      assert.deepEqual([resolved?.name, service], ["ported.default.svc.cluster.local", "default/ported:80"]);
+    }
+  });
+
   it("tells what the rules of the node do where there is no sidecar", async () => {
     const { by, shares } = await explain("GET", "http://reviews:9080/", "--from", "plain");
     assert.equal(by, "node rules");
@@ -125,6 +151,14 @@ describe("wherry explain and bug-report", () => {
       "a port that the Service lacks",
       ["GET", "http://reviews:81/", "--from", "productpage"],
       /^fails .*no port 81, wanted one of 9080/,
+    ],
+    ["a node port", ["GET", "http://100.64.0.3:30180/", "--from", "plain"], /^forwarded/],
+    ["an external address", ["GET", "http://198.51.100.7/", "--from", "plain"], /^forwarded/],
+    ["a node's own port", ["GET", "http://100.64.0.2:30181/", "--from", "plain"], /^node/],
+    [
+      "a headless Service's port where nothing listens",
+      ["GET", "http://headless/", "--from", "plain"],
+      /^fails nothing listens on .*wanted 8080/,
     ],
     [
       "a name that does not exist",

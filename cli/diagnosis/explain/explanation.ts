@@ -15,6 +15,8 @@ export interface EndpointState {
   readonly hasSidecar: boolean;
   /** The NetworkPolicies that refuse the connection, and which way; empty when none does. */
   readonly refusedBy: string;
+  /** Whether no program of the pod listens there, so that the connection is refused. */
+  readonly isUnheard: boolean;
 }
 
 /** One cluster that the route may pick. */
@@ -40,6 +42,8 @@ export type Outcome =
   | { readonly kind: "forwarded" }
   /** The mesh answers, with Envoy's response flag. */
   | { readonly kind: "answered"; readonly status: number; readonly flag: string; readonly why: string }
+  /** To a node's own port: to whatever listens there. */
+  | { readonly kind: "node"; readonly node: string; readonly port: number }
   /** Out of the cluster, as the outbound policy allows. */
   | { readonly kind: "leaves"; readonly destination: string }
   /** The program gets an error from its connection or its resolver. */
@@ -95,9 +99,10 @@ function formatShare({ cluster, share, endpoints }: Share): string[] {
   return [head, ...endpoints.map((endpoint) => line("", `  ${formatEndpoint(endpoint)}`))];
 }
 
-function formatEndpoint({ address, port, serving, pod, node, hasSidecar, refusedBy }: EndpointState): string {
+function formatEndpoint({ address, port, pod, node, hasSidecar, refusedBy, ...endpoint }: EndpointState): string {
   const where = pod === "" ? "no pod" : `${pod} on ${node}${hasSidecar ? ", through its sidecar" : ""}`;
-  const state = refusedBy === "" ? (serving ? "ready" : "NOT READY") : "REFUSED";
+  const heard = endpoint.isUnheard ? "NOBODY LISTENS" : "ready";
+  const state = refusedBy === "" ? (endpoint.serving ? heard : "NOT READY") : "REFUSED";
   return `${address}:${port} ${state}  ${where}${refusedBy === "" ? "" : `, by ${refusedBy}`}`;
 }
 
@@ -108,11 +113,15 @@ function formatOutcome({ outcome, shares }: Explanation): string {
       const refused = ready.filter(({ refusedBy }) => refusedBy !== "").length;
       if (refused > 0)
         return `sent to one of ${ready.length} endpoints in turn, ${refused} of them behind a policy that refuses`;
+      const unheard = ready.filter(({ isUnheard }) => isUnheard).length;
+      if (unheard > 0) return `sent to one of ${ready.length} endpoints in turn, nothing listens on ${unheard} of them`;
       if (ready.length === 1) return "answered by its one endpoint";
       return `answered by one of ${ready.length} endpoints, each in its turn`;
     }
     case "answered":
       return `answered ${outcome.status} by the mesh (${outcome.flag}): ${outcome.why}`;
+    case "node":
+      return `reaches port ${outcome.port} of ${outcome.node} itself: answered by what listens there, else refused`;
     case "leaves":
       return `leaves the cluster for ${outcome.destination}: the outbound policy allows it`;
     case "fails":

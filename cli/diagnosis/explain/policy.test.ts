@@ -101,6 +101,7 @@ describe("withPolicies()", () => {
     node: "",
     hasSidecar: false,
     refusedBy: "",
+    isUnheard: false,
   });
   const followed = (...addresses: string[]): Followed => ({
     listener: undefined,

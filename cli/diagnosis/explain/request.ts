@@ -53,3 +53,22 @@ export function namesToTry(hostname: string, namespace: string): readonly string
   const dots = hostname.split(".").length - 1;
   return dots >= 5 ? [hostname, ...searched] : [...searched, hostname];
 }
+
+/**
+ * Which of `names` has the addresses: the first that has some, or of the later ones the first that has one of them,
+ * too: the node's resolver answers for the first domain of the search list what it found under the others (autopath).
+ * `answers` are the addresses of each name, in the order of `names`. Undefined when no name has an address.
+ */
+export function pickResolved(
+  names: readonly string[],
+  answers: readonly (readonly string[])[],
+): { readonly name: string; readonly addresses: readonly string[] } | undefined {
+  const found = names.flatMap((name, at) => {
+    const addresses = answers[at] ?? [];
+    return addresses.length === 0 ? [] : [{ name, addresses }];
+  });
+  const [first, ...others] = found;
+  if (first === undefined) return undefined;
+  const same = others.find(({ addresses }) => addresses.some((address) => first.addresses.includes(address)));
+  return { name: (same ?? first).name, addresses: first.addresses };
+}

@@ -82,6 +82,7 @@ const describe: DescribeEndpoint = ({ address: ip, port, isServing }) => ({
   node: "",
   hasSidecar: false,
   refusedBy: "",
+  isUnheard: false,
 });
 const follow = (path: string, ...headers: readonly string[]): Followed =>
   followSidecar(
