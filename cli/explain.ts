@@ -19,7 +19,7 @@ import { hasSidecar } from "./diagnosis/diagnose.ts";
 import { type EndpointState, type Explanation, formatExplanation } from "./diagnosis/explain/explanation.ts";
 import { withSockets } from "./diagnosis/explain/listening.ts";
 import { followNode, headlessHint, serviceAt } from "./diagnosis/explain/node-path.ts";
-import { withPolicies } from "./diagnosis/explain/policy.ts";
+import { dnsRefusalOf, withPolicies } from "./diagnosis/explain/policy.ts";
 import { type ExplainedRequest, namesToTry, parseRequest, pickResolved } from "./diagnosis/explain/request.ts";
 import { serviceWay } from "./diagnosis/explain/service-match.ts";
 import { type ConfigDump, type Followed, followSidecar, isPassthrough } from "./diagnosis/explain/sidecar-path.ts";
@@ -97,13 +97,19 @@ async function follow(request: ExplainedRequest, pod: Pod, around: Surroundings)
   const names = isGateway || isIPv4(request.hostname) ? [] : namesToTry(request.hostname, namespace);
   const isProxied = hasSidecar(pod);
   const config = { kind: "http", address: "127.0.0.1", port: sidecarPorts.admin, path: "/config_dump" } as const;
-  const questions = names.map((each) => ({ kind: "dns", server: addresses.dns, name: each }) as const);
+  const dnsRefusal = names.length === 0 ? "" : dnsRefusalOf(pod, around.objects);
+  // What is dropped would be waited for.
+  const asked = dnsRefusal === "" ? names : [];
+  const questions = asked.map((each) => ({ kind: "dns", server: addresses.dns, name: each }) as const);
   const answers = await lookInside(place, [...questions, ...(isProxied ? [config] : [])]);
-  const resolved = isGateway ? undefined : resolution(request.hostname, names, answers);
+  const resolved = isGateway ? undefined : resolution(request.hostname, asked, answers);
   const common = { request: request.text, from: `${namespace}/${name}`, node: spec.nodeName ?? "no node", resolved };
   const address = isGateway ? "0.0.0.0" : resolved?.addresses[0];
   if (address === undefined) {
-    const why = `the name ${request.hostname} does not resolve: ${failureOf(answers)}`;
+    const why =
+      dnsRefusal === ""
+        ? `the name ${request.hostname} does not resolve: ${failureOf(answers)}`
+        : `the name ${request.hostname} does not resolve: ${dnsRefusal} does not allow the pod to ask DNS, UDP port 53 of ${addresses.dns}`;
     const nothing = { service: undefined, listener: undefined, route: undefined, shares: [] };
     return { ...common, ...nothing, by: "nobody", outcome: { kind: "fails", why } };
   }
@@ -116,7 +122,7 @@ async function follow(request: ExplainedRequest, pod: Pod, around: Surroundings)
   const from = { objects, from: pod, addresses: resolved?.addresses ?? [], describe, egress };
   const byNode = (): Followed => followNode(service, destination, from);
   const bySidecar = (): Followed => {
-    const own = followSidecar(readDump(answers[names.length]), request, destination, describe);
+    const own = followSidecar(readDump(answers[asked.length]), request, destination, describe);
     // What the sidecar does not know it passes on to the rules of the node.
     return own.shares.some(({ cluster }) => isPassthrough(cluster)) ? { ...byNode(), listener: own.listener } : own;
   };

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Event } from "#api/core/event.ts";
 import type { Service } from "#api/core/service.ts";
+import type { NetworkPolicy } from "#api/networking/network-policy.ts";
 import type { EgressPolicy } from "../launcher/egress-policy.ts";
 import { diagnose } from "./diagnose.ts";
 import { type Observation, noObjects } from "./observation.ts";
@@ -147,4 +148,28 @@ test("diagnose() blames no object when the API does not answer", () => {
     "PublishedTargetMissing",
   ]);
   assert.deepEqual(codes({ record, api: { kind: "unreachable", message: "" } }), ["APIUnreachable"]);
+});
+
+test("pods that policies allow no DNS are told, once for each set of policies", () => {
+  const pods = ["a", "b", "c", "d"].map((name) => ({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: "shop", uid: name, labels: { app: name === "d" ? "free" : "web" } },
+    spec: { containers: [] },
+    status: { phase: "Running" as const, conditions: [{ type: "Ready", status: "True" as const }] },
+  }));
+  const policy = (name: string, egress: readonly object[]): NetworkPolicy => ({
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    metadata: { name, namespace: "shop" },
+    spec: { podSelector: { matchLabels: { app: "web" } }, policyTypes: ["Egress"], egress },
+  });
+  const told = (...networkPolicies: NetworkPolicy[]): string[] =>
+    diagnose({ ...well, objects: { ...noObjects, pods, networkPolicies } })
+      .filter(({ code }) => code === "DNSDeniedByPolicy")
+      .map(({ about, sentence }) => `${about} ${sentence}`);
+  assert.match(told(policy("deny", [])).join("|"), /^networkpolicy shop\/deny .*: 3 pods, a, b, c$/);
+  const two = told(policy("deny", []), policy("web", [{ ports: [{ port: 80 }] }])).join("|");
+  assert.match(two, /^networkpolicy shop\/deny .*: 3 pods, a, b, c, with shop\/deny or shop\/web$/);
+  assert.deepEqual(told(policy("deny", []), policy("dns", [{ ports: [{ port: 53, protocol: "UDP" }] }])), []);
 });

@@ -62,6 +62,7 @@ export type FindingCode =
   | "RouteRefused"
   | "BackendMissing"
   | "IngressUnserved"
+  | "DNSDeniedByPolicy"
   | "PublishedTargetMissing"
   | "HostPortTaken";
 
@@ -88,6 +89,7 @@ const warnings: ReadonlySet<FindingCode> = new Set<FindingCode>([
   "UpstreamBroken",
   "PushBehind",
   "SelectorMatchesNothing",
+  "DNSDeniedByPolicy",
   "PodPending",
   "WasOutOfMemory",
 ]);
@@ -267,6 +269,10 @@ export const findingMessages: MessageTable<FindingCode> = {
   IngressUnserved: {
     sentence: "An Ingress is served by nobody",
     hint: "set spec.ingressClassName to a class that exists: wherry get ingressclasses",
+  },
+  DNSDeniedByPolicy: {
+    sentence: "A NetworkPolicy isolates the egress of pods and allows them no DNS, so names do not resolve there",
+    hint: "allow it, by an egress rule with ports 53 of UDP and TCP: wherry apply -n NS -f FILE",
   },
   PublishedTargetMissing: {
     sentence: "A published port leads to something that does not exist",

@@ -16,6 +16,7 @@ import type { PublishedPort } from "../ipc.ts";
 import { type Finding, type Subject, count, find } from "./finding.ts";
 import type { ClusterObjects } from "./observation.ts";
 import { findingsOfPod } from "./pod-findings.ts";
+import { findingsOfPolicies } from "./policy-findings.ts";
 
 /** Time for a controller to look at a new object before its silence is a finding, in ms. */
 const settleMs = 3000;
@@ -38,6 +39,7 @@ export function findingsOfObjects(
     ...objects.gateways.flatMap(gatewayFindings),
     ...objects.httpRoutes.flatMap((route) => routeFindings(route, nowMs)),
     ...objects.ingresses.flatMap((ingress) => ingressFindings(ingress, objects, nowMs)),
+    ...findingsOfPolicies(objects),
     ...published.flatMap((port) => targetFinding(port, objects) ?? []),
   ];
 }

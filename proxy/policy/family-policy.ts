@@ -11,22 +11,7 @@ import { Applier } from "../l4/nft/apply.ts";
 import { policyTableNames } from "../l4/nft/names.ts";
 import { planPolicies } from "./plan.ts";
 import { planPolicySkeleton } from "./skeleton.ts";
-import type { PolicyPod, PolicyView } from "./view.ts";
-
-/**
- * What policies know the node's resolver as: the pods that the DNS of other clusters has, which is how people allow it.
- * It is on no node, so that no policy isolates it.
- */
-const resolver: PolicyPod = {
-  namespace: "kube-system",
-  labels: { "k8s-app": "kube-dns" },
-  addresses: [],
-  nodeName: "",
-  ports: [
-    { name: "dns", protocol: "UDP", port: 53 },
-    { name: "dns-tcp", protocol: "TCP", port: 53 },
-  ],
-};
+import { type PolicyView, resolverPod } from "./view.ts";
 
 export class FamilyPolicy {
   readonly #options: FamilyProxyOptions;
@@ -53,7 +38,7 @@ export class FamilyPolicy {
   put(view: PolicyView): void {
     const { facts, family } = this.#options;
     this.#isTold = true;
-    const pods = [...view.pods, { ...resolver, addresses: facts.resolverIPs }];
+    const pods = [...view.pods, { ...resolverPod, addresses: facts.resolverIPs }];
     const plan = planPolicies({ ...view, pods }, { family, nodeName: facts.nodeName });
     this.#applier.update(this.#claims.put("policies", plan));
   }

@@ -29,6 +29,7 @@ const workload = (address: string, podName: string, app: string): { name: string
 class Bed {
   readonly clock = new ManualClock();
   readonly client = new FakeKubeClient();
+  /** Those with policies. */
   readonly views: PolicyView[] = [];
   push: Apply = () => assert.fail("nobody subscribed");
   programmed = Promise.resolve();
@@ -43,7 +44,10 @@ class Bed {
       random: seededRandom(1),
       log: silentLogger,
       ads: ads as unknown as PolicySourceOptions["ads"],
-      sink: { setPolicies: (view) => void this.views.push(view), programmed: () => this.programmed },
+      sink: {
+        setPolicies: (view) => view.policies.length > 0 && this.views.push(view),
+        programmed: () => this.programmed,
+      },
     });
   }
 

@@ -19,3 +19,18 @@ export interface PolicyView {
   /** Labels by name. */
   readonly namespaces: ReadonlyMap<string, Readonly<Record<string, string>>>;
 }
+
+/**
+ * What policies know the node's resolver as: the pods that the DNS of other clusters has, which is how people allow it.
+ * It is on no node, so that no policy isolates it.
+ */
+export const resolverPod: PolicyPod = {
+  namespace: "kube-system",
+  labels: { "k8s-app": "kube-dns" },
+  addresses: [],
+  nodeName: "",
+  ports: [
+    { name: "dns", protocol: "UDP", port: 53 },
+    { name: "dns-tcp", protocol: "TCP", port: 53 },
+  ],
+};

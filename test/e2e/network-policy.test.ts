@@ -37,6 +37,12 @@ spec:
   podSelector: {matchLabels: {app: web}}
   ingress: [{from: [{podSelector: {matchLabels: {app: friend}}}], ports: [{port: http}]}]
 `;
+const denyAll = `
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny}
+spec: {podSelector: {matchLabels: {app: friend}}, policyTypes: [Egress]}
+`;
 
 test("a NetworkPolicy lets in those that it names, while it is there", async () => {
   await using cluster = createTestCluster();
@@ -66,6 +72,13 @@ test("a NetworkPolicy lets in those that it names, while it is there", async () 
   assert.match(await explain("friend"), /→ answered by its one endpoint/);
   // The kubelet's probes come from the node, which always may.
   assert.match(await cluster.run("get", "pod", "web"), /1\/1 +Running/);
+  await apply("apply", denyAll);
+  assert.match(
+    await explain("friend"),
+    /→ fails: the name web does not resolve: NetworkPolicy default\/deny \(egress of default\/friend\)/,
+  );
+  assert.match((await cluster.attempt("check")).stdout, /networkpolicy default\/deny: .*1 pod, friend .*DNSDenied/);
+  await apply("delete", denyAll);
   await apply("delete", policy);
   await until(() => reaches("stranger"));
 });

@@ -4,7 +4,7 @@ import { describe, it } from "node:test";
 import type { Pod } from "#api/core/pod.ts";
 import type { NetworkPolicy } from "#api/networking/network-policy.ts";
 import type { EndpointState } from "./explanation.ts";
-import { refusalOf, withPolicies } from "./policy.ts";
+import { dnsRefusalOf, refusalOf, withPolicies } from "./policy.ts";
 import type { Followed } from "./sidecar-path.ts";
 
 type Spec = NonNullable<NetworkPolicy["spec"]>;
@@ -89,6 +89,40 @@ describe("refusalOf()", () => {
     assert.notEqual(to("192.0.2.1", 91), "");
     assert.notEqual(to("198.51.100.1", 80), "");
     assert.equal(refusalOf(stranger, { address: "192.0.2.200", port: 1 }, around(out)), "");
+  });
+});
+
+describe("dnsRefusalOf()", () => {
+  const deny = (egress: Spec["egress"]): NetworkPolicy =>
+    policy("deny", { podSelector: {}, policyTypes: ["Egress"], ...(egress === undefined ? {} : { egress }) });
+  const system = { apiVersion: "v1", kind: "Namespace", metadata: { name: "kube-system", labels: { name: "system" } } };
+  const refusal = (...policies: NetworkPolicy[]): string => {
+    const objects = around(...policies);
+    return dnsRefusalOf(web, { ...objects, namespaces: [...objects.namespaces, system] });
+  };
+  const dnsPods = {
+    namespaceSelector: { matchLabels: { name: "system" } },
+    podSelector: { matchLabels: { "k8s-app": "kube-dns" } },
+  };
+
+  it("names what keeps a pod from its resolver", () => {
+    const refused = "NetworkPolicy shop/deny (egress of shop/web)";
+    assert.equal(refusal(deny(undefined)), refused);
+    assert.equal(refusal(deny([{ to: [{ podSelector: {} }] }])), refused);
+    // Resolvers ask over UDP.
+    assert.equal(refusal(deny([{ ports: [{ port: 53, protocol: "TCP" }] }])), refused);
+    assert.equal(refusal(friends), "");
+    assert.equal(dnsRefusalOf(stranger, around(deny(undefined))), "");
+  });
+
+  it("lets it through by port, by address, and as the pods that manifests name", () => {
+    assert.equal(refusal(deny([{ ports: [{ port: 53, protocol: "UDP" }] }])), "");
+    assert.equal(refusal(deny([{ to: [{ ipBlock: { cidr: "10.96.0.10/32" } }] }])), "");
+    assert.equal(refusal(deny([{ to: [dnsPods], ports: [{ port: "dns", protocol: "UDP" }] }])), "");
+    assert.equal(
+      refusal(deny(undefined), policy("more", { podSelector: {}, policyTypes: ["Egress"], egress: [{}] })),
+      "",
+    );
   });
 });
 

@@ -10,6 +10,9 @@ import { BlockList, isIPv4 } from "node:net";
 import type { Pod } from "#api/core/pod.ts";
 import type { NetworkPolicy, NetworkPolicyPeer, NetworkPolicyPort } from "#api/networking/network-policy.ts";
 import { matchesLabels, toRequirements } from "#api/selector.ts";
+import { typesOf } from "../../../proxy/policy/isolation.ts";
+import { resolverPod } from "../../../proxy/policy/view.ts";
+import { addresses } from "../../ipc.ts";
 import type { ClusterObjects } from "../observation.ts";
 import type { EndpointState, Outcome } from "./explanation.ts";
 import type { Destination, Followed } from "./sidecar-path.ts";
@@ -66,6 +69,34 @@ function dropped(by: string, isProxied: boolean): Outcome {
   return isProxied ? { kind: "answered", status: 503, flag: "UF", why } : { kind: "fails", why };
 }
 
+/** The node's resolver, as policies know it. */
+const resolver: Pod = {
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name: "kube-dns", namespace: resolverPod.namespace, labels: resolverPod.labels },
+  spec: {
+    containers: [
+      {
+        name: "dns",
+        image: "",
+        ports: resolverPod.ports.map(({ port, ...named }) => ({ ...named, containerPort: port })),
+      },
+    ],
+  },
+};
+
+/** The policies that keep a pod from its node's resolver, so that no name resolves; empty: none does. */
+export function policiesAgainstDNS(from: Pod, objects: PolicyObjects): readonly NetworkPolicy[] {
+  const peer = { address: addresses.dns, pod: resolver };
+  const question = { isolated: from, peer, called: resolver, protocol: "UDP", port: 53 } as const;
+  return refusingPolicies("Egress", question, objects);
+}
+
+/** Which policies keep a pod from its node's resolver, in words; empty: none does. */
+export function dnsRefusalOf(from: Pod, objects: PolicyObjects): string {
+  return formatRefusal("Egress", from, policiesAgainstDNS(from, objects));
+}
+
 /** Which policies refuse a TCP connection of a pod, and which way; empty: none does. */
 export function refusalOf(from: Pod, { address, port }: Destination, objects: PolicyObjects): string {
   const isThere = ({ status }: Pod): boolean => status?.podIP === address && status.phase === "Running";
@@ -74,7 +105,7 @@ export function refusalOf(from: Pod, { address, port }: Destination, objects: Po
   if (target !== undefined && target.metadata.uid === from.metadata.uid) return "";
   const source: End = { address: from.status?.podIP ?? "", pod: from };
   const destination: End = { address, pod: target };
-  const call = { port, called: target };
+  const call = { port, protocol: "TCP", called: target } as const;
   return (
     refusal("Egress", { isolated: from, peer: destination, ...call }, objects) ||
     (target === undefined ? "" : refusal("Ingress", { isolated: target, peer: source, ...call }, objects))
@@ -85,30 +116,43 @@ interface Judged {
   /** Whose policies these are. */
   readonly isolated: Pod;
   readonly peer: End;
+  readonly protocol: "TCP" | "UDP";
   readonly port: number;
   /** Whose ports the names are. */
   readonly called: Pod | undefined;
 }
 
-function refusal(direction: Direction, { isolated, peer, port, called }: Judged, objects: PolicyObjects): string {
+function refusal(direction: Direction, judged: Judged, objects: PolicyObjects): string {
+  return formatRefusal(direction, judged.isolated, refusingPolicies(direction, judged, objects));
+}
+
+function formatRefusal(direction: Direction, { metadata }: Pod, policies: readonly NetworkPolicy[]): string {
+  if (policies.length === 0) return "";
+  const names = policies.map((policy) => `${policy.metadata.namespace}/${policy.metadata.name}`);
+  return `NetworkPolicy ${names.join(" or ")} (${direction.toLowerCase()} of ${metadata.namespace}/${metadata.name})`;
+}
+
+/** All policies of the pod when none of them allows it, else none. */
+function refusingPolicies(
+  direction: Direction,
+  { isolated, peer, called, ...to }: Judged,
+  objects: PolicyObjects,
+): readonly NetworkPolicy[] {
   const { namespace = "" } = isolated.metadata;
   const policies = objects.networkPolicies.filter(
-    ({ metadata, spec }) =>
-      metadata.namespace === namespace &&
-      (spec?.policyTypes ?? ["Ingress"]).includes(direction) &&
-      matchesLabels(toRequirements(spec?.podSelector ?? {}), isolated.metadata.labels),
+    (policy) =>
+      policy.metadata.namespace === namespace &&
+      typesOf(policy).includes(direction) &&
+      matchesLabels(toRequirements(policy.spec?.podSelector ?? {}), isolated.metadata.labels),
   );
-  if (policies.length === 0) return "";
   const isAllowed = policies.some((policy) =>
     rulesOf(policy, direction).some(
       ({ peers, ports }) =>
         (peers.length === 0 || peers.some((each) => isPeer(each, peer, { namespace, objects }))) &&
-        (ports.length === 0 || ports.some((each) => isPort(each, port, called))),
+        (ports.length === 0 || ports.some((each) => isPort(each, to, called))),
     ),
   );
-  if (isAllowed) return "";
-  const names = policies.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
-  return `NetworkPolicy ${names.join(" or ")} (${direction.toLowerCase()} of ${namespace}/${isolated.metadata.name})`;
+  return isAllowed ? [] : policies;
 }
 
 function rulesOf({ spec }: NetworkPolicy, direction: Direction): readonly Rule[] {
@@ -139,17 +183,17 @@ function isWithin(address: string, cidr: string): boolean {
   return block.check(address, family);
 }
 
-/** TCP alone. A name is one of the called pod's ports. */
+/** A name is one of the called pod's ports. */
 function isPort(
   { protocol = "TCP", port, endPort }: NetworkPolicyPort,
-  number: number,
+  to: Pick<Judged, "protocol" | "port">,
   called: Pod | undefined,
 ): boolean {
-  if (protocol !== "TCP") return false;
+  if (protocol !== to.protocol) return false;
   if (port === undefined) return true;
-  if (typeof port === "number") return number >= port && number <= (endPort ?? port);
+  if (typeof port === "number") return to.port >= port && to.port <= (endPort ?? port);
   const named = (called?.spec.containers ?? []).flatMap(({ ports = [] }) => ports);
   return named.some(
-    ({ name, containerPort, protocol: own = "TCP" }) => name === port && containerPort === number && own === "TCP",
+    ({ name, containerPort, protocol: own = "TCP" }) => name === port && containerPort === to.port && own === protocol,
   );
 }

@@ -192,6 +192,13 @@ export const wrongObjects: readonly WrongObject[] = [
     sentence: /there is no Service missing-service/,
   },
   {
+    what: "a NetworkPolicy that isolates egress and allows no DNS",
+    yaml: `apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: no-dns }\nspec: { podSelector: { matchLabels: { app: no-probe } }, policyTypes: [Egress] }\n`,
+    code: "DNSDeniedByPolicy",
+    about: /^networkpolicy default\/no-dns$/,
+    sentence: /1 pod, no-probe$/,
+  },
+  {
     what: "a Deployment without its replicas",
     yaml: `apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: short }\nspec: { replicas: 2, selector: { matchLabels: { app: short } }, template: { metadata: { labels: { app: short } }, spec: ${container('command: [sh, -c, "exit 6"]')} } }\n`,
     code: "ReplicasMissing",
