@@ -40,6 +40,8 @@ export interface Instance {
   showMetrics(collect: () => readonly MetricFamily[]): void;
   isReady(): boolean;
   start(): Promise<void>;
+  /** Tells the plugins that their server blocks are served. */
+  served(): void;
   stop(): Promise<void>;
 }
 
@@ -80,6 +82,9 @@ export function buildInstance(blocks: readonly ServerBlock[], environment: Envir
     isReady: () => plugins.every((plugin) => plugin.isReady?.() ?? true),
     async start() {
       await Promise.all(plugins.map(async (plugin) => plugin.start?.()));
+    },
+    served() {
+      for (const plugin of plugins) plugin.served?.();
     },
     async stop() {
       await Promise.all(plugins.map(async (plugin) => plugin.stop?.()));

@@ -76,6 +76,8 @@ export interface Plugin {
   /** Certificate of `tls://` and `https://` blocks (`tls`). */
   readonly certificate?: TLSFiles;
   start?(): void | Promise<void>;
+  /** Called once the server blocks are served, in place of those before. */
+  served?(): void;
   stop?(): void | Promise<void>;
 }
 

@@ -1,7 +1,7 @@
 /**
  * A process that serves a configuration, and can take another one while it serves.
  *
- *   Instance ─▶ Runtime.use: start plugins, open what is new, switch routers, close what is gone, stop the old
+ *   Instance ─▶ Runtime.use: start plugins, open what is new, switch routers, close what is gone, say so, stop the old
  *
  * Invariant: a configuration that cannot be had changes nothing: neither a socket nor a plugin of the old one is lost.
  */
@@ -64,6 +64,7 @@ export class Runtime {
     }
     const old = this.#instance;
     this.#instance = instance;
+    instance.served();
     await old?.stop();
   }
 

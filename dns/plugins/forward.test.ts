@@ -213,6 +213,7 @@ test("loop ends the process when queries come back", async (t) => {
   await once(socket, "listening");
   t.after(() => socket.close());
   const block = await serveCorefile(t, `. {\n  loop\n  forward . 127.0.0.1:${socket.address().port}\n}`);
+  block.instance.served();
   const [message] = (await once(socket, "message")) as [Buffer];
   const [question] = dnsPacket.decode(message).questions ?? [];
   const asked = block.ask(`${question?.name ?? ""} HINFO`);

@@ -1,11 +1,13 @@
 /**
- * loop: finds out whether an upstream sends queries back to us, once, at start.
+ * loop: finds out whether an upstream sends queries back to us, once the server is there to get them.
  *
- *   a name drawn by chance, HINFO ─▶ the whole chain ─▶ seen again ─▶ the process ends with a sentence
+ *   a name drawn by chance, HINFO ─▶ the plugins below ─▶ an upstream ─▶ seen here ─▶ the process ends with a sentence
  *
+ * An upstream that does not answer is asked again, for `probeMs`: it may come up after us.
  * Follows: CoreDNS plugin/loop.
  */
 import type { Timer } from "#lib/clock.ts";
+import { messageOf } from "#lib/errors.ts";
 import { statusAnswer } from "../answer.ts";
 import { noArgs } from "../corefile/directive.ts";
 import type { Handler, Plugin, PluginKind } from "../plugin.ts";
@@ -14,10 +16,10 @@ import { encodeQuery } from "../wire/message.ts";
 import { toKey, toText } from "../wire/name.ts";
 import { parseQuery } from "../wire/query.ts";
 
-/** Our own question is the first sighting; one more proves a loop. */
-const seenMax = 1;
 /** The probe is over after, in ms. */
 const probeMs = 30_000;
+/** Until the next attempt, in ms. */
+const retryMs = 1000;
 
 /** The plugin `loop`. */
 export const loop: PluginKind = {
@@ -27,45 +29,48 @@ export const loop: PluginKind = {
     const [zone = "\0"] = site.zones;
     const draw = (): string => String(Math.floor(random.next() * 2 ** 32));
     const name = toKey(`${draw()}.${draw()}.${toText(zone)}`.replace(/\.\.$/, ".")) ?? "\0";
-    let seen = 0;
     let isOver = false;
-    let chain: Handler | undefined;
-    let timer: Timer | undefined;
+    let below: Handler | undefined;
+    let end: Timer | undefined;
+    let retry: Timer | undefined;
+    const probe = async (ask: Handler): Promise<void> => {
+      const query = parseQuery(
+        encodeQuery({ id: 0, name, type: types.hinfo, class: classIN, isRecursionDesired: true, payloadBytes: 0 }),
+      );
+      if (query.kind !== "query") return;
+      const { rcode } = await ask({ query, proto: "udp", client: "", clientPort: 0, depth: 0 });
+      if (rcode === rcodes.servFail && !isOver) retry = clock.after(retryMs, () => probeLater(ask));
+    };
+    const probeLater = (ask: Handler): void => {
+      probe(ask).catch((error: unknown) => log.debug("Cannot probe for loops", { error: messageOf(error) }));
+    };
     return {
       name: "loop",
       wrap(next) {
-        const handler: Handler = (request) => {
+        below = next;
+        return (request) => {
           if (isOver || request.query.type !== types.hinfo || request.query.name !== name) return next(request);
-          if (++seen > seenMax) {
-            isOver = true;
-            fatal(
-              `Cannot go on: queries for ${site.zone} come back to ${site.server}, wanted an upstream that is not ` +
-                "this server (look at forward, and at the nameservers of /etc/resolv.conf)",
-            );
-            return statusAnswer(rcodes.servFail, "loop");
-          }
-          return next(request);
+          isOver = true;
+          fatal(
+            `Cannot go on: queries for ${site.zone} come back to ${site.server}, wanted an upstream that is not ` +
+              "this server (look at forward, and at the nameservers of /etc/resolv.conf)",
+          );
+          return statusAnswer(rcodes.servFail, "loop");
         };
-        chain = handler;
-        return handler;
       },
-      start() {
-        const bytes = encodeQuery({
-          id: 0,
-          name,
-          type: types.hinfo,
-          class: classIN,
-          isRecursionDesired: true,
-          payloadBytes: 0,
+      served() {
+        if (below === undefined) return;
+        end = clock.after(probeMs, () => {
+          isOver = true;
+          retry?.cancel();
         });
-        const query = parseQuery(bytes);
-        if (query.kind !== "query" || chain === undefined) return;
-        timer = clock.after(probeMs, () => (isOver = true));
-        const outcome = chain({ query, proto: "udp", client: "", clientPort: 0, depth: 0 });
-        // An upstream that is not there cannot loop; the health checks speak of it.
-        if (outcome instanceof Promise) outcome.catch(() => log.debug("The loop probe got no answer"));
+        probeLater(below);
       },
-      stop: () => timer?.cancel(),
+      stop() {
+        isOver = true;
+        end?.cancel();
+        retry?.cancel();
+      },
     } satisfies Plugin;
   },
 };
