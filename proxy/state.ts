@@ -253,7 +253,10 @@ class KernelProxy implements NodeProxy {
   /** Logs each problem once for as long as it lasts. */
   #report(name: string): void {
     const known = this.#problems.get(name) ?? [];
-    const problems = [...new Set(this.#families.flatMap((family) => family.problemsOf(name)))];
+    const ofFamilies = this.#families.map((family) => family.problemsOf(name));
+    // As nearly always.
+    if (known.length === 0 && ofFamilies.every(({ length }) => length === 0)) return;
+    const problems = [...new Set(ofFamilies.flat())];
     for (const problem of problems) if (!known.includes(problem)) this.#options.log.warn(problem);
     if (problems.length === 0) this.#problems.delete(name);
     else this.#problems.set(name, problems);

@@ -26,9 +26,11 @@ export interface Categories {
   readonly local: readonly Target[];
   /** Whether there is an endpoint that may be used anywhere: without one, Local rejects instead of dropping. */
   readonly hasAny: boolean;
-  /** May keep the flows that they have: all that still serve. */
+  /** May keep the flows that they have: all that still serve. None for TCP, whose flows nobody ends. */
   readonly serving: readonly Target[];
 }
+
+const nobody: readonly Target[] = [];
 
 /** An endpoint with where it is reached, read once. */
 interface Candidate {
@@ -54,9 +56,11 @@ export function categorize(
   const local = readyHere.length > 0 ? readyHere : all.filter((each) => isLeaving(each) && isLocal(each));
   return {
     cluster: cluster.map(toTarget),
-    local: local.map(toTarget),
+    local: local.length === 0 ? nobody : local.map(toTarget),
     hasAny: cluster.length > 0,
-    serving: all.filter((each) => isReady(each) || each.endpoint.serving).map(toTarget),
+    // Flows of TCP end by themselves.
+    serving:
+      port.protocol === "TCP" ? nobody : all.filter((each) => isReady(each) || each.endpoint.serving).map(toTarget),
   };
 }
 
@@ -80,15 +84,19 @@ function candidatesOf(
   family: Family,
   { nodeName }: NodeFacts,
 ): readonly Candidate[] {
-  const found = new Map<string, Candidate>();
+  const found: Candidate[] = [];
+  let isAscending = true;
   for (const endpoint of service.endpoints) {
     const number = endpoint.ports[port.name];
     const address = normalizeAddress(endpoint.address);
     if (number === undefined || !isPort(number) || address === undefined || familyOf(address) !== family) continue;
     const isElsewhere = nodeName !== "" && endpoint.nodeName !== "" && endpoint.nodeName !== nodeName;
-    found.set(`${address} ${number}`, { endpoint, target: { address, port: number, isElsewhere } });
+    isAscending &&= found.length === 0 || found.at(-1)!.target.address < address;
+    found.push({ endpoint, target: { address, port: number, isElsewhere } });
   }
-  return [...found.values()];
+  // As a push has them: sorted, each once. That is seen without a key for each.
+  if (isAscending) return found;
+  return [...new Map(found.map((each) => [`${each.target.address} ${each.target.port}`, each])).values()];
 }
 
 function toTarget({ target }: Candidate): Target {

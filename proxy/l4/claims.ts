@@ -16,7 +16,8 @@ type Claim<V extends Value> =
   | { readonly kind: "one"; readonly owner: string; readonly value: V }
   | { readonly kind: "many"; readonly owners: Map<string, V>; readonly counts: Map<string, number> };
 
-const nothing: Fragment = { chains: new Map(), sets: new Map(), elements: new Map() };
+const none: ReadonlyMap<string, never> = new Map<string, never>();
+const nothing: Fragment = { chains: none, sets: none, elements: none };
 
 export class Claims {
   readonly #fragments = new Map<string, Fragment>();
@@ -27,21 +28,24 @@ export class Claims {
   /** Replaces what `owner` wants; undefined is nothing. */
   put(owner: string, fragment: Fragment | undefined): Change {
     const before = this.#fragments.get(owner) ?? nothing;
-    const after = fragment ?? nothing;
-    if (fragment === undefined) this.#fragments.delete(owner);
-    else this.#fragments.set(owner, fragment);
+    const after = fragment === undefined || isEmpty(fragment) ? nothing : fragment;
+    if (before === after) return nothing;
+    if (after === nothing) this.#fragments.delete(owner);
+    else this.#fragments.set(owner, after);
     const elements = new Map<string, ReadonlyMap<string, string | undefined>>();
-    for (const collection of new Set([...before.elements.keys(), ...after.elements.keys()])) {
+    const moveElements = (collection: string): void => {
       let claims = this.#elements.get(collection);
       if (claims === undefined) this.#elements.set(collection, (claims = new Map()));
       const change = move(
         claims,
         owner,
-        before.elements.get(collection) ?? new Map(),
-        after.elements.get(collection) ?? new Map(),
+        before.elements.get(collection) ?? none,
+        after.elements.get(collection) ?? none,
       );
       if (change.size > 0) elements.set(collection, change);
-    }
+    };
+    for (const collection of before.elements.keys()) moveElements(collection);
+    for (const collection of after.elements.keys()) if (!before.elements.has(collection)) moveElements(collection);
     return {
       chains: move(this.#chains, owner, before.chains, after.chains),
       sets: move(this.#sets, owner, before.sets, after.sets),
@@ -62,6 +66,11 @@ function move<V extends Value>(
   before: ReadonlyMap<string, V>,
   after: ReadonlyMap<string, V>,
 ): ReadonlyMap<string, V | undefined> {
+  if (before.size + after.size === 0) return none;
+  if (before.size === 0 && isUnclaimed(claims, after)) {
+    for (const [key, value] of after) claims.set(key, { kind: "one", owner, value });
+    return after;
+  }
   const change = new Map<string, V | undefined>();
   const touch = (key: string, value: V | undefined): void => {
     const old = claims.get(key);
@@ -78,6 +87,12 @@ function move<V extends Value>(
   }
   for (const [key, value] of after) if (!before.has(key)) touch(key, value);
   return change;
+}
+
+/** As nearly always of a Service that is new: nobody wants any of it. */
+function isUnclaimed(claims: ReadonlyMap<string, unknown>, after: ReadonlyMap<string, unknown>): boolean {
+  for (const key of after.keys()) if (claims.has(key)) return false;
+  return true;
 }
 
 /** What holds: what all want, or else what the first owner by name wants. */
@@ -116,6 +131,10 @@ function put<V extends Value>(claim: Claim<V> | undefined, owner: string, value:
     counts.set(String(value), (counts.get(String(value)) ?? 0) + 1);
   }
   return owners.size === 0 ? undefined : claim;
+}
+
+function isEmpty({ chains, sets, elements }: Fragment): boolean {
+  return chains.size + sets.size + elements.size === 0;
 }
 
 function isEqual(a: Value | undefined, b: Value | undefined): boolean {

@@ -11,6 +11,7 @@ import type { ServiceResource } from "#api/wire/service.ts";
 import type { Isolation } from "../policy/isolation.ts";
 import { isPerRequest } from "../requests/choice.ts";
 import { Claims } from "./claims.ts";
+import { emptyPlan } from "./draft.ts";
 import type { NodeFacts } from "./facts.ts";
 import { type Family, familyOf } from "./ip.ts";
 import type { Change } from "./nft/types.ts";
@@ -49,7 +50,8 @@ export class Planner {
     const isExact = this.#account(name, service.ports.length);
     const isolated = this.#isolated;
     const plan = planService(service, { family: this.#family, facts: this.#facts, isExact, before, isolated });
-    this.#plans.set(name, plan);
+    if (plan === emptyPlan) this.#plans.delete(name);
+    else this.#plans.set(name, plan);
     this.#countNoLocal(plan, 1);
     return this.#claims.put(name, plan.fragment);
   }
@@ -73,21 +75,23 @@ export class Planner {
   /** Of one Service: what cannot be programmed. */
   problemsOf(name: string): readonly string[] {
     const plan = this.#plans.get(name);
-    if (plan === undefined) return [];
-    const lost = ["services", "nodeports"].flatMap((collection) =>
-      [...(plan.fragment.elements.get(collection)?.keys() ?? [])].flatMap((key) => {
+    if (plan === undefined) return emptyPlan.problems;
+    let problems = plan.problems;
+    for (const collection of ["services", "nodeports"])
+      for (const key of plan.fragment.elements.get(collection)?.keys() ?? []) {
         const holder = this.#claims.holderOf(collection, key);
-        return holder === undefined || holder === name
-          ? []
-          : [`Cannot program Service ${name} on ${key}: Service ${holder} has that address and port`];
-      }),
-    );
-    return [...plan.problems, ...lost];
+        if (holder !== undefined && holder !== name)
+          problems = [
+            ...problems,
+            `Cannot program Service ${name} on ${key}: Service ${holder} has that address and port`,
+          ];
+      }
+    return problems;
   }
 
   /** Where the flows of one Service may go. */
   flowsOf(name: string): Flows {
-    return this.#plans.get(name)?.flows ?? new Map();
+    return this.#plans.get(name)?.flows ?? emptyPlan.flows;
   }
 
   /** Service ports with a policy Local that find no endpoint on this node. */

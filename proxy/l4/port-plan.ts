@@ -107,7 +107,7 @@ export class PortPlan {
     if (local.length > 0)
       this.#draft.element("services", key, `goto ${this.#perRequest(this.#localChain(this.#byAddress), local)}`);
     else if (hasAny) this.#draft.element("no-endpoints", key, "drop");
-    if (local.length === 0 && hasAny) this.#draft.noLocal.internal = true;
+    if (local.length === 0 && hasAny) this.#draft.missesLocal("internal");
   }
 
   #planExternalIP(address: string): void {
@@ -148,7 +148,7 @@ export class PortPlan {
     if ((isLocal ? local : cluster).length > 0) return;
     // What comes from outside is not translated then; what is short-circuited was, and does not get here.
     this.#draft.element(at.without, at.key, isLocal && hasAny ? "drop" : "goto reject-chain");
-    if (isLocal && hasAny) this.#draft.noLocal.external = true;
+    if (isLocal && hasAny) this.#draft.missesLocal("external");
   }
 
   /** Balances over the cluster's endpoints. */
@@ -265,21 +265,25 @@ export class PortPlan {
 
   /** Only an endpoint on this node can come back to itself through this node. */
   #planHairpin(): void {
-    for (const { address, isElsewhere } of [...this.#categories.cluster, ...this.#categories.local])
-      if (!isElsewhere) this.#draft.element("hairpin", `${address} . ${address}`);
+    const { cluster, local } = this.#categories;
+    for (const targets of [cluster, local])
+      for (const { address, isElsewhere } of targets)
+        if (!isElsewhere) this.#draft.element("hairpin", `${address} . ${address}`);
   }
 
   #keepFlows(at: string): void {
     if (this.#transport === "tcp") return;
     const { cluster, local, serving } = this.#categories;
     const keeping = [...cluster, ...local, ...serving].map(({ address, port }) => `${address}:${port}`);
-    this.#draft.flows.set(`${this.#transport} ${at}`, new Set(keeping));
+    this.#draft.keepFlows(`${this.#transport} ${at}`, new Set(keeping));
   }
 
   #order(kind: string, targets: readonly Target[]): readonly Target[] {
+    // Of none there is no order.
+    if (targets.length === 0) return targets;
     const key = `${kind} ${this.#id}`;
     const ordered = keepOrder(this.#options.orders?.get(key) ?? [], targets);
-    this.#draft.orders.set(key, ordered);
+    this.#draft.keepOrder(key, ordered);
     return ordered;
   }
 }

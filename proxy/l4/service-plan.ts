@@ -8,7 +8,7 @@
  */
 import type { ServiceResource } from "#api/wire/service.ts";
 import { isPort, type Target } from "./categories.ts";
-import { Draft } from "./draft.ts";
+import { Draft, emptyPlan } from "./draft.ts";
 import type { NodeFacts } from "./facts.ts";
 import { contains, type Family, familyOf, normalizeAddress } from "./ip.ts";
 import type { Fragment } from "./nft/types.ts";
@@ -45,8 +45,8 @@ const namePattern = /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/;
 
 /** The plan for one Service in one family. */
 export function planService(service: ServiceResource, options: PlanOptions): ServicePlan {
+  if (!isOurs(service)) return emptyPlan;
   const draft = new Draft(tableFamilyOf(options.family));
-  if (!isOurs(service)) return draft.done();
   if (!namePattern.test(service.namespace) || !namePattern.test(service.name)) {
     draft.problem(`Cannot program Service ${JSON.stringify(keyOf(service))}: wanted names that are DNS labels`);
     return draft.done();
@@ -55,7 +55,8 @@ export function planService(service: ServiceResource, options: PlanOptions): Ser
   const { clusterIPs, externalIPs, loadBalancerIPs } = addresses;
   const hasNodePorts = service.type === "NodePort" || service.type === "LoadBalancer";
   // Nothing to do in this family, as nearly always in one of the two.
-  if (!hasNodePorts && clusterIPs.length + externalIPs.length + loadBalancerIPs.length === 0) return draft.done();
+  if (!hasNodePorts && clusterIPs.length + externalIPs.length + loadBalancerIPs.length === 0)
+    return draft.isEmpty ? emptyPlan : draft.done();
   const { family, facts, isExact, before, isolated = nobody } = options;
   const forPorts = { family, facts, isExact, orders: before?.orders, isolated, ...addresses };
   for (const port of service.ports) {

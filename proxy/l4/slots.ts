@@ -8,6 +8,7 @@ import type { Target } from "./categories.ts";
  * free, and where there are fewer the last ones move into the gaps.
  */
 export function keepOrder(before: readonly Target[], targets: readonly Target[]): readonly Target[] {
+  if (before.length === 0) return targets;
   const wanted = new Map(targets.map((target) => [keyOf(target), target]));
   const slots: (Target | undefined)[] = [];
   const homeless: Target[] = [];

@@ -80,22 +80,23 @@ export class Table {
 
 class Tracked<V> {
   readonly now: Map<string, V> = new Map();
-  /** What was there at the last `take()`, of the keys that were touched since. */
-  #before = new Map<string, V | undefined>();
+  /** What was there at the last `take()`, of the keys that were touched since; undefined before the first. */
+  #before: Map<string, V | undefined> | undefined;
 
   get isChanged(): boolean {
-    return this.#before.size > 0;
+    return (this.#before ?? this.now).size > 0;
   }
 
   update(change: ReadonlyMap<string, V | undefined>): void {
     for (const [key, value] of change) {
-      if (!this.#before.has(key)) this.#before.set(key, this.now.get(key));
+      if (this.#before !== undefined && !this.#before.has(key)) this.#before.set(key, this.now.get(key));
       if (value === undefined) this.now.delete(key);
       else this.now.set(key, value);
     }
   }
 
   take(): ReadonlyMap<string, Step<V>> {
+    if (this.#before === undefined) return this.takeAll();
     const steps = new Map<string, Step<V>>();
     for (const [key, before] of this.#before) {
       const after = this.now.get(key);

@@ -1,5 +1,5 @@
 /**
- * kube-proxy's behaviours with real packets, in one family and one protocol. Run by behaviours.test.ts inside
+ * kube-proxy's behaviours with real packets, in one family and one protocol. Run by behaviours-*.test.ts inside
  * namespaces of its own, never directly.
  *
  *   node behaviours.ts IPv4 TCP

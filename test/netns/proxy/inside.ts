@@ -8,12 +8,12 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { TestContext } from "node:test";
+import { describe, test, type TestContext } from "node:test";
 
 const unshare = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child"];
 const timeoutSeconds = 100;
 
-/** Numbers of the behaviours that `wherry proxy` alone can show: proxy.test.ts does, behaviours.test.ts the others. */
+/** Numbers of the behaviours that `wherry proxy` alone can show: proxy.test.ts does, behaviours-*.test.ts the others. */
 export const shownAlone: ReadonlySet<number> = new Set([42, 43]);
 
 interface Ended {
@@ -39,8 +39,28 @@ export async function showProgram(t: TestContext, program: string): Promise<Read
   return new Set(numbers.map(Number));
 }
 
+/** Shows kube-proxy's behaviours in one family, over TCP and UDP, and that none of the table's is missing. */
+export function showBehaviours(family: "IPv4" | "IPv6"): void {
+  const shown = new Set<number>();
+  let isSkipped = false;
+  // They wait more than they work.
+  describe(`node proxy, ${family}`, { concurrency: 2 }, () => {
+    for (const protocol of ["TCP", "UDP"])
+      test(`${protocol}: packets go where kube-proxy would send them`, async (t) => {
+        const numbers = await showProgram(t, `behaviours.ts ${family} ${protocol}`);
+        isSkipped ||= numbers === undefined;
+        for (const number of numbers ?? []) shown.add(number);
+      });
+  });
+  test(`every behaviour of the table was shown in ${family}`, (t) => {
+    if (isSkipped) return t.skip("SKIP none was");
+    const missing = behaviourNumbers().filter((number) => !shown.has(number) && !shownAlone.has(number));
+    assert.deepEqual(missing, []);
+  });
+}
+
 /** The numbers of all behaviours, as README.md has them: 1 to 48. */
-export function behaviourNumbers(): readonly number[] {
+function behaviourNumbers(): readonly number[] {
   const table = readFileSync(join(import.meta.dirname, "README.md"), "utf8");
   const numbers = [...table.matchAll(/^\| ([0-9]+) /gm)].map(([, number]) => Number(number));
   assert.deepEqual(

@@ -1,6 +1,6 @@
 /**
- * The node proxy against the real kernel: what is its own, beside kube-proxy's behaviours (behaviours.test.ts) and the
- * model (model.test.ts).
+ * The node proxy against the real kernel: what is its own, beside kube-proxy's behaviours (behaviours-*.test.ts) and
+ * the model (model.test.ts).
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
