@@ -113,6 +113,7 @@ export class Runtime {
       respond: responder.respond,
       prebuilt: responder.prebuilt,
       counters,
+      clock,
       log,
       ...(plan.tls === undefined ? {} : { tls: plan.tls }),
       ...(tcp === undefined ? {} : { tcp }),

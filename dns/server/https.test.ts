@@ -8,6 +8,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test, { after, before, describe } from "node:test";
+import { realClock } from "#lib/clock.ts";
 import { silentLogger } from "#lib/log.ts";
 import { ServerCounters } from "../metrics.ts";
 import { listen, type TLSFiles } from "./listener.ts";
@@ -25,6 +26,7 @@ async function serve(t: test.TestContext, tls?: TLSFiles): Promise<{ port: numbe
       scheme: "https",
       respond,
       counters,
+      clock: realClock,
       log: silentLogger,
       tcp: { connectionsMax: 2, idleMs },
       ...(tls === undefined ? {} : { tls }),

@@ -8,6 +8,7 @@
 import type { Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
+import type { Clock } from "#lib/clock.ts";
 import { errnoOf, messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Scheme } from "../corefile/parse.ts";
@@ -38,6 +39,7 @@ export interface ListenerOptions {
   /** Responses to the same messages, for UDP. */
   readonly prebuilt?: Prebuilt;
   readonly counters: ServerCounters;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly tls?: TLSFiles;
   readonly tcp?: Pick<StreamOptions, "connectionsMax" | "idleMs">;
@@ -67,9 +69,9 @@ export async function listen(at: ListenAt, options: ListenerOptions): Promise<Li
 }
 
 async function listenOnce(at: ListenAt, options: ListenerOptions): Promise<Listener> {
-  const { scheme, respond, prebuilt, counters, log } = options;
+  const { scheme, respond, prebuilt, counters, clock, log } = options;
   const proto = scheme === "dns" ? "tcp" : scheme;
-  const streams = new StreamServer({ respond, counters, proto, ...options.tcp });
+  const streams = new StreamServer({ respond, counters, clock, proto, ...options.tcp });
   const open: OpenSockets = { server: await createStreamServer(streams, options), udp: undefined, streams };
   try {
     const port = await listenStream(open.server, at);

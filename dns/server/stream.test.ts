@@ -3,12 +3,13 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 import test from "node:test";
+import { type Clock, ManualClock, realClock } from "#lib/clock.ts";
 import { ServerCounters } from "../metrics.ts";
 import type { Respond } from "./respond.ts";
 import { StreamServer } from "./stream.ts";
 
-async function serve(t: test.TestContext, respond: Respond): Promise<number> {
-  const streams = new StreamServer({ respond, counters: new ServerCounters(), proto: "tcp" });
+async function serve(t: test.TestContext, respond: Respond, clock: Clock = realClock): Promise<number> {
+  const streams = new StreamServer({ respond, counters: new ServerCounters(), proto: "tcp", clock });
   const server = createServer({ allowHalfOpen: true }, (socket) => streams.accept(socket));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -70,4 +71,36 @@ test("accept() answers every query of a flood once and in order", async (t) => {
   const answers = Buffer.concat(chunks);
   assert.equal(answers.length, count * 14);
   for (let index = 0; index < count; index++) assert.equal(answers.readUInt32BE(index * 14 + 2), index);
+});
+
+test("accept() ends who sends a message a byte at a time, however often, and nobody else", async (t) => {
+  const clock = new ManualClock();
+  let answered = 0;
+  const port = await serve(t, (message) => (answered++, Buffer.from(message)), clock);
+  const [slow, honest, waiting] = [await open(t, port), await open(t, port), await open(t, port)];
+  const closed = [slow, honest, waiting].map((socket) => once(socket, "close"));
+  slow.resume();
+  /** One whole message and a byte of the next: the second one's time begins with its byte. */
+  const ask = async (socket: Socket): Promise<void> => {
+    const before = answered;
+    socket.write(Buffer.concat([framed(1, 12), Buffer.from([0])]));
+    await once(socket, "data");
+    assert.equal(answered, before + 1);
+    socket.write(framed(1, 12).subarray(1));
+    await once(socket, "data");
+  };
+  await ask(slow);
+  for (let second = 0; second < 9; second++) {
+    slow.write(Buffer.from([1]));
+    await ask(honest);
+    await clock.advance(1000);
+  }
+  assert.equal(slow.destroyed || honest.destroyed, false);
+  slow.write(Buffer.from([1]));
+  await ask(honest);
+  await clock.advance(1001);
+  await closed[0];
+  await ask(honest);
+  await ask(waiting);
+  assert.equal(honest.destroyed || waiting.destroyed, false);
 });

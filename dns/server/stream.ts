@@ -3,13 +3,14 @@
  *
  *   framed message ─▶ respond ─▶ framed response ─▶ same connection, in the order in which answers come
  *
- * Bounded: `connectionsMax` connections (beyond it the new one is closed), `idleMs` without traffic, one partial
- * message of `queryBytesMax` and `waitingMax` unanswered ones a connection, `turnMax` messages of one in a turn of the
- * event loop, so that a flood of one is not the others' wait; a downstream that does not read its
- * answers is not read from. A longer message is FORMERR and the end of its connection: no query needs it, and 20,000
- * connections that announce 64 KiB each would be more than a gigabyte.
+ * Bounded: `connectionsMax` connections (beyond it the new one is closed), `idleMs` without traffic and for a message
+ * from its first byte to its last, one partial message of `queryBytesMax` and `waitingMax` unanswered ones a
+ * connection, `turnMax` messages of one in a turn of the event loop, so that a flood of one is not the others' wait; a
+ * downstream that does not read its answers is not read from. A longer message is FORMERR and the end of its
+ * connection: no query needs it, and 20,000 connections that announce 64 KiB each would be more than a gigabyte.
  */
 import type { Socket } from "node:net";
+import type { Clock, Timer } from "#lib/clock.ts";
 import type { ServerCounters } from "../metrics.ts";
 import type { Proto } from "../plugin.ts";
 import { headerBytes } from "../wire/constants.ts";
@@ -31,9 +32,10 @@ export interface StreamOptions {
   readonly respond: Respond;
   readonly counters: ServerCounters;
   readonly proto: Proto;
+  readonly clock: Clock;
   /** TCP connections at a time. Default 20 000: an idle one costs a few KiB. */
   readonly connectionsMax?: number;
-  /** Without traffic, in ms. Default 10 000, CoreDNS' idle timeout. */
+  /** Without traffic, and for one message to be whole, in ms. Default 10 000, CoreDNS' idle timeout. */
   readonly idleMs?: number;
 }
 
@@ -71,6 +73,8 @@ class Connection {
   #unread: Buffer = Buffer.alloc(0);
   #waiting = 0;
   #hasEnded = false;
+  /** Runs from the first byte of a message until it is whole: bytes alone keep no connection. */
+  #deadline: Timer | undefined;
   /** Messages taken since others last had their turn. */
   #taken = 0;
 
@@ -88,6 +92,7 @@ class Connection {
       this.#pump();
     });
     socket.on("drain", () => this.#pump());
+    socket.once("close", () => this.#endDeadline());
     socket.on("end", () => {
       this.#hasEnded = true;
       this.#pump();
@@ -101,12 +106,26 @@ class Connection {
       if (this.#unread.readUInt16BE(0) > queryBytesMax) return this.#refuse();
       const taken = this.#answerFrames();
       if (taken === 0) break;
+      this.#endDeadline();
       // A copy, so that a few bytes do not hold a large chunk.
       this.#unread = Buffer.from(this.#unread.subarray(taken));
     }
+    // What waits here because we are slow is not the downstream's delay.
+    if (this.#unread.length === 0 || !this.#mayGoOn()) this.#endDeadline();
+    else this.#beginDeadline();
     if (!this.#mayGoOn()) return void socket.pause();
     if (this.#hasEnded && this.#waiting === 0) socket.end();
     else socket.resume();
+  }
+
+  #beginDeadline(): void {
+    const { clock, idleMs = idleMsDefault } = this.#options;
+    this.#deadline ??= clock.after(idleMs, () => this.#socket.destroy());
+  }
+
+  #endDeadline(): void {
+    this.#deadline?.cancel();
+    this.#deadline = undefined;
   }
 
   #mayGoOn(): boolean {
@@ -149,7 +168,7 @@ class Connection {
   /** Answers the header of a message that is too long, and takes nothing more of this connection. */
   #refuse(): void {
     const socket = this.#socket;
-    if (this.#unread.length < 2 + headerBytes && !this.#hasEnded) return;
+    if (this.#unread.length < 2 + headerBytes && !this.#hasEnded) return this.#beginDeadline();
     const { respond, proto, counters } = this.#options;
     counters.framesRefused++;
     const responses: Buffer[] = [];

@@ -1,5 +1,7 @@
 /** `wherry dns` between programs and upstreams over real sockets: what each gets, from where, and how soon. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import test from "node:test";
 import { answersOf, reply, startUpstream, usual } from "../../dns/plugin-fixture.ts";
@@ -34,4 +36,22 @@ test("acl keeps zones from those who may not ask", async (t) => {
   assert.deepEqual([refused.rcode, refused.answers], ["REFUSED", []]);
   const letting = (await startDNS(t, corefile("192.0.2.0/24"), { db: zone })).get("dns") ?? 0;
   assert.equal((await askTCP(letting, "example.org AXFR")).answers?.length, 4);
+});
+
+test("a query that does not become whole ends its connection, however often a byte of it comes", async (t) => {
+  const corefile = ".:0 {\n  bind 127.0.0.1\n  hosts {\n    192.0.2.1 a.test\n  }\n}\n";
+  const port = (await startDNS(t, corefile)).get("dns") ?? 0;
+  const slow = connect(port, "127.0.0.1");
+  slow.on("error", () => slow.destroy());
+  t.after(() => slow.destroy());
+  await once(slow, "connect");
+  const startMs = performance.now();
+  const closed = once(slow.resume(), "close", { signal: AbortSignal.timeout(20_000) });
+  slow.write(Buffer.from([0x0f, 0xff]));
+  const every = setInterval(() => slow.write(Buffer.from([0])), 200);
+  t.after(() => clearInterval(every));
+  assert.equal((await askTCP(port, "a.test A")).rcode, "NOERROR");
+  await closed;
+  const tookMs = performance.now() - startMs;
+  assert.ok(tookMs > 9000 && tookMs < 20_000, `${Math.round(tookMs)} ms`);
 });
