@@ -100,7 +100,7 @@ function clusterCommands(program: Command): void {
     .action(async (options) => (await import("./kubeconfig.ts")).kubeconfig(options));
   program
     .command("sh")
-    .description("run a command inside the cluster's network, with its DNS")
+    .description("run a command inside the cluster's network, with its DNS and the search list of the namespace")
     .addOption(nameOption())
     .addOption(namespaceOption())
     .option("--node <node>", "on this node (default node1)")

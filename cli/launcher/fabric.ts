@@ -9,6 +9,7 @@
  * There is no default route here, so nothing that is not the cluster's ever leaves.
  */
 import { addresses } from "../ipc.ts";
+import { formatResolvConf, usualNamespace } from "./resolv-conf.ts";
 
 const router = "100.64.255.254";
 
@@ -96,21 +97,13 @@ const guardControl = [
   "RULES",
 ];
 
-/** What every process in the cluster resolves names with. */
-export const resolvConf: string = [
-  `nameserver ${addresses.dns}`,
-  "search default.svc.cluster.local svc.cluster.local cluster.local",
-  "options ndots:5",
-  "",
-].join("\n");
-
 /**
  * Puts the cluster's resolv.conf in place of the host's, inside our mount namespace only. Where /etc/resolv.conf is a link
  * into /run, as with systemd-resolved, the file is made in our own /run.
  */
 const placeResolvConf = [
   "cat >/run/wherry/resolv.conf <<'RESOLV'",
-  `${resolvConf}RESOLV`,
+  `${formatResolvConf(usualNamespace)}RESOLV`,
   "target=$(readlink -m /etc/resolv.conf)",
   'case $target in /run/*) mkdir -p "$(dirname "$target")"; cp /run/wherry/resolv.conf "$target" ;;',
   '*) if [ -e "$target" ]; then mount --bind /run/wherry/resolv.conf "$target"; fi ;; esac',

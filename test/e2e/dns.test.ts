@@ -195,6 +195,16 @@ describe("cluster DNS", () => {
       assert.ok(rules.includes(`${way} notrack`), way);
   });
 
+  it("is asked by commands with the search list of the namespace that is given", async () => {
+    const place = ["-n", "testns", "--node", "node1"];
+    assert.match(
+      await cluster.run("sh", ...place, "--", "getent", "hosts", "svc1"),
+      /^10\.96\.7\.1 +svc1\.testns\.svc/,
+    );
+    assert.match(await cluster.run("sh", "--", "cat", "/etc/resolv.conf"), /^search default\.svc/m);
+    assert.equal((await cluster.attempt("sh", "-n", "no such", "--", "true")).status, 64);
+  });
+
   it("knows the host, ends alias loops, and cuts for those without EDNS", async () => {
     const dig = (...args: readonly string[]): Promise<string> => cluster.run("sh", "--", "dig", "+tries=1", ...args);
     assert.equal((await dig("+short", "host.wherry.internal")).trim(), "100.64.255.253");
