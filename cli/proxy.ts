@@ -33,10 +33,11 @@ export async function proxy(options: ProxyCommandOptions): Promise<void> {
   const level = Number(options["v"] ?? 0) >= 4 ? "debug" : "info";
   const log = createLogger("proxy", level);
   const exec = systemExec(clock);
+  let client: HttpKubeClient | undefined;
   try {
     if (options["cleanup"] === true) return await cleanUp(exec);
     const clientMetrics = new ClientMetrics();
-    const client = connect(config, textOf(options["master"]), clientMetrics);
+    client = connect(config, readMaster(options), clientMetrics);
     const standalone = new StandaloneProxy({
       config,
       client,
@@ -51,9 +52,11 @@ export async function proxy(options: ProxyCommandOptions): Promise<void> {
     const stopped = new AbortController();
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => stopped.abort());
     await standalone.run(stopped.signal);
-    await client.close();
   } catch (error) {
+    if (error instanceof CliError) throw error;
     throw new CliError("Failed", messageOf(error), { cause: error });
+  } finally {
+    await client?.close();
   }
   process.exit(0);
 }
@@ -70,6 +73,13 @@ function readConfiguration(options: ProxyCommandOptions): ProxyConfiguration {
   } catch (error) {
     throw new CliError("Usage", messageOf(error), { cause: error });
   }
+}
+
+function readMaster(options: ProxyCommandOptions): string | undefined {
+  const master = textOf(options["master"]);
+  const protocol = master === undefined ? "https:" : URL.parse(master)?.protocol;
+  if (protocol === "https:" || protocol === "http:") return master;
+  throw new CliError("Usage", `Cannot use --master ${master}: wanted a URL like https://HOST:6443`);
 }
 
 function connect(

@@ -65,22 +65,33 @@ export class StandaloneProxy {
     this.#source = new ServiceSource(common);
   }
 
-  /** Works until `signal` aborts; the rules stay then. Rejects with a ProxyError when it cannot begin. */
+  /**
+   * Works until `signal` aborts; the rules stay then. Rejects with a ProxyError when it cannot begin. Either way nothing
+   * of it is open or at work any more.
+   */
   async run(signal: AbortSignal): Promise<void> {
-    const { config, exec, log } = this.#options;
-    await this.#chooseMode();
-    const servers = await this.#listen();
-    await applyConntrackSettings(conntrackSettings(config.conntrack), exec, log);
-    const ended = Promise.all([this.#nodes.run(signal), this.#source.run(signal)]);
-    const synced = Promise.all([this.#nodes.synced, this.#source.synced]);
-    await Promise.race([synced, ended]);
-    if (!signal.aborted) this.#start();
-    const restart = (): void => this.#start();
-    if (!signal.aborted) this.#nodes.addHandler({ added: restart, updated: restart });
-    await ended;
-    this.#proxy?.close();
-    await this.#proxy?.programmed();
-    for (const server of servers) server.close();
+    const failed = new AbortController();
+    const servers: Server[] = [];
+    let watching: Promise<unknown> | undefined;
+    try {
+      await this.#chooseMode();
+      await this.#listen(servers);
+      const { config, exec, log } = this.#options;
+      await applyConntrackSettings(conntrackSettings(config.conntrack), exec, log);
+      const both = AbortSignal.any([signal, failed.signal]);
+      watching = Promise.all([this.#nodes.run(both), this.#source.run(both)]);
+      await Promise.race([Promise.all([this.#nodes.synced, this.#source.synced]), watching]);
+      if (!signal.aborted) this.#start();
+      const restart = (): void => this.#start();
+      if (!signal.aborted) this.#nodes.addHandler({ added: restart, updated: restart });
+      await watching;
+    } finally {
+      failed.abort();
+      await watching;
+      this.#proxy?.close();
+      await this.#proxy?.programmed();
+      for (const server of servers) server.close();
+    }
   }
 
   async #chooseMode(): Promise<void> {
@@ -128,7 +139,8 @@ export class StandaloneProxy {
     });
   }
 
-  async #listen(): Promise<readonly Server[]> {
+  /** Adds to `servers` what listens, also when it rejects. */
+  async #listen(servers: Server[]): Promise<void> {
     const { config, clock, nodeName, collectClient } = this.#options;
     const collectProcess = createProcessMetrics(clock);
     const pages = createProxyPages({
@@ -140,9 +152,14 @@ export class StandaloneProxy {
       health: new HealthMetrics(),
       collectMore: () => (collectClient?.() ?? "") + collectProcess(),
     });
-    const health = await this.#serve("health", pages.health, config.healthz);
-    const metrics = await this.#serve("metrics", pages.metrics, config.metrics);
-    return [health, metrics].flatMap((server) => server ?? []);
+    const kinds = [
+      ["health", pages.health, config.healthz],
+      ["metrics", pages.metrics, config.metrics],
+    ] as const;
+    for (const [what, page, at] of kinds) {
+      const server = await this.#serve(what, page, at);
+      if (server !== undefined) servers.push(server);
+    }
   }
 
   async #serve(what: string, pages: Pages, { host, port }: HostPort): Promise<Server | undefined> {

@@ -72,11 +72,26 @@ for (const [rest, problem] of [
   ["nftables: { masqueradeBit: 32 }", /wanted 0 to 31/],
   ["conntrack: { udpTimeout: soon }", /conntrack.udpTimeout: observed "soon", wanted a duration/],
   ["healthzBindAddress: here", /healthzBindAddress: observed "here", wanted ADDRESS:PORT/],
+  ["nodePortAddresses: [foo]", /nodePortAddresses: observed "foo", wanted a range like .*primary, localhost, all$/],
+  ["bindAddress: 300.1.1.1", /bindAddress: observed "300\.1\.1\.1", wanted an IP address$/],
+  ["healthzBindAddress: 300.1.1.1:0", /healthzBindAddress: observed .* wanted ADDRESS:PORT$/],
+  [`bindAddress: 10.0.0.1\n---\n${head}`, /: it has 2 YAML documents, wanted one$/],
   ["nodePortAddresses: 3", /nodePortAddresses: observed 3, wanted a list of text/],
   ["featureGates: { Alpha: true }", /featureGates is not supported/],
 ] as const)
   test(`parseConfiguration() refuses ${JSON.stringify(rest)}`, () => {
     assert.throws(() => read(rest), { code: "InvalidConfig", message: problem });
+  });
+
+for (const [flag, value, problem] of [
+  ["proxy-mode", "ipvs", /^Cannot use the command line: --proxy-mode: observed "ipvs", wanted nftables or userspace/],
+  ["nodeport-addresses", "10.0.0.0/8,foo", /: --nodeport-addresses: observed "foo", wanted a range/],
+  ["bind-address", "foo", /: --bind-address: observed "foo", wanted an IP address$/],
+  ["bind-address", "300.1.1.1", /: --bind-address: observed "300\.1\.1\.1", wanted an IP address$/],
+  ["conntrack-min", "-1", /: --conntrack-min: observed "-1", wanted a number >= 0$/],
+] as const)
+  test(`parseConfiguration() refuses --${flag} ${value} by the flag's name`, () => {
+    assert.throws(() => parseConfiguration(undefined, { [flag]: value }), { code: "InvalidConfig", message: problem });
   });
 
 test("parseConfiguration() refuses what is no KubeProxyConfiguration", () => {

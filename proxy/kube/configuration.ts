@@ -5,11 +5,11 @@
  *
  * Whatever is unknown, or known but without meaning here and set, is refused by its name; all problems at once.
  */
-import { parse } from "yaml";
+import { parseAllDocuments } from "yaml";
 import { parseDuration } from "#lib/duration.ts";
 import { messageOf } from "#lib/errors.ts";
 import { ProxyError } from "../errors.ts";
-import { parseRange } from "../l4/ip.ts";
+import { normalizeAddress, parseRange } from "../l4/ip.ts";
 import { type Field, fieldOf, fields, isSection } from "./fields.ts";
 
 export interface ProxyConfiguration {
@@ -50,9 +50,13 @@ export interface ConntrackConfiguration {
   readonly udpStreamTimeoutMs: number;
 }
 
+/** Adds a problem of a field: what was observed, and what was wanted. */
+type Complain = (path: string, observed: string | number, wanted: string) => void;
 type Value = string | number | boolean | readonly string[];
 
 const apiVersion = "kubeproxy.config.k8s.io/v1alpha1";
+/** KEP-6032's words, beside ranges. */
+const nodePortWords: readonly string[] = ["primary", "localhost", "all"];
 const hourMs = 3_600_000;
 
 /** What the flags (by name, as text) and the file's text say. Throws InvalidConfig naming every problem. */
@@ -65,18 +69,24 @@ export function parseConfiguration(
   if (file !== undefined) readFile(file, values, problems);
   for (const known of fields) {
     const text = known.flag === undefined ? undefined : flags[known.flag];
-    if (text !== undefined) put(known, known.kind === "list" ? splitList(text) : text, values, problems);
+    if (text !== undefined) put(known, known.kind === "list" ? splitList(text) : text, values, problems, known.flag);
   }
-  const config = assemble(new Reader(values), problems);
-  if (problems.length > 0)
-    throw new ProxyError("InvalidConfig", `Cannot use KubeProxyConfiguration: ${problems.join("; ")}`);
+  const config = assemble(new Reader(values, flags), problems);
+  const what = file === undefined ? "the command line" : "KubeProxyConfiguration";
+  if (problems.length > 0) throw new ProxyError("InvalidConfig", `Cannot use ${what}: ${problems.join("; ")}`);
   return Object.freeze(config);
 }
 
 function readFile(text: string, values: Map<string, Value>, problems: string[]): void {
   let document: unknown;
   try {
-    document = parse(text, { maxAliasCount: 100 });
+    const all = parseAllDocuments(text);
+    const documents = "empty" in all ? [] : all;
+    const [first] = documents;
+    const [error] = documents.flatMap(({ errors }) => errors);
+    if (error !== undefined) throw error;
+    if (documents.length > 1) return void problems.push(`it has ${documents.length} YAML documents, wanted one`);
+    document = first?.toJS({ maxAliasCount: 100 });
   } catch (error) {
     problems.push(`it is no YAML: ${messageOf(error).split("\n", 1)[0]}`);
     return;
@@ -114,9 +124,16 @@ function isUnset(value: unknown): boolean {
 }
 
 /** Takes a value when it is of the field's kind. */
-function put({ path, kind }: Field, value: unknown, values: Map<string, Value>, problems: string[]): void {
+function put(
+  { path, kind }: Field,
+  value: unknown,
+  values: Map<string, Value>,
+  problems: string[],
+  flag?: string,
+): void {
   const read = readValue(kind, value);
-  if (read === undefined) problems.push(`${path}: observed ${JSON.stringify(value)}, wanted ${wantedOf[kind]}`);
+  const name = flag === undefined ? path : `--${flag}`;
+  if (read === undefined) problems.push(`${name}: observed ${JSON.stringify(value)}, wanted ${wantedOf[kind]}`);
   else values.set(path, read);
 }
 
@@ -147,9 +164,17 @@ function readValue(kind: Field["kind"], value: unknown): Value | undefined {
 /** Typed looks at values whose kinds `put` has checked. */
 class Reader {
   readonly #values: ReadonlyMap<string, Value>;
+  readonly #flags: Readonly<Record<string, string>>;
 
-  constructor(values: ReadonlyMap<string, Value>) {
+  constructor(values: ReadonlyMap<string, Value>, flags: Readonly<Record<string, string>>) {
     this.#values = values;
+    this.#flags = flags;
+  }
+
+  /** `mode`, or `--proxy-mode` where that said it. */
+  nameOf(path: string): string {
+    const flag = fieldOf(path)?.flag;
+    return flag === undefined || this.#flags[flag] === undefined ? path : `--${flag}`;
   }
 
   text(path: string): string {
@@ -182,22 +207,29 @@ function assemble(reader: Reader, problems: string[]): ProxyConfiguration {
   const number = (path: string): number | undefined => reader.number(path);
   const bool = (path: string): boolean | undefined => reader.bool(path);
   const masqueradeBit = reader.rules("masqueradeBit", number) ?? 14;
-  if (masqueradeBit > 31) problems.push(`nftables.masqueradeBit: observed ${masqueradeBit}, wanted 0 to 31`);
+  const complain = (path: string, observed: string | number, wanted: string): void =>
+    void problems.push(`${reader.nameOf(path)}: observed ${JSON.stringify(observed)}, wanted ${wanted}`);
+  if (masqueradeBit > 31) complain("nftables.masqueradeBit", masqueradeBit, "0 to 31");
   const clusterCIDRs = splitList(reader.text("clusterCIDR"));
   for (const text of clusterCIDRs)
-    if (parseRange(text) === undefined)
-      problems.push(`clusterCIDR: observed ${JSON.stringify(text)}, wanted a range like 10.244.0.0/16`);
+    if (parseRange(text) === undefined) complain("clusterCIDR", text, "a range like 10.244.0.0/16");
   const nodePortAddresses = reader.list("nodePortAddresses");
+  for (const text of nodePortAddresses)
+    if (!nodePortWords.includes(text) && parseRange(text) === undefined)
+      complain("nodePortAddresses", text, `a range like 10.0.0.0/8, ${nodePortWords.join(", ")}`);
+  const bindAddress = reader.text("bindAddress");
+  if (bindAddress !== "" && normalizeAddress(bindAddress) === undefined)
+    complain("bindAddress", bindAddress, "an IP address");
   return {
-    mode: readMode(reader.text("mode"), problems),
+    mode: readMode(reader.text("mode"), complain),
     clusterCIDRs,
-    detectLocalMode: readDetectLocalMode(reader.text("detectLocalMode"), problems),
+    detectLocalMode: readDetectLocalMode(reader.text("detectLocalMode"), complain),
     nodePortAddresses: nodePortAddresses.length === 0 ? ["primary"] : nodePortAddresses,
     hostnameOverride: reader.text("hostnameOverride").toLowerCase(),
-    bindAddress: reader.text("bindAddress"),
+    bindAddress: normalizeAddress(bindAddress) ?? "",
     bindAddressHardFail: reader.bool("bindAddressHardFail") ?? false,
-    healthz: readHostPort("healthzBindAddress", reader.text("healthzBindAddress") || "0.0.0.0:10256", problems),
-    metrics: readHostPort("metricsBindAddress", reader.text("metricsBindAddress") || "127.0.0.1:10249", problems),
+    healthz: readHostPort("healthzBindAddress", reader.text("healthzBindAddress") || "0.0.0.0:10256", complain),
+    metrics: readHostPort("metricsBindAddress", reader.text("metricsBindAddress") || "127.0.0.1:10249", complain),
     kubeconfig: reader.text("clientConnection.kubeconfig"),
     masqueradeAll: reader.rules("masqueradeAll", bool) ?? false,
     masqueradeBit,
@@ -215,25 +247,25 @@ function assemble(reader: Reader, problems: string[]): ProxyConfiguration {
   };
 }
 
-function readMode(text: string, problems: string[]): ProxyConfiguration["mode"] {
+function readMode(text: string, complain: Complain): ProxyConfiguration["mode"] {
   if (text === "" || text === "nftables" || text === "userspace") return text;
-  problems.push(`mode: observed ${JSON.stringify(text)}, wanted nftables or userspace (Services are the same in each)`);
+  complain("mode", text, "nftables or userspace (Services are the same in each)");
   return "";
 }
 
-function readDetectLocalMode(text: string, problems: string[]): ProxyConfiguration["detectLocalMode"] {
+function readDetectLocalMode(text: string, complain: Complain): ProxyConfiguration["detectLocalMode"] {
   if (text === "NodeCIDR") return text;
-  if (text !== "" && text !== "ClusterCIDR")
-    problems.push(`detectLocalMode: observed ${JSON.stringify(text)}, wanted ClusterCIDR or NodeCIDR`);
+  if (text !== "" && text !== "ClusterCIDR") complain("detectLocalMode", text, "ClusterCIDR or NodeCIDR");
   return "ClusterCIDR";
 }
 
 /** `0.0.0.0:10256`, `[::]:10256`, or an address alone, which has the port of its default. */
-function readHostPort(path: string, text: string, problems: string[]): HostPort {
+function readHostPort(path: string, text: string, complain: Complain): HostPort {
   const [, bracketed, plain, port] = /^(?:\[([0-9a-fA-F:]+)\]|([0-9.]+)):([0-9]{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? plain;
-  if (host !== undefined && Number(port) <= 65_535) return { host, port: Number(port) };
-  problems.push(`${path}: observed ${JSON.stringify(text)}, wanted ADDRESS:PORT`);
+  if (host !== undefined && normalizeAddress(host) !== undefined && Number(port) <= 65_535)
+    return { host, port: Number(port) };
+  complain(path, text, "ADDRESS:PORT");
   return { host: "127.0.0.1", port: 0 };
 }
 
