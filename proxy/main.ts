@@ -70,24 +70,29 @@ export class StandaloneProxy {
    * of it is open or at work any more.
    */
   async run(signal: AbortSignal): Promise<void> {
+    const { config, exec, log } = this.#options;
     const failed = new AbortController();
+    const both = AbortSignal.any([signal, failed.signal]);
     const servers: Server[] = [];
     let watching: Promise<unknown> | undefined;
+    let started = Promise.resolve();
     try {
       await this.#chooseMode();
       await this.#listen(servers);
-      const { config, exec, log } = this.#options;
       await applyConntrackSettings(conntrackSettings(config.conntrack), exec, log);
-      const both = AbortSignal.any([signal, failed.signal]);
       watching = Promise.all([this.#nodes.run(both), this.#source.run(both)]);
       await Promise.race([Promise.all([this.#nodes.synced, this.#source.synced]), watching]);
-      if (!signal.aborted) this.#start();
-      const restart = (): void => this.#start();
+      if (!signal.aborted) await this.#start();
+      const fail = (error: unknown): void => log.error("Cannot take the Node's facts", { error: messageOf(error) });
+      const restart = (): void => {
+        started = started.then(() => (both.aborted ? undefined : this.#start())).catch(fail);
+      };
       if (!signal.aborted) this.#nodes.addHandler({ added: restart, updated: restart });
       await watching;
     } finally {
       failed.abort();
       await watching;
+      await started;
       this.#proxy?.close();
       await this.#proxy?.programmed();
       for (const server of servers) server.close();
@@ -107,8 +112,8 @@ export class StandaloneProxy {
     log.info("Proxy mode", { mode: this.#mode });
   }
 
-  /** Makes the proxy anew when the node's facts have changed. */
-  #start(): void {
+  /** Makes the proxy anew when the node's facts have changed, once the one before writes nothing more. */
+  async #start(): Promise<void> {
     const { config, nodeName, log } = this.#options;
     const node = this.#nodes.get({ name: nodeName });
     if (node === undefined) log.warn("The API has no such Node; its address and zone are not known", { nodeName });
@@ -117,6 +122,7 @@ export class StandaloneProxy {
     if (text === this.#facts) return;
     this.#facts = text;
     this.#proxy?.close();
+    await this.#proxy?.programmed();
     this.#proxy = this.#create(facts);
     this.#source.feed(this.#proxy);
     this.#proxy.markSynced();

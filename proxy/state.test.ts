@@ -36,11 +36,6 @@ function bed(t: test.TestContext, exec?: (nft: FakeNft) => Exec, facts: Partial<
   return { nft, clock, proxy, conntrack };
 }
 
-/** Without the one that makes sure that there is no table of IPv6. */
-function ofIPv4({ transactions }: FakeNft): readonly string[] {
-  return transactions.filter((text) => !text.includes(" ip6 "));
-}
-
 test("createNodeProxy() programs nothing before markSynced()", async (t) => {
   const { nft, proxy } = bed(t);
   proxy.apply(named(web), []);
@@ -49,7 +44,7 @@ test("createNodeProxy() programs nothing before markSynced()", async (t) => {
   proxy.markSynced();
   await proxy.programmed();
   assert.equal(proxy.synced, true);
-  assert.equal(ofIPv4(nft).length, 1);
+  assert.equal(nft.transactions.length, 1);
   assert.equal(nft.walk(toWeb).kind, "dnat");
 });
 
@@ -60,7 +55,7 @@ test("apply() merges changes that come together, and those that come meanwhile",
   for (let n = 0; n < 50; n++)
     proxy.apply(named(service(`s${n}`, `10.96.2.${n + 1}`, { endpoints: web.endpoints })), []);
   await proxy.programmed();
-  assert.equal(ofIPv4(nft).length, 2);
+  assert.equal(nft.transactions.length, 2);
   assert.equal(proxy.metrics.changesPending, 0);
 });
 
@@ -227,7 +222,7 @@ test("elements that somebody took away unheard come back within the hour", async
   assert.equal(nft.walk(toWeb).kind, "dnat");
 });
 
-test("what an earlier proxy left goes: of a family without Services, and policies once it is known that there are none", async (t) => {
+test("what an earlier proxy left goes, in a family without Services, too; policies, once it is known that there is none", async (t) => {
   const {
     nft,
     clock,
@@ -246,7 +241,8 @@ test("what an earlier proxy left goes: of a family without Services, and policie
   old.setPolicies({ policies: [deny], pods: [pod], namespaces });
   old.markSynced();
   await old.programmed();
-  assert.deepEqual(nft.tableNames, ["ip wherry-proxy", "ip6 wherry-proxy", "ip wherry-policy", "ip6 wherry-policy"]);
+  assert.equal(nft.elementsOf("services").has("fd96::5 . tcp . 80"), true);
+  assert.equal(nft.elementsOf("ingress").has("10.244.1.2"), true);
   old.close();
   await old.programmed();
   const { exec } = nft;
@@ -255,10 +251,42 @@ test("what an earlier proxy left goes: of a family without Services, and policie
   next.apply(named(web), []);
   next.markSynced();
   await next.programmed();
-  assert.deepEqual(nft.tableNames, ["ip wherry-policy", "ip6 wherry-policy", "ip wherry-proxy"]);
+  assert.equal(nft.elementsOf("services").has("fd96::5 . tcp . 80"), false);
+  assert.equal(nft.elementsOf("ingress").has("10.244.1.2"), true);
   next.setPolicies({ policies: [], pods: [pod], namespaces });
   await next.programmed();
-  assert.deepEqual(nft.tableNames, ["ip wherry-proxy"]);
+  assert.equal(nft.elementsOf("ingress").size, 0);
+});
+
+test("close() lets the next one begin when nft has ended, and closes the watch then", async () => {
+  const happened: string[] = [];
+  const clock = new ManualClock();
+  const nft = new FakeNft();
+  const exec: Exec = async (command, input) => {
+    happened.push("begins");
+    await clock.sleep(100);
+    happened.push("ends");
+    return nft.exec(command, input);
+  };
+  const watch = {
+    setPaused: (isPaused: boolean) => void happened.push(isPaused ? "paused" : "goes on"),
+    poll: () => false,
+    close: () => void happened.push("closed"),
+  };
+  const facts = { nodeIPs: ["192.168.0.2"] };
+  const proxy = createNodeProxy({ exec, clock, random: seededRandom(1), log: silentLogger, watch, facts });
+  proxy.markSynced();
+  await clock.advance(50);
+  proxy.close();
+  const ended = proxy.programmed().then(() => happened.push("programmed"));
+  await clock.advance(1000);
+  await ended;
+  const last = happened.slice(happened.lastIndexOf("begins"));
+  assert.deepEqual(last.slice(-3), ["goes on", "closed", "programmed"]);
+  assert.deepEqual(
+    happened.filter((each) => each === "paused").length,
+    happened.filter((each) => each === "goes on").length,
+  );
 });
 
 test("what session affinity has learned is not forgotten for that", async (t) => {

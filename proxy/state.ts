@@ -77,7 +77,10 @@ export interface NodeProxy {
   /** Resolves when the kernel holds all that was applied up to now; never while it cannot be programmed. */
   programmed(): Promise<void>;
   readonly metrics: ProxyMetrics;
-  /** Stops. The rules stay, as with kube-proxy: the next proxy takes them over. */
+  /**
+   * Stops. The rules stay, as with kube-proxy: the next proxy takes them over. `programmed()` then resolves when nothing
+   * of this one is being written any more, and not before that may the next one begin.
+   */
   close(): void;
 }
 
@@ -197,10 +200,10 @@ class KernelProxy implements NodeProxy {
     this.#state = "closed";
     this.#alive?.cancel();
     for (const timer of this.#timers) timer.cancel();
-    this.#options.watch?.close();
     this.#health?.close();
     this.#localhost?.close();
-    for (const table of this.#tables) table.close();
+    const ended = Promise.all(this.#tables.map((table) => table.close()));
+    this.#lastFlush = ended.then(() => this.#options.watch?.close());
   }
 
   #put(name: string, service: ServiceResource | undefined): void {

@@ -3,8 +3,8 @@
  *
  *   state.ts ─ put, flush ─▶ planner.ts ─▶ nft/apply.ts, conntrack.ts
  *
- * Invariant: before the first `flush()` that has something to program, there is no table: a cluster of one family leaves
- * the other alone, but for what an earlier proxy left there.
+ * Invariant: nothing is done in the kernel before the first `flush()` that has something to program, so that a cluster
+ * of one family leaves the other alone; but what an earlier proxy left there is replaced.
  */
 import type { ServiceResource } from "#api/wire/service.ts";
 import type { Clock } from "#lib/clock.ts";
@@ -106,8 +106,9 @@ export class FamilyProxy {
 
   /** Resolves when the kernel holds all that was put, and has no flow left that contradicts it. */
   async flush(): Promise<void> {
-    this.#isUsed ||= !this.#applier.isEmpty;
-    if (!this.#isUsed) return this.#applier.clear();
+    // What was left is replaced, not removed: without any NAT the kernel would not translate what is established.
+    this.#isUsed ||= !this.#applier.isEmpty || (await this.#applier.findLeft());
+    if (!this.#isUsed) return;
     await this.#applier.flush();
     this.#options.metrics.setNoLocal(this.#options.family, this.#planner.noLocal);
     // One after the other, and only once the rules no longer lead there: else a flow would come back.
@@ -130,7 +131,8 @@ export class FamilyProxy {
     if (this.#isUsed) this.#applier.invalidate();
   }
 
-  close(): void {
-    this.#applier.close();
+  /** Resolves when nothing is being written any more. */
+  close(): Promise<void> {
+    return this.#applier.close();
   }
 }

@@ -3,7 +3,8 @@
  *
  *   state.ts ─ put, flush ─▶ plan.ts ─▶ claims ─▶ l4/nft/apply.ts
  *
- * Invariant: without a policy there is no table; one that an earlier proxy left stays until the first view is known.
+ * Invariant: before the first policy there is no table. One that an earlier proxy left stays as it is until the first
+ * view is known, and is replaced then.
  */
 import { Claims } from "../l4/claims.ts";
 import type { FamilyProxyOptions } from "../l4/family-proxy.ts";
@@ -45,9 +46,8 @@ export class FamilyPolicy {
 
   /** Resolves when the kernel holds it. */
   async flush(): Promise<void> {
-    this.#isUsed ||= !this.#applier.isEmpty;
+    this.#isUsed ||= !this.#applier.isEmpty || (this.#isTold && (await this.#applier.findLeft()));
     if (this.#isUsed) await this.#applier.flush();
-    else if (this.#isTold) await this.#applier.clear();
   }
 
   async verify(): Promise<void> {
@@ -62,7 +62,7 @@ export class FamilyPolicy {
     if (this.#isUsed) this.#applier.invalidate();
   }
 
-  close(): void {
-    this.#applier.close();
+  close(): Promise<void> {
+    return this.#applier.close();
   }
 }

@@ -2,7 +2,7 @@
  * Brings the kernel to the desired table: decides when what is written.
  *
  *   update(Change), flush() ─▶ one change at a time ─▶ kernel-table.ts
- *   clear, tell, check, sweep ─▶ chores, between changes
+ *   tell, check, sweep ─▶ chores, between changes
  *
  * Changes that come while nft runs merge into the next run. The first run, and the one after each failure, replaces the
  * whole table. A failed transaction changes nothing there, so the last good table stays until a retry succeeds; retries
@@ -76,10 +76,9 @@ export class Applier {
   readonly #rate: RateLimit;
   #state: State = { kind: "idle" };
   #isStarted = false;
-  /** Whether `clear` has nothing left to do. */
-  #isCleared = false;
   #attempts = 0;
-  readonly #chores = new Map<"clear" | "tell" | "check" | "sweep", Chore>();
+  #left: Promise<boolean> | undefined;
+  readonly #chores = new Map<"tell" | "check" | "sweep", Chore>();
   #sweep: Timer | undefined;
   #check: Timer | undefined;
   /** Who waits for what is wanted now, and for what nft is being told. */
@@ -129,20 +128,15 @@ export class Applier {
     if (this.#isStarted) this.#wake();
   }
 
-  /**
-   * Where nothing was wanted yet: makes sure, once, that no proxy before us left a table. Never rejects; what was
-   * refused is tried again with the next call.
-   */
-  clear(): Promise<void> {
-    if (this.#isStarted || this.#isCleared) return Promise.resolve();
-    return this.#do("clear", async () => {
-      try {
-        await this.#kernel.clear();
-        this.#isCleared = true;
-      } catch (error) {
-        this.#options.log.warn("Cannot remove the table of an earlier proxy", { error: messageOf(error) });
-      }
-    });
+  /** Whether an earlier proxy left a table; asked once. Where one is, it must not stay, even if nothing is wanted. */
+  findLeft(): Promise<boolean> {
+    return (this.#left ??= this.#kernel.findLeft().then(
+      (name) => name !== undefined,
+      (error: unknown) => {
+        this.#options.log.warn("Cannot look for the table of an earlier proxy", { error: messageOf(error) });
+        return false;
+      },
+    ));
   }
 
   /** Finds out whether the base chains have their rules, and replaces the table if not. Never rejects. */
@@ -230,7 +224,7 @@ export class Applier {
   }
 
   /** Resolves when the chore is done, or another one of its kind has taken its place. */
-  #do(kind: "clear" | "tell" | "check" | "sweep", work: () => Promise<void>): Promise<void> {
+  #do(kind: "tell" | "check" | "sweep", work: () => Promise<void>): Promise<void> {
     if (this.#state.kind === "closed") return Promise.resolve();
     return new Promise((done) => {
       this.#chores.get(kind)?.done();

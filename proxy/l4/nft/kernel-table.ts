@@ -11,7 +11,7 @@ import type { Exec } from "../exec.ts";
 import type { TableNames } from "./names.ts";
 import { explainRefusal } from "./refusal.ts";
 import type { Delta } from "./table.ts";
-import { isSmall, planChange, planCheck, planClear, planSweep, planWhole } from "./transactions.ts";
+import { isSmall, planChange, planCheck, planSweep, planWhole } from "./transactions.ts";
 import type { Skeleton } from "./types.ts";
 
 export interface KernelTableOptions {
@@ -102,9 +102,12 @@ export class KernelTable {
     return errors.length - others.length < refusals ? (others[0]?.slice(0, 300) ?? "its rules are gone") : undefined;
   }
 
-  /** Makes sure that there is none, whoever left it. Rejects with a ProxyError. */
-  async clear(): Promise<void> {
-    await this.#run(planClear(this.#options.names.map((name) => this.#named(name))));
+  /** The name under which an earlier proxy left a table: this once, names are listed. Rejects with a ProxyError. */
+  async findLeft(): Promise<string | undefined> {
+    const { exec, names, skeleton } = this.#options;
+    const { stdout } = await exec(["nft", "list", "tables", skeleton.family]);
+    const found = stdout.split("\n").map((line) => line.trim());
+    return names.find((name) => found.includes(`table ${this.#named(name)}`));
   }
 
   /** Resolves when the last transaction has ended; none begins after this. */
@@ -113,15 +116,10 @@ export class KernelTable {
     await Promise.allSettled(this.#running);
   }
 
-  /** The name that does not serve. A proxy before us may have left its table: this once, names are listed. */
+  /** The name that does not serve. */
   async #spareName(): Promise<string> {
-    const { exec, names, skeleton } = this.#options;
-    let serving = this.#lastLive;
-    if (serving === undefined) {
-      const { stdout } = await exec(["nft", "list", "tables", skeleton.family]);
-      const found = stdout.split("\n").map((line) => line.trim());
-      serving = names.find((name) => found.includes(`table ${this.#named(name)}`));
-    }
+    const { names } = this.#options;
+    const serving = this.#lastLive ?? (await this.findLeft());
     return serving === names[0] ? names[1] : names[0];
   }
 

@@ -30,14 +30,15 @@ const NFT_MSG_NEWGEN = 15;
 /** After nlmsghdr and nfgenmsg. */
 const attributesAt = 20;
 const bufferBytes = 65_536;
-/** Messages in one poll; what is beyond waits for the next. */
-const readsMax = 256;
+/** Messages in one poll, more than the kernel keeps for a socket; what is beyond waits for the next. */
+const readsMax = 4096;
 
 /** Tells whether somebody else changed a table of ours. */
 export class NetlinkTableWatch {
   readonly #fd: number;
   readonly #buffer = Buffer.alloc(bufferBytes);
   #pauses = 0;
+  #isClosed = false;
 
   private constructor(fd: number) {
     this.#fd = fd;
@@ -59,6 +60,8 @@ export class NetlinkTableWatch {
   }
 
   setPaused(isPaused: boolean): void {
+    // The descriptor may be another file's by now.
+    if (this.#isClosed) return;
     this.#pauses += isPaused ? 1 : -1;
     if (isPaused && this.#pauses === 1) this.#setMembership(NETLINK_DROP_MEMBERSHIP);
     if (!isPaused && this.#pauses === 0) this.#setMembership(NETLINK_ADD_MEMBERSHIP);
@@ -66,16 +69,21 @@ export class NetlinkTableWatch {
 
   poll(): boolean {
     const { recv } = calls();
-    for (let reads = 0; reads < readsMax; reads++) {
+    let isChanged = false;
+    // To the end: one change of somebody's may be many messages, and is one for us.
+    for (let reads = 0; reads < readsMax && !this.#isClosed; reads++) {
       const length = recv(this.#fd, this.#buffer, bufferBytes, 0) as number;
-      if (length <= 0) return false;
-      if (namesOurTable(this.#buffer.subarray(0, length))) return true;
+      // It could not keep all: what it kept comes next.
+      if (length < 0 && koffi.errno() === koffi.os.errno["ENOBUFS"]) continue;
+      if (length <= 0) break;
+      isChanged ||= namesOurTable(this.#buffer.subarray(0, length));
     }
-    return false;
+    return isChanged;
   }
 
   close(): void {
-    closeSync(this.#fd);
+    if (!this.#isClosed) closeSync(this.#fd);
+    this.#isClosed = true;
   }
 
   #setMembership(option: number): boolean {

@@ -240,6 +240,23 @@ for (const what of ["table ip wherry-proxy", "chain ip wherry-proxy nat-prerouti
     await apply([], ["default/dead"]);
   });
 
+// Last: the table has its other name then.
+test("what somebody does to a large table in one go costs one replacement", async () => {
+  const replacements = (): number =>
+    Number(/full_proxy_rules_duration_seconds_count\{ip_family="IPv4"\} ([0-9]+)/.exec(proxy.metrics.collect())?.[1]);
+  const many = Array.from({ length: 2000 }, (_, n) => make(`m${n}`, `10.96.${100 + (n >> 8)}.${n & 255}`, [second]));
+  await apply(many);
+  const before = replacements();
+  execFileSync("nft", ["flush", "table", "ip", "wherry-proxy"]);
+  await clock.sleep(3000);
+  assert.equal(replacements() - before, 1);
+  assert.equal((await callTCP(caller, web)).saw, caller.address);
+  await apply(
+    [],
+    many.map(({ name }) => `default/${name}`),
+  );
+});
+
 test("a table of somebody else is untouched", () => {
   assert.equal(foreign(), foreignBefore);
 });
