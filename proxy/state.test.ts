@@ -4,7 +4,7 @@ import test from "node:test";
 import { ManualClock } from "#lib/clock.ts";
 import { silentLogger } from "#lib/log.ts";
 import { seededRandom } from "#lib/random.ts";
-import { deleteCommand, planStaleFlows } from "./l4/conntrack.ts";
+import { deleteCommand } from "./l4/conntrack.ts";
 import { ProxyError } from "./errors.ts";
 import type { Exec } from "./l4/exec.ts";
 import type { NodeFacts } from "./l4/facts.ts";
@@ -27,9 +27,9 @@ function bed(t: test.TestContext, exec?: (nft: FakeNft) => Exec, facts: Partial<
   const nft = new FakeNft();
   const clock = new ManualClock();
   const conntrack: (readonly string[])[] = [];
-  const recording: Exec = (command, input) => {
+  const recording: Exec = (command, input, onLine) => {
     if (command[0] === "conntrack") conntrack.push(command);
-    return (exec?.(nft) ?? nft.exec)(command, input);
+    return (exec?.(nft) ?? nft.exec)(command, input, onLine);
   };
   const proxy = createNodeProxy({ exec: recording, clock, random: seededRandom(1), log: silentLogger, facts });
   t.after(() => proxy.close());
@@ -299,21 +299,15 @@ test("what session affinity has learned is not forgotten for that", async (t) =>
   for (let n = 0; n < 3; n++) assert.deepEqual(nft.walk(toWeb), first);
 });
 
-test("planStaleFlows() finds flows to endpoints that are gone, and no others", () => {
-  const stale = planStaleFlows(listing, new Map([["udp 10.96.1.5:53", new Set(["10.244.1.2:5353"])]]));
-  assert.deepEqual(stale, [
-    { protocol: "udp", address: "10.96.1.5", port: 53, endpointIP: "10.244.1.3", endpointPort: 5353 },
-  ]);
-});
-
 test("apply() deletes stale UDP flows when endpoints go, and only then", async (t) => {
-  const listed: Exec = async (command) => {
+  const listed: Exec = async (command, _, onLine) => {
     await Promise.resolve();
-    return { exitCode: 0, stdout: command[1] === "-L" ? listing : "", stderr: "" };
+    if (command[1] === "-L") for (const line of listing.split("\n")) onLine?.(line);
+    return { exitCode: 0, stdout: "", stderr: "" };
   };
   const { proxy, conntrack } = bed(
     t,
-    (nft) => (command, input) => (command[0] === "nft" ? nft : { exec: listed }).exec(command, input),
+    (nft) => (command, input, onLine) => (command[0] === "nft" ? nft : { exec: listed }).exec(command, input, onLine),
   );
   const endpoints = [endpoint("10.244.1.2:5353"), endpoint("10.244.1.3:5353")];
   const udp = service("dns", "10.96.1.5", { ports: [port(53, "UDP")], endpoints });

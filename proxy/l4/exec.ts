@@ -3,9 +3,11 @@
  *
  *   nft/kernel-table.ts, conntrack.ts, sysctl.ts ─▶ Exec ─▶ `nft -i` for short texts, else `nft -f -`; `conntrack …`
  *
- * Bounded: what a program prints beyond `outputBytesMax` is dropped, and it is killed after `timeoutMs`.
+ * Bounded: what a program prints beyond `outputBytesMax` is dropped, unless somebody takes it by line; and it is killed
+ * after `timeoutMs`.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 import type { Clock } from "#lib/clock.ts";
 import { errnoOf, messageOf } from "#lib/errors.ts";
 import { ProxyError } from "../errors.ts";
@@ -18,8 +20,11 @@ export interface ExecResult {
   readonly stderr: string;
 }
 
-/** Runs `command` (program, then arguments). Rejects with a ProxyError when the program cannot be started or hangs. */
-export type Exec = (command: readonly string[], input?: string) => Promise<ExecResult>;
+/**
+ * Runs `command` (program, then arguments). Rejects with a ProxyError when the program cannot be started or hangs. With
+ * `onLine`, each line that it prints is told as it comes, and `stdout` is empty: for listings of any length.
+ */
+export type Exec = (command: readonly string[], input?: string, onLine?: (line: string) => void) => Promise<ExecResult>;
 
 /** One transaction takes tens of ms; beyond this something hangs. */
 const timeoutMs = 60_000;
@@ -44,9 +49,9 @@ export function systemExec(clock: Clock): Exec {
       return undefined;
     }
   };
-  return async (command, input = "") => {
+  return async (command, input = "", onLine) => {
     // The hot path; and with words of our own alone, nothing that a shell could take for something else.
-    if (command.join(" ") !== "nft -f -") return spawnProgram(clock, command, input);
+    if (command.join(" ") !== "nft -f -") return spawnProgram(clock, command, input, onLine);
     const answered = await trySession(input);
     if (answered !== undefined) return answered;
     const shell = shells.find(({ isIdle }) => isIdle) ?? shells[0]!;
@@ -57,7 +62,11 @@ export function systemExec(clock: Clock): Exec {
   };
 }
 
-function spawnProgram(clock: Clock, [program = "", ...args]: readonly string[], input: string): Promise<ExecResult> {
+function spawnProgram(
+  clock: Clock,
+  [program = "", ...args]: readonly string[],
+  ...[input, onLine]: [string, ((line: string) => void)?]
+): Promise<ExecResult> {
   return new Promise((resolve, reject) => {
     // Without descriptors to spare there are no pipes, only the error.
     const child: ChildProcess = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
@@ -68,7 +77,8 @@ function spawnProgram(clock: Clock, [program = "", ...args]: readonly string[], 
       isLate = true;
       child.kill("SIGKILL");
     });
-    child.stdout?.on("data", (chunk: Buffer) => stdout.add(chunk));
+    if (onLine !== undefined && child.stdout !== null) createInterface({ input: child.stdout }).on("line", onLine);
+    else child.stdout?.on("data", (chunk: Buffer) => stdout.add(chunk));
     child.stderr?.on("data", (chunk: Buffer) => stderr.add(chunk));
     child.once("error", (cause) => {
       timer.cancel();

@@ -39,7 +39,6 @@ export class FamilyProxy {
   readonly #planner: Planner;
   readonly #applier: Applier;
   readonly #conntrack: ConntrackReconciler;
-  #conntrackTail: Promise<void> = Promise.resolve();
   #isUsed: boolean;
 
   constructor(options: FamilyProxyOptions) {
@@ -66,7 +65,7 @@ export class FamilyProxy {
         facts.nodeIPs.some((nodeIP) => normalizeAddress(nodeIP) === address) ||
         ranges.some((range) => contains(range, address)),
       observe: (result) => metrics.reconciled(family, result),
-      monotonicMs: () => clock.monotonicMs(),
+      clock,
     });
   }
 
@@ -109,11 +108,11 @@ export class FamilyProxy {
     // What was left is replaced, not removed: without any NAT the kernel would not translate what is established.
     this.#isUsed ||= !this.#applier.isEmpty || (await this.#applier.findLeft());
     if (!this.#isUsed) return;
+    const changed = this.#conntrack.takeChanged();
     await this.#applier.flush();
     this.#options.metrics.setNoLocal(this.#options.family, this.#planner.noLocal);
-    // One after the other, and only once the rules no longer lead there: else a flow would come back.
-    this.#conntrackTail = this.#conntrackTail.then(() => this.#conntrack.reconcile());
-    await this.#conntrackTail;
+    // Only once the rules no longer lead there: else a flow would come back.
+    await this.#conntrack.reconcile(changed);
   }
 
   /** Makes sure that the table is there. */
@@ -133,6 +132,7 @@ export class FamilyProxy {
 
   /** Resolves when nothing is being written any more. */
   close(): Promise<void> {
+    this.#conntrack.close();
     return this.#applier.close();
   }
 }

@@ -166,8 +166,8 @@ async function runTests(): Promise<void> {
   test("a transaction that is refused changes nothing; what is wanted is programmed once one is accepted", async () => {
     const run = systemExec(clock);
     let isRefused = false;
-    const refusing: Exec = (command, input = "") =>
-      run(command, isRefused ? `${input}add rule ip nothing nowhere drop\n` : input);
+    const refusing: Exec = (command, input = "", onLine) =>
+      run(command, isRefused ? `${input}add rule ip nothing nowhere drop\n` : input, onLine);
     const proxy = createNodeProxy({ exec: refusing, clock, random, log: silentLogger });
     proxy.apply(web(second), []);
     proxy.markSynced();

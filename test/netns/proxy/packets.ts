@@ -24,8 +24,8 @@ for (const place of [...pods, remote]) closers.push(await serveTCP(place, 8080),
 /** What somebody else does while our nft runs, which nobody hears. */
 let meanwhile = "";
 const run = systemExec(clock);
-const exec: Exec = async (command, input) => {
-  const result = await run(command, input);
+const exec: Exec = async (command, input, onLine) => {
+  const result = await run(command, input, onLine);
   if (meanwhile !== "" && command[0] === "nft") execFileSync("nft", meanwhile.split(" "));
   meanwhile = "";
   return result;

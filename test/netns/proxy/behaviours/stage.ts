@@ -134,9 +134,9 @@ export class Stage {
     this.ranges = own;
     this.#facts = factsOf(family);
     const run = systemExec(clock);
-    this.exec = (command, input = "") => {
+    this.exec = (command, input = "", onLine) => {
       if (command[0] === "nft") this.#lines.push(...input.split("\n").filter((line) => line !== ""));
-      return run(command, input);
+      return run(command, input, onLine);
     };
     const nodad = family === "IPv6" ? ["nodad"] : [];
     execFileSync("ip", ["addr", "add", `${own.secondary}/${networks[family].bits}`, "dev", "lo", ...nodad]);
