@@ -3,7 +3,7 @@
  *
  *   10249 /metrics            the node proxy's, the egress', the agent's own
  *   9153 /metrics             the resolver's
- *   10256 /healthz, /livez    503 until the node proxy has programmed every Service
+ *   10256 /healthz, /livez    503 until the node proxy has programmed every Service, and while it cannot
  *   10250 /metrics, /metrics/cadvisor, /metrics/resource    the kubelet's, beside its API and like it with a certificate
  */
 import type { Server } from "node:http";
@@ -25,7 +25,7 @@ export interface NodePagesOptions {
   readonly clock: Clock;
   /** The node's address. */
   readonly host: string;
-  readonly proxy: { readonly synced: boolean; readonly metrics: { collect(): string } };
+  readonly proxy: { readonly healthy: boolean; readonly metrics: { collect(): string } };
   readonly requests: { collect(): string };
   readonly dns: { collect(): string };
   /** Of the requests to the API server. */
@@ -42,7 +42,7 @@ export async function serveNodePages(options: NodePagesOptions): Promise<void> {
     [proxy.metrics, answers, requests, client].map((each) => each.collect()).join("") +
     renderEgress(egress) +
     renderProcess();
-  const health = healthPage(() => (proxy.synced ? undefined : "Services are not programmed yet"));
+  const health = healthPage(() => (proxy.healthy ? undefined : "Services are not programmed"));
   const healthPages = { "/healthz": answers.counted("healthz", health), "/livez": answers.counted("livez", health) };
   await listen(createPageServer({ "/metrics": metricsPage(collect) }), host, metricsPort);
   await listen(createPageServer({ "/metrics": metricsPage(() => dns.collect()) }), host, dnsMetricsPort);

@@ -153,7 +153,6 @@ export class StandaloneProxy {
       clock,
       proxy: () => this.#proxy,
       isEligible: () => isEligible(this.#nodes.get({ name: nodeName })),
-      timeoutMs: 2 * config.syncPeriodMs,
       mode: () => this.#mode,
       health: new HealthMetrics(),
       collectMore: () => (collectClient?.() ?? "") + collectProcess(),

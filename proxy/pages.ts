@@ -17,8 +17,6 @@ export interface ProxyPagesOptions {
   /** Undefined before it is known what to program. */
   readonly proxy: () => NodeProxy | undefined;
   readonly isEligible: () => boolean;
-  /** How long a change may wait for the kernel, in ms. */
-  readonly timeoutMs: number;
   /** `nftables` or `userspace`. */
   readonly mode: () => string;
   readonly health: HealthMetrics;
@@ -44,12 +42,12 @@ export function createProxyPages(options: ProxyPagesOptions): { readonly health:
   };
 }
 
-function answerHealth({ clock, proxy, isEligible, timeoutMs }: ProxyPagesOptions, asksForNode: boolean): Answer {
+function answerHealth({ clock, proxy, isEligible }: ProxyPagesOptions, asksForNode: boolean): Answer {
   const nowMs = clock.nowMs();
   const metrics = proxy()?.metrics;
   const updatedMs = metrics?.lastSyncedMs ?? 0;
   const isPending = (metrics?.lastQueuedMs ?? 0) > updatedMs;
-  const isHealthy = updatedMs > 0 && (!isPending || nowMs - (metrics?.lastQueuedMs ?? 0) < timeoutMs);
+  const isHealthy = proxy()?.healthy === true;
   const nodeEligible = isEligible();
   const time = (ms: number): string => new Date(ms).toISOString();
   const body = {

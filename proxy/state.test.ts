@@ -10,6 +10,7 @@ import type { Exec } from "./l4/exec.ts";
 import type { NodeFacts } from "./l4/facts.ts";
 import { endpoint, named, port, service } from "./l4/fixture.ts";
 import { FakeNft } from "./l4/nft/fake.ts";
+import { createProxyPages } from "./pages.ts";
 import { createNodeProxy, type NodeProxy } from "./state.ts";
 
 const web = service("web", "10.96.1.1", { endpoints: [endpoint("10.244.1.2:80"), endpoint("10.244.1.3:80")] });
@@ -256,6 +257,37 @@ test("what an earlier proxy left goes, in a family without Services, too; polici
   next.setPolicies({ policies: [], pods: [pod], namespaces });
   await next.programmed();
   assert.equal(nft.elementsOf("ingress").size, 0);
+});
+
+test("what waits for nft too long is not healthy, whatever else comes; what is programmed then is", async (t) => {
+  let isRefused = false;
+  const refused = { exitCode: 1, stdout: "", stderr: "Error: told to fail" };
+  const { proxy, clock } = bed(t, (nft) => async (command, input) => {
+    return isRefused ? refused : nft.exec(command, input);
+  });
+  const pages = createProxyPages({
+    clock,
+    proxy: () => proxy,
+    isEligible: () => true,
+    mode: () => "nftables",
+    collectProcess: () => "",
+  });
+  const statuses = async (): Promise<readonly unknown[]> =>
+    Promise.all(["/healthz", "/livez"].map(async (path) => (await pages.health[path]?.())?.status));
+  assert.equal(proxy.healthy, false);
+  proxy.markSynced();
+  await proxy.programmed();
+  assert.deepEqual([proxy.healthy, ...(await statuses())], [true, 200, 200]);
+  isRefused = true;
+  for (let n = 1; n < 20; n++) {
+    proxy.apply(named(service(`s${n}`, `10.96.3.${n}`)), []);
+    await clock.advance(9000);
+    assert.equal(proxy.healthy, n * 9000 < 60_000);
+  }
+  assert.deepEqual(await statuses(), [503, 503]);
+  isRefused = false;
+  await clock.advance(31_000);
+  assert.deepEqual([proxy.healthy, ...(await statuses())], [true, 200, 200]);
 });
 
 test("close() lets the next one begin when nft has ended, and closes the watch then", async () => {

@@ -74,6 +74,8 @@ export interface NodeProxy {
   markSynced(): void;
   /** Whether the kernel has held a complete ruleset once. */
   readonly synced: boolean;
+  /** Whether it has, and no change waits for more than two sync periods: kube-proxy's healthTimeout. */
+  readonly healthy: boolean;
   /** Resolves when the kernel holds all that was applied up to now; never while it cannot be programmed. */
   programmed(): Promise<void>;
   readonly metrics: ProxyMetrics;
@@ -107,6 +109,8 @@ class KernelProxy implements NodeProxy {
   readonly #localhost: LocalhostPorts | undefined;
   #state: "unsynced" | "programming" | "synced" | "closed" = "unsynced";
   #flushQueued = false;
+  /** When each change was queued that the kernel does not hold yet, oldest first; in monotonic ms. */
+  readonly #pending = new Set<{ readonly sinceMs: number }>();
   #lastFlush: Promise<void> = Promise.resolve();
   readonly #services = new Map<string, ServiceResource>();
   readonly #problems = new Map<string, readonly string[]>();
@@ -121,7 +125,7 @@ class KernelProxy implements NodeProxy {
     this.#facts = facts;
     this.#times = new ProgrammingTimes({ clock, metrics: this.metrics });
     const host = options.healthHost ?? facts.nodeIPs[0];
-    this.#health = host === undefined ? undefined : new HealthPorts({ host, log, isHealthy: () => this.synced });
+    this.#health = host === undefined ? undefined : new HealthPorts({ host, log, isHealthy: () => this.healthy });
     const isOnLoopback = facts.nodePortAddresses.includes("localhost");
     this.#localhost = isOnLoopback ? new LocalhostPorts({ facts, clock, log }) : undefined;
     const ofFamily = (["IPv4", "IPv6"] as const satisfies readonly Family[]).map((family) => ({
@@ -146,6 +150,16 @@ class KernelProxy implements NodeProxy {
 
   get synced(): boolean {
     return this.#state === "synced";
+  }
+
+  get healthy(): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    const [oldest = { sinceMs: nowMs }] = this.#pending;
+    return this.synced && nowMs - oldest.sinceMs < 2 * this.#syncPeriodMs;
+  }
+
+  get #syncPeriodMs(): number {
+    return this.#options.syncPeriodMs ?? 30_000;
   }
 
   apply(updated: readonly NamedService[], removed: readonly string[]): void {
@@ -182,7 +196,7 @@ class KernelProxy implements NodeProxy {
     this.#state = "programming";
     void applySysctls(this.#options.exec, this.#options.log);
     this.#queueFlush();
-    this.#every(this.#options.syncPeriodMs ?? 30_000, async () => {
+    this.#every(this.#syncPeriodMs, async () => {
       for (const table of this.#tables) await table.verify();
     });
     this.#every(renewMs, () => {
@@ -242,9 +256,12 @@ class KernelProxy implements NodeProxy {
 
   async #flush(): Promise<void> {
     this.#flushQueued = false;
+    const pending = { sinceMs: this.#options.clock.monotonicMs() };
+    this.#pending.add(pending);
     const { changesPending, endpointChangesPending } = this.metrics;
     const tellTimes = this.#times.take();
     await Promise.all(this.#tables.map((table) => table.flush()));
+    this.#pending.delete(pending);
     if (this.#state === "closed") return;
     tellTimes();
     if (this.#state === "programming") this.#state = "synced";

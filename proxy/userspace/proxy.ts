@@ -49,11 +49,15 @@ class UserspaceProxy implements NodeProxy {
     const host = options.healthHost ?? this.#facts.nodeIPs[0];
     const { clock, log } = options;
     this.#times = new ProgrammingTimes({ clock, metrics: this.metrics });
-    this.#health = host === undefined ? undefined : new HealthPorts({ host, log, isHealthy: () => this.synced });
+    this.#health = host === undefined ? undefined : new HealthPorts({ host, log, isHealthy: () => this.healthy });
   }
 
   get synced(): boolean {
     return this.#state === "synced";
+  }
+
+  get healthy(): boolean {
+    return this.synced;
   }
 
   apply(updated: readonly NamedService[], removed: readonly string[]): void {
