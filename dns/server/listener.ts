@@ -99,14 +99,20 @@ async function createStreamServer(streams: StreamServer, options: ListenerOption
   const { scheme, respond, counters, tls } = options;
   const accept = (socket: Socket): void => streams.accept(socket);
   if (scheme === "dns") return createServer({ allowHalfOpen: true }, accept);
-  if (scheme === "https") {
-    const { connectionsMax = connectionsMaxDefault, idleMs = idleMsDefault } = options.tcp ?? {};
+  const { connectionsMax = connectionsMaxDefault, idleMs = idleMsDefault } = options.tcp ?? {};
+  if (scheme === "https")
     return (await import("./https.ts")).createDoHServer({ respond, tls, connectionsMax, idleMs, counters });
-  }
   const { createServer: createTLSServer } = await import("node:tls");
-  const server = createTLSServer({ ...tls, ALPNProtocols: ["dot"], handshakeTimeout: 10_000 }, accept);
-  // A handshake that fails is its client's.
-  server.on("tlsClientError", () => undefined);
+  const server = createTLSServer({ ...tls, ALPNProtocols: ["dot"], handshakeTimeout: idleMs }, accept);
+  // `accept` hears of a connection when its handshake is done: those before it count, too.
+  server.maxConnections = connectionsMax;
+  server.on("drop", () => counters.connectionsRefused++);
+  // A handshake that fails is its client's; one that takes too long is not ended by Node itself.
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
+  server.on("connection", (socket: Socket) => {
+    streams.carriers.add(socket);
+    socket.once("close", () => streams.carriers.delete(socket));
+  });
   return server;
 }
 
@@ -120,7 +126,7 @@ async function listenStream(server: Server, at: ListenAt): Promise<number> {
 }
 
 async function closeAll({ server, udp, streams }: OpenSockets): Promise<void> {
-  for (const socket of streams.connections) socket.destroy();
+  for (const socket of [...streams.connections, ...streams.carriers]) socket.destroy();
   if (udp !== undefined) {
     const down = once(udp, "close");
     udp.close();

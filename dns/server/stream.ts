@@ -42,6 +42,8 @@ export interface StreamOptions {
 /** Takes connections; `connections` is all that are open. */
 export class StreamServer {
   readonly connections: Set<Socket> = new Set();
+  /** Connections that TLS runs over, those in their handshake among them; the listener keeps and closes them. */
+  readonly carriers: Set<Socket> = new Set();
   readonly #options: StreamOptions;
 
   constructor(options: StreamOptions) {
