@@ -95,6 +95,19 @@ test("Resolver.reload() takes a changed Corefile and keeps the old one when it i
   assert.deepEqual(failures?.lines, [" 1"]);
 });
 
+test("Resolver builds nothing anew while its Corefile is the same", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "wherry-zone-"));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, "zone");
+  writeFileSync(file, "@ 60 IN SOA ns host 1 60 60 60 60\n");
+  const { resolver } = await start(t, `example.org:0 {\n  bind 127.0.0.1\n  file ${file}\n}\n`);
+  // Whoever builds the block again misses it.
+  rmSync(file);
+  await resolver.reload();
+  const failures = resolver.runtime.collect().find(({ name }) => name === "coredns_reload_failed_total");
+  assert.deepEqual(failures?.lines, [" 0"]);
+});
+
 test("Resolver transfers zones to those who may have them", async (t) => {
   const records = Array.from({ length: 1500 }, (_, index) => `h${index} IN A 192.0.2.${index % 250}`).join("\n");
   const zone = `@ 60 IN SOA ns host 1 60 60 60 60\n@ IN NS ns\n${records}\n`;

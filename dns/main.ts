@@ -14,7 +14,7 @@ import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import { systemRandom } from "#lib/random.ts";
 import { buildInstance, type Instance } from "./build.ts";
-import { parseCorefile } from "./corefile/parse.ts";
+import { parseCorefile, type ServerBlock } from "./corefile/parse.ts";
 import { DNSError } from "./errors.ts";
 import type { Environment } from "./plugin.ts";
 import { Runtime } from "./runtime.ts";
@@ -47,7 +47,8 @@ export class Resolver {
 
   /** Reads the Corefile and serves. Rejects with DNSError. */
   async start(): Promise<void> {
-    const { instance, http, hash } = this.#read();
+    const { blocks, hash } = this.#read();
+    const { instance, http } = this.#build(blocks);
     await this.runtime.use(instance, http);
     this.#hash = hash;
     const listening = [...this.runtime.ports].map(([key, port]) => key.replace(/:0$/, `:${port}`));
@@ -59,8 +60,9 @@ export class Resolver {
     if (this.#isReloading) return;
     this.#isReloading = true;
     try {
-      const { instance, http, hash } = this.#read();
+      const { blocks, hash } = this.#read();
       if (hash === this.#hash) return;
+      const { instance, http } = this.#build(blocks);
       await this.runtime.use(instance, http);
       this.#hash = hash;
       this.#options.log.info("Took the changed Corefile", { sha512: hash.slice(0, 16) });
@@ -84,7 +86,7 @@ export class Resolver {
     await this.runtime.close();
   }
 
-  #read(): { instance: Instance; http: HTTPRegistry; hash: string } {
+  #read(): { blocks: readonly ServerBlock[]; hash: string } {
     const { file, port, environmentVariable } = this.#options;
     let text: string;
     try {
@@ -110,15 +112,13 @@ export class Resolver {
       },
     });
     if (blocks.length === 0) throw new DNSError("Corefile", `Cannot use ${file}: no server block, wanted one`);
+    const hash = createHash("sha512").update([text, ...imported].join("\0"));
+    return { blocks, hash: hash.digest("hex") };
+  }
+
+  #build(blocks: readonly ServerBlock[]): { instance: Instance; http: HTTPRegistry } {
     const http = new HTTPRegistry();
-    const instance = buildInstance(blocks, this.#environment(http, folder));
-    return {
-      instance,
-      http,
-      hash: createHash("sha512")
-        .update([text, ...imported].join("\0"))
-        .digest("hex"),
-    };
+    return { instance: buildInstance(blocks, this.#environment(http, dirname(this.#options.file))), http };
   }
 
   #environment(http: HTTPRegistry, folder: string): Environment {

@@ -51,7 +51,7 @@ export class StreamExchange {
     try {
       link = await this.#link;
     } catch {
-      // The upstream's state says so in the log (health.ts).
+      // The upstream's state says so in the log (upstream.ts).
       return undefined;
     }
     this.#keepAlive();

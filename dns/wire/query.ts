@@ -1,7 +1,7 @@
 /**
  * One query, read strictly.
  *
- *   datagram or TCP message ─▶ parseQuery ─▶ Query | Reject ─▶ chain.ts, wire/response.ts
+ *   datagram or TCP message ─▶ parseQuery ─▶ Query | Reject ─▶ server/respond.ts, wire/response.ts
  *
  * Never throws, reads no byte beyond the message, and ends after at most 255 bytes of name. RFC 1035 §4.1, RFC 6891
  * §6.1.
