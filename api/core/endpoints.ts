@@ -1,8 +1,10 @@
 /** Endpoints: the older form of EndpointSlices, all addresses of a Service in one object. */
 import type { KubeObject } from "../meta.ts";
+import type { FieldError } from "../schema/field-error.ts";
 import type { Kind } from "../schema/kind.ts";
 import { list, object, objectReference, oneOf, port, string } from "../schema/schema.ts";
 import type { ObjectReference } from "./object-reference.ts";
+import { specialAddressErrors } from "./special-address.ts";
 
 export interface EndpointAddress {
   readonly ip: string;
@@ -60,4 +62,13 @@ export const endpoints: Kind<Endpoints> = {
       }),
     ),
   }),
+  validate: addressErrors,
 };
+
+function addressErrors({ subsets = [] }: Endpoints): FieldError[] {
+  return subsets.flatMap(({ addresses = [], notReadyAddresses = [] }, index) => {
+    const errors = (field: string, all: typeof addresses): FieldError[] =>
+      all.flatMap(({ ip }, at) => specialAddressErrors(`subsets[${index}].${field}[${at}].ip`, ip));
+    return [...errors("addresses", addresses), ...errors("notReadyAddresses", notReadyAddresses)];
+  });
+}

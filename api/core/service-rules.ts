@@ -6,10 +6,12 @@
  * Pure. Addresses and node ports are allocated by the API server's admission, after these defaults.
  * Follows: k8s.io/kubernetes pkg/apis/core/{v1/defaults.go,validation/validation.go}.
  */
+import { isIPv4, isIPv6 } from "node:net";
 import { type FieldError, duplicateValue, forbidden, invalidValue, requiredError } from "../schema/field-error.ts";
 import { formatError } from "../schema/format.ts";
 import { failureAccrualErrors } from "./failure-accrual.ts";
-import type { Service, ServicePort } from "./service.ts";
+import type { LoadBalancerIngress, Service, ServicePort } from "./service.ts";
+import { specialAddressErrors } from "./special-address.ts";
 
 /** The Service with target ports, and the fields that depend on its type, filled in. */
 export function defaultService(service: Service): Service {
@@ -40,8 +42,14 @@ function defaultPort(port: ServicePort): ServicePort {
 }
 
 /** What is wrong across the fields of a Service. */
-export function serviceErrors({ metadata, spec }: Service): FieldError[] {
-  const errors = [...portErrors(spec), ...addressErrors(spec), ...failureAccrualErrors(metadata.annotations)];
+export function serviceErrors({ metadata, spec, status }: Service): FieldError[] {
+  const errors = [
+    ...portErrors(spec),
+    ...addressErrors(spec),
+    ...externalErrors(spec),
+    ...(status?.loadBalancer?.ingress ?? []).flatMap(ingressErrors),
+    ...failureAccrualErrors(metadata.annotations),
+  ];
   if (spec.type === "ExternalName") {
     const error = formatError("dnsSubdomain", (spec.externalName ?? "").replace(/\.$/, ""));
     if (spec.externalName === undefined || spec.externalName === "") errors.push(requiredError("spec.externalName"));
@@ -103,5 +111,43 @@ function addressErrors(spec: Service["spec"]): FieldError[] {
         "this cluster is not configured for dual-stack services",
       ),
     );
+  return errors;
+}
+
+function externalErrors({
+  type,
+  externalIPs = [],
+  loadBalancerSourceRanges: ranges = [],
+}: Service["spec"]): FieldError[] {
+  const errors = externalIPs.flatMap((address, at) => specialAddressErrors(`spec.externalIPs[${at}]`, address));
+  // Upstream's path has the capital letter.
+  const path = "spec.LoadBalancerSourceRanges";
+  if (ranges.length > 0 && type !== "LoadBalancer")
+    errors.push(forbidden(path, "may only be used when `type` is 'LoadBalancer'"));
+  for (const [at, range] of ranges.entries())
+    // Kubernetes tolerates spaces around, since the value once was one text.
+    if (!isCIDR(range.trim()))
+      errors.push(
+        invalidValue(`${path}[${at}]`, range, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"),
+      );
+  return errors;
+}
+
+function isCIDR(text: string): boolean {
+  const [, address = "", bits = ""] = /^([^/]*)\/([0-9]{1,3})$/.exec(text) ?? [];
+  return (isIPv4(address) && Number(bits) <= 32) || (isIPv6(address) && Number(bits) <= 128);
+}
+
+/** Source: ValidateLoadBalancerStatus. */
+function ingressErrors({ ip = "", hostname = "" }: LoadBalancerIngress, at: number): FieldError[] {
+  const path = `status.loadBalancer.ingress[${at}]`;
+  const errors: FieldError[] = [];
+  if (ip !== "" && !isIPv4(ip) && !isIPv6(ip))
+    errors.push(invalidValue(`${path}.ip`, ip, "must be a valid IP address"));
+  if (hostname === "") return errors;
+  const error = formatError("dnsSubdomain", hostname);
+  if (error !== undefined) errors.push(invalidValue(`${path}.hostname`, hostname, error));
+  if (isIPv4(hostname) || isIPv6(hostname))
+    errors.push(invalidValue(`${path}.hostname`, hostname, "must be a DNS name, not an IP address"));
   return errors;
 }

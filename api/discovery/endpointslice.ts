@@ -1,4 +1,5 @@
 /** EndpointSlice: up to 100 endpoints of one Service and address family. */
+import { specialAddressErrors } from "../core/special-address.ts";
 import type { KubeObject } from "../meta.ts";
 import { type FieldError, invalidValue } from "../schema/field-error.ts";
 import { formatError } from "../schema/format.ts";
@@ -94,7 +95,8 @@ function addressErrors(slice: EndpointSlice): FieldError[] {
   return slice.endpoints.flatMap(({ addresses }, index) =>
     addresses.flatMap((address, at) => {
       const error = formatError("ipv4", address);
-      return error === undefined ? [] : [invalidValue(`endpoints[${index}].addresses[${at}]`, address, error)];
+      const path = `endpoints[${index}].addresses[${at}]`;
+      return error === undefined ? specialAddressErrors(path, address) : [invalidValue(path, address, error)];
     }),
   );
 }
