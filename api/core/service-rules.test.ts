@@ -6,6 +6,7 @@ import type { Kind } from "../schema/kind.ts";
 import { readObject, validateObject } from "../schema/read.ts";
 import { endpoints } from "./endpoints.ts";
 import { services } from "./service.ts";
+import { serviceWarnings } from "./service-warnings.ts";
 
 function errorsOf(kind: Kind, fields: object): string[] {
   const { group, version } = kind;
@@ -80,5 +81,28 @@ describe("load balancers", () => {
       `${path}.hostname: Invalid value: "192.0.2.1": must be a DNS name, not an IP address`,
     ]);
     assert.match(status({ hostname: "Not_Good" }).join(), /hostname: Invalid value: "Not_Good": a lowercase RFC 1123/);
+  });
+});
+
+describe("serviceWarnings()", () => {
+  const warningsOf = (service: object): readonly string[] =>
+    serviceWarnings({ apiVersion: "v1", kind: "Service", metadata: { name: "a" }, ...service });
+
+  it("tells that the host's ports do not know source ranges", () => {
+    const ranges = ["203.0.113.0/24"];
+    const [warning = "", ...more] = warningsOf({ spec: { type: "LoadBalancer", loadBalancerSourceRanges: ranges } });
+    assert.match(warning, /^spec\.loadBalancerSourceRanges: not honoured at the ports .* on 127\.0\.0\.1 of the host/);
+    assert.deepEqual(more, []);
+    assert.deepEqual(warningsOf({ spec: { type: "LoadBalancer" } }), []);
+    assert.deepEqual(warningsOf({}), []);
+  });
+
+  it("tells of an annotation that is neither true nor false", () => {
+    const annotated = (value: string): readonly string[] =>
+      warningsOf({ metadata: { name: "a", annotations: { "proxy.wherry.dev/l7": value } } });
+    assert.deepEqual(annotated("maybe"), [
+      'metadata.annotations[proxy.wherry.dev/l7]: "maybe" has no effect, wanted "true" or "false"',
+    ]);
+    assert.deepEqual([...annotated("true"), ...annotated("false")], []);
   });
 });

@@ -3,6 +3,7 @@ import type { IntOrString, KubeObject } from "../meta.ts";
 import { conditionsSchema, type Kind } from "../schema/kind.ts";
 import { bool, free, int, intOrString, list, map, object, oneOf, port, string } from "../schema/schema.ts";
 import { defaultService, serviceErrors } from "./service-rules.ts";
+import { serviceWarnings } from "./service-warnings.ts";
 
 export interface ServicePort {
   readonly name?: string;
@@ -108,6 +109,7 @@ export const services: Kind<Service> = {
   },
   default: defaultService,
   validate: serviceErrors,
+  warnings: serviceWarnings,
 };
 
 /** Whether the Service has no virtual address: its name stands for its endpoints. */

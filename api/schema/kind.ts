@@ -47,6 +47,8 @@ export interface Kind<T extends KubeObject = KubeObject> extends KindRef<T> {
   default?(object: T): T;
   /** Rules across fields. Pure; runs after the schema found no errors. */
   validate?(object: T): readonly FieldError[];
+  /** What is accepted and does less than it says, as sentences. Pure; of objects that may not be valid yet. */
+  warnings?(object: T): readonly string[];
   /** Rules between an object and what it replaces, beside `immutable`. Pure. */
   validateUpdate?(next: T, previous: T): readonly FieldError[];
 }

@@ -24,5 +24,6 @@ export function readRequestObject(request: ObjectRequest, body: unknown, sent: u
     );
   if (request.fieldValidation === "Warn") for (const sentence of sentences) request.warn(sentence);
   for (const path of unsupported) request.warn(`${path}: accepted and kept, but not honoured by this cluster`);
+  for (const sentence of request.kind.warnings?.(object) ?? []) request.warn(sentence);
   return object;
 }

@@ -117,6 +117,11 @@ test("fieldValidation refuses, reports or drops unknown fields", async () => {
     const host = await ok(call("POST", `${pods}?fieldValidation=Strict`, pod("p", { hostPID: true })), 201);
     assert.match(host.warnings[0] ?? "", /spec\.hostPID: accepted and kept, but not honoured/);
     assert.equal(host.body["spec"]?.["hostPID"], true);
+    const annotations = { "proxy.wherry.dev/l7": "maybe" };
+    const service = { ...configMap("s"), kind: "Service", metadata: { name: "s", annotations }, data: undefined };
+    const services = configMaps.replace("configmaps", "services");
+    const kept = await ok(call("POST", services, { ...service, spec: { ports: [{ port: 80 }] } }), 201);
+    assert.match(kept.warnings[0] ?? "", /l7\]: .*maybe.* has no effect/);
   });
 });
 
