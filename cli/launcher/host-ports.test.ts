@@ -67,3 +67,29 @@ test("HostPorts says who has a port, and tries again the next time", async () =>
     ports.close();
   }
 });
+
+test("HostPorts says what the cluster itself publishes on a port", async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen({ host: "127.0.0.1", port: 0 }, resolve));
+  const { port } = server.address() as AddressInfo;
+  const problem = async (hostAddress: string): Promise<string | undefined> => {
+    const own = { hostAddress, hostPort: port, kind: "gateway", namespace: "shop", name: "web", port: 80 } as const;
+    const ports = new HostPorts(
+      (socket: Socket, to) => void socket.end(to.name),
+      () => [own],
+    );
+    try {
+      return (await ports.apply([wanted("a", port)]))[0]?.problem;
+    } finally {
+      ports.close();
+    }
+  };
+  try {
+    const start = `Cannot publish 127.0.0.1:${port}: this cluster publishes gateway/shop/web:80 there (`;
+    assert.ok((await problem("127.0.0.1"))?.startsWith(start));
+    assert.ok((await problem("0.0.0.0"))?.startsWith(start));
+    assert.match((await problem("192.0.2.1")) ?? "", /another program listens there$/);
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+  }
+});

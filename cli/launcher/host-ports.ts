@@ -9,6 +9,8 @@
 import { type Server, type Socket, createServer } from "node:net";
 import type { HostPort, HostPortOutcome } from "#api/wire/host-port.ts";
 import { errnoOf, messageOf } from "#lib/errors.ts";
+import type { PublishedPort } from "../ipc.ts";
+import { formatTarget } from "./publish.ts";
 
 /** Ports at a time: the range of node ports and some more. The rest is refused. */
 const portsMax = 4096;
@@ -21,12 +23,17 @@ interface Listening {
 
 export class HostPorts {
   readonly #hand: (socket: Socket, to: HostPort) => void;
+  readonly #published: () => readonly PublishedPort[];
   readonly #listening = new Map<number, Listening>();
   #last: Promise<unknown> = Promise.resolve();
 
-  /** `hand` takes a paused connection, which is its own from then on. */
-  constructor(hand: (socket: Socket, to: HostPort) => void) {
+  /**
+   * `hand` takes a paused connection, which is its own from then on. `published` are the ports that the cluster itself has
+   * on the host, by `-p`; default none.
+   */
+  constructor(hand: (socket: Socket, to: HostPort) => void, published: () => readonly PublishedPort[] = () => []) {
     this.#hand = hand;
+    this.#published = published;
   }
 
   /** Listens on exactly these; of two that want one port the first has it. Calls are done one after the other. */
@@ -77,18 +84,26 @@ export class HostPorts {
       this.#hand(socket, this.#listening.get(hostPort)?.wanted ?? wanted);
     });
     return new Promise((resolve) => {
-      server.once("error", (error) => resolve(say(explain(error))));
+      server.once("error", (error) => resolve(say(this.#explain(error, hostPort))));
       server.listen({ host: hostAddress, port: hostPort }, () => {
         this.#listening.set(hostPort, { server, wanted });
         resolve(undefined);
       });
     });
   }
+
+  #explain(error: Error, hostPort: number): string {
+    const code = errnoOf(error);
+    const own = this.#published().find((port) => port.hostPort === hostPort && isLoopback(port.hostAddress));
+    if (code === "EADDRINUSE" && own !== undefined)
+      return `this cluster publishes ${formatTarget(own)} there (take another port for the Service, or start with another -p)`;
+    if (code === "EADDRINUSE") return "another program listens there";
+    if (code === "EACCES") return "this user may not listen on it (ports below 1024 need a privilege)";
+    return messageOf(error);
+  }
 }
 
-function explain(error: Error): string {
-  const code = errnoOf(error);
-  if (code === "EADDRINUSE") return "another program listens there";
-  if (code === "EACCES") return "this user may not listen on it (ports below 1024 need a privilege)";
-  return messageOf(error);
+/** Whether who listens on the address has the port of `hostAddress`, too. */
+function isLoopback(address: string): boolean {
+  return address === hostAddress || address === "0.0.0.0";
 }

@@ -79,7 +79,10 @@ export class Launcher {
   /** With the ports that the system chose. */
   #published: readonly PublishedPort[] = [];
   readonly #nodes: NodeProcesses[] = [];
-  readonly #hostPorts = new HostPorts((socket, to) => this.#handIn(socket, to));
+  readonly #hostPorts = new HostPorts(
+    (socket, to) => this.#handIn(socket, to),
+    () => this.#published,
+  );
   #lastNode = 0;
 
   constructor(config: LauncherConfig, clock: Clock, log: Logger) {
