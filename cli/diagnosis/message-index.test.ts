@@ -59,3 +59,13 @@ it("formatCode() knows the reasons that kubectl shows", () => {
   ] as const)
     assert.match(formatCode(reason, "text"), new RegExp(`^${code} `), reason);
 });
+
+it("formatCode() knows what people see first", () => {
+  for (const [code, told] of [
+    ["503", /^503 \(status\): .*x-wherry-error: .*UH.*UF/],
+    ["NXDOMAIN", /^NXDOMAIN \(name\): The name does not exist/],
+    ["enotfound", /^ENOTFOUND \(name\): The name does not exist/],
+    ["ECONNREFUSED", /^ECONNREFUSED \(connection\): Nothing listens there/],
+  ] as const)
+    assert.match(formatCode(code, "text"), told);
+});

@@ -14,6 +14,7 @@ import { CliError } from "../errors.ts";
 import { cliMessages } from "../messages.ts";
 import { findingMessages } from "./finding.ts";
 import { responseFlagMessages } from "./response-flags.ts";
+import { connectionMessages, nameMessages, statusMessages } from "./usual-failures.ts";
 
 /** Component → its table. */
 export const messageIndex: Readonly<Record<string, Readonly<Record<string, Message>>>> = {
@@ -25,6 +26,9 @@ export const messageIndex: Readonly<Record<string, Readonly<Record<string, Messa
   DNS: dnsMessages,
   sidecar: sidecarMessages,
   "response flag": responseFlagMessages,
+  status: statusMessages,
+  name: nameMessages,
+  connection: connectionMessages,
   xDS: codecMessages,
   "command line": cliMessages,
 };
