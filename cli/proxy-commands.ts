@@ -11,7 +11,7 @@ export function proxyCommands(program: Command): void {
     .description("the node proxy alone, in place of kube-proxy, against any Kubernetes API")
     .option("--config <file>", "KubeProxyConfiguration; flags come first")
     .option("--master <url>", "the API server, in place of the kubeconfig's")
-    .option("--cleanup", "remove the tables, and end");
+    .option("--cleanup", "remove the tables and addresses, and end");
   for (const { flag, kind, help = "" } of fields) {
     if (flag === undefined) continue;
     // As in Go, a flag alone is true.

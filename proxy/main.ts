@@ -34,6 +34,7 @@ import { applyConntrackSettings, type ConntrackSetting } from "./l4/sysctl.ts";
 import { createProxyPages } from "./pages.ts";
 import { probeNftables } from "./probe.ts";
 import { createNodeProxy, type NodeProxy, type TableWatch } from "./state.ts";
+import { removeAddresses } from "./userspace/addresses.ts";
 import { createUserspaceProxy } from "./userspace/proxy.ts";
 
 export interface StandaloneOptions {
@@ -79,6 +80,7 @@ export class StandaloneProxy {
     try {
       await this.#chooseMode();
       await this.#listen(servers);
+      if (this.#mode === "nftables") await removeAddresses(exec);
       await applyConntrackSettings(conntrackSettings(config.conntrack), exec, log);
       watching = Promise.all([this.#nodes.run(both), this.#source.run(both)]);
       await Promise.race([Promise.all([this.#nodes.synced, this.#source.synced]), watching]);
@@ -131,7 +133,7 @@ export class StandaloneProxy {
 
   #create(facts: Partial<NodeFacts>): NodeProxy {
     const { config, exec, clock, random, log, openWatch } = this.#options;
-    if (this.#mode === "userspace") return createUserspaceProxy({ exec, clock, random, log, facts });
+    if (this.#mode === "userspace") return createUserspaceProxy({ exec, clock, random, log, facts }, this.#proxy);
     const watch = openWatch();
     return createNodeProxy({
       exec,
@@ -184,8 +186,9 @@ export class StandaloneProxy {
   }
 }
 
-/** Removes every table of ours from this network namespace. Rejects with a ProxyError. */
+/** Removes every table and address of ours from this network namespace. Rejects with a ProxyError. */
 export async function cleanUp(exec: Exec): Promise<void> {
+  await removeAddresses(exec);
   const tables = [...tableNames, ...policyTableNames].flatMap((name) => [`ip ${name}`, `ip6 ${name}`]);
   const { exitCode, stderr } = await exec(["nft", "-f", "-"], planClear(tables));
   if (exitCode !== 0) throw new ProxyError("CommandFailed", `Cannot remove tables: ${stderr.trim().split("\n", 1)[0]}`);

@@ -52,6 +52,12 @@ export interface ConntrackConfiguration {
 
 /** Adds a problem of a field: what was observed, and what was wanted. */
 type Complain = (path: string, observed: string | number, wanted: string) => void;
+/** What was read so far. */
+interface Found {
+  readonly values: Map<string, Value>;
+  readonly problems: string[];
+}
+
 type Value = string | number | boolean | readonly string[];
 
 const apiVersion = "kubeproxy.config.k8s.io/v1alpha1";
@@ -64,12 +70,12 @@ export function parseConfiguration(
   file: string | undefined,
   flags: Readonly<Record<string, string>>,
 ): ProxyConfiguration {
-  const problems: string[] = [];
-  const values = new Map<string, Value>();
-  if (file !== undefined) readFile(file, values, problems);
+  const found: Found = { values: new Map(), problems: [] };
+  const { values, problems } = found;
+  if (file !== undefined) readFile(file, found);
   for (const known of fields) {
     const text = known.flag === undefined ? undefined : flags[known.flag];
-    if (text !== undefined) put(known, known.kind === "list" ? splitList(text) : text, values, problems, known.flag);
+    if (text !== undefined) put(known, known.kind === "list" ? splitList(text) : text, found, known.flag);
   }
   const config = assemble(new Reader(values, flags), problems);
   const what = file === undefined ? "the command line" : "KubeProxyConfiguration";
@@ -77,7 +83,7 @@ export function parseConfiguration(
   return Object.freeze(config);
 }
 
-function readFile(text: string, values: Map<string, Value>, problems: string[]): void {
+function readFile(text: string, found: Found): void {
   let document: unknown;
   try {
     const all = parseAllDocuments(text);
@@ -85,35 +91,30 @@ function readFile(text: string, values: Map<string, Value>, problems: string[]):
     const [first] = documents;
     const [error] = documents.flatMap(({ errors }) => errors);
     if (error !== undefined) throw error;
-    if (documents.length > 1) return void problems.push(`it has ${documents.length} YAML documents, wanted one`);
+    if (documents.length > 1) return void found.problems.push(`it has ${documents.length} YAML documents, wanted one`);
     document = first?.toJS({ maxAliasCount: 100 });
   } catch (error) {
-    problems.push(`it is no YAML: ${messageOf(error).split("\n", 1)[0]}`);
+    found.problems.push(`it is no YAML: ${messageOf(error).split("\n", 1)[0]}`);
     return;
   }
   if (!isObject(document) || document["kind"] !== "KubeProxyConfiguration" || document["apiVersion"] !== apiVersion) {
-    problems.push(`wanted apiVersion ${apiVersion}, kind KubeProxyConfiguration`);
+    found.problems.push(`wanted apiVersion ${apiVersion}, kind KubeProxyConfiguration`);
     return;
   }
   const { apiVersion: _, kind: __, ...rest } = document;
-  walk("", rest, values, problems);
+  walk("", rest, found);
 }
 
-function walk(
-  above: string,
-  object: Readonly<Record<string, unknown>>,
-  values: Map<string, Value>,
-  problems: string[],
-): void {
+function walk(above: string, object: Readonly<Record<string, unknown>>, found: Found): void {
   for (const [name, value] of Object.entries(object)) {
     const path = above === "" ? name : `${above}.${name}`;
     const known = fieldOf(path);
     if (known === undefined && isSection(path)) {
-      if (isObject(value)) walk(path, value, values, problems);
-      else if (value !== null) problems.push(`${path}: wanted an object`);
-    } else if (known === undefined) problems.push(`unknown field ${path}`);
-    else if (known.unused === undefined && value !== null) put(known, value, values, problems);
-    else if (known.unused === "refused" && !isUnset(value)) problems.push(`${path} is not supported by Wherry`);
+      if (isObject(value)) walk(path, value, found);
+      else if (value !== null) found.problems.push(`${path}: wanted an object`);
+    } else if (known === undefined) found.problems.push(`unknown field ${path}`);
+    else if (known.unused === undefined && value !== null) put(known, value, found);
+    else if (known.unused === "refused" && !isUnset(value)) found.problems.push(`${path} is not supported by Wherry`);
   }
 }
 
@@ -124,17 +125,11 @@ function isUnset(value: unknown): boolean {
 }
 
 /** Takes a value when it is of the field's kind. */
-function put(
-  { path, kind }: Field,
-  value: unknown,
-  values: Map<string, Value>,
-  problems: string[],
-  flag?: string,
-): void {
+function put({ path, kind }: Field, value: unknown, found: Found, flag?: string): void {
   const read = readValue(kind, value);
   const name = flag === undefined ? path : `--${flag}`;
-  if (read === undefined) problems.push(`${name}: observed ${JSON.stringify(value)}, wanted ${wantedOf[kind]}`);
-  else values.set(path, read);
+  if (read === undefined) found.problems.push(`${name}: observed ${JSON.stringify(value)}, wanted ${wantedOf[kind]}`);
+  else found.values.set(path, read);
 }
 
 const wantedOf = {

@@ -4,7 +4,8 @@
  *   ServiceResource + NodeFacts ─▶ planFrontends ─▶ Frontend[] ─▶ proxy.ts
  *
  * Behaviours: those of the nftables mode as far as a listening socket has them. A port without usable endpoints is not
- * listened on, so that the kernel refuses; also where a policy Local finds none, which the nftables mode drops.
+ * listened on, so that the kernel refuses, as the node has the address all the same; also where a policy Local finds
+ * none, which the nftables mode drops.
  */
 import type { ServiceResource, ServiceResourcePort } from "#api/wire/service.ts";
 import { categorize, isPort, type Target } from "../l4/categories.ts";
@@ -28,13 +29,15 @@ export interface Frontend {
 export interface FrontendPlan {
   /** By `tcp 10.96.0.1:80`. */
   readonly frontends: ReadonlyMap<string, Frontend>;
+  /** The Service's own addresses, which the node is to have. */
+  readonly addresses: ReadonlySet<string>;
   readonly problems: readonly string[];
 }
 
 export function planFrontends(service: ServiceResource, facts: NodeFacts): FrontendPlan {
   const frontends = new Map<string, Frontend>();
   const problems: string[] = [];
-  if (!isOurs(service)) return { frontends, problems };
+  if (!isOurs(service)) return { frontends, addresses: new Set(), problems };
   const add = (port: ServiceResourcePort, at: readonly string[], number: number, isExternal: boolean): void => {
     for (const text of at) {
       const address = normalizeAddress(text);
@@ -72,7 +75,9 @@ export function planFrontends(service: ServiceResource, facts: NodeFacts): Front
   if (facts.nodePortAddresses.includes("localhost"))
     for (const frontend of planLocalhost(service, facts).values())
       frontends.set(`tcp ${frontend.address}:${frontend.port}`, frontend);
-  return { frontends, problems };
+  const { clusterIPs, externalIPs, loadBalancerIPs } = service;
+  const own = [...clusterIPs, ...externalIPs, ...(service.type === "LoadBalancer" ? loadBalancerIPs : [])];
+  return { frontends, addresses: new Set(own.flatMap((text) => normalizeAddress(text) ?? [])), problems };
 }
 
 function rangesOf({ loadBalancerSourceRanges }: ServiceResource): readonly Range[] | undefined {

@@ -8,8 +8,10 @@ import type { ServiceResource } from "#api/wire/service.ts";
 import { realClock as clock } from "#lib/clock.ts";
 import { createLogger, silentLogger } from "#lib/log.ts";
 import { seededRandom } from "#lib/random.ts";
+import type { Exec } from "../l4/exec.ts";
 import { endpoint, named, port, service } from "../l4/fixture.ts";
 import type { NodeProxy } from "../state.ts";
+import { removeAddresses } from "./addresses.ts";
 import { createUserspaceProxy } from "./proxy.ts";
 
 const vip = "127.99.0.1";
@@ -170,4 +172,78 @@ test("what cannot be served is said, and costs the others nothing", async (t) =>
   assert.equal(await call(number), "a");
   assert.match(lines.join("\n"), /Cannot serve Service default\/far on tcp 192\.0\.2\.7.*EADDRNOTAVAIL/);
   assert.match(lines.join("\n"), /Cannot serve Service default\/sctp port .*SCTP/);
+});
+
+/** `ip`, with the addresses of `lo`, and what was asked of it. */
+function fakeIP(present: readonly { readonly local: string; readonly metric?: number }[]): {
+  readonly exec: Exec;
+  readonly shown: () => readonly string[];
+} {
+  const all = new Map(present.map((each) => [each.local, each]));
+  const exec: Exec = async (command) => {
+    const [, ...words] = command;
+    if (words[0] === "-j")
+      return { exitCode: 0, stdout: JSON.stringify([{ addr_info: [...all.values()] }]), stderr: "" };
+    const [, verb, text = "", , , , metric] = words;
+    const local = text.replace(/\/.*/, "");
+    if (verb === "del") all.delete(local);
+    else all.set(local, { local, metric: Number(metric) });
+    return { exitCode: 0, stdout: "", stderr: "" };
+  };
+  return { exec, shown: () => [...all.keys()].toSorted() };
+}
+
+test("a Service has its address while it is there, with endpoints or without", async (t) => {
+  const { exec, shown } = fakeIP([{ local: "192.0.2.1" }]);
+  const facts = { serviceCIDRs: [], dnsVIP: "" };
+  const proxy = createUserspaceProxy({ exec, clock, random: seededRandom(1), log: silentLogger, facts });
+  t.after(() => proxy.close());
+  proxy.markSynced();
+  const here = service("here", "127.99.0.2", { ports: [port(80)] });
+  await apply(proxy, service("empty", "192.0.2.7", { ports: [port(80)] }), here);
+  assert.deepEqual(shown(), ["192.0.2.1", "192.0.2.7"]);
+  await apply(proxy, service("empty", "192.0.2.8", { ports: [port(80)] }));
+  assert.deepEqual(shown(), ["192.0.2.1", "192.0.2.8"]);
+  proxy.apply([], ["default/empty"]);
+  await proxy.programmed();
+  assert.deepEqual(shown(), ["192.0.2.1"]);
+});
+
+test("what a killed proxy left on lo is taken over, and removed; what is another's stays", async () => {
+  const metric = 0x77_68_72_79;
+  const left = [{ local: "192.0.2.1" }, { local: "192.0.2.7", metric }, { local: "2001:db8::7", metric }];
+  const { exec, shown } = fakeIP([...left, { local: "192.0.2.2", metric: 100 }]);
+  const facts = { serviceCIDRs: [], dnsVIP: "" };
+  const proxy = createUserspaceProxy({ exec, clock, random: seededRandom(1), log: silentLogger, facts });
+  proxy.markSynced();
+  await apply(proxy, service("web", "192.0.2.7", { ports: [port(80)] }));
+  assert.deepEqual(shown(), ["192.0.2.1", "192.0.2.2", "192.0.2.7"]);
+  proxy.close();
+  await proxy.programmed();
+  assert.deepEqual(shown(), ["192.0.2.1", "192.0.2.2"]);
+  const killed = fakeIP(left);
+  await removeAddresses(killed.exec);
+  assert.deepEqual(killed.shown(), ["192.0.2.1"]);
+});
+
+test("of two Services at one address the first by name has it, and the other one when it is free", async (t) => {
+  const number = await freePort();
+  const to = async (text: string): Promise<Partial<ServiceResource>> => ({
+    ports: [port(number)],
+    endpoints: [endpoint(`127.0.0.1:${await serve(t, "127.0.0.1", (socket) => socket.end(text))}`)],
+  });
+  const proxy = start(t);
+  const a = service("a", vip, await to("a"));
+  const b = service("b", vip, await to("b"));
+  await apply(proxy, b);
+  assert.equal(await call(number), "b");
+  await apply(proxy, a);
+  assert.equal(await call(number), "a");
+  proxy.apply([], ["default/a"]);
+  await proxy.programmed();
+  assert.equal(await call(number), "b");
+  await apply(proxy, a);
+  proxy.apply(named(b), ["default/a"]);
+  await proxy.programmed();
+  assert.equal(await call(number), "b");
 });

@@ -3,30 +3,37 @@
  *
  *   apply() ─▶ frontends.ts ─▶ one TCPFrontend or UDPFrontend an address and port ─▶ endpoints
  *
- * An address that is not this node's is put on `lo`, where that is allowed; where not, the Service is not served there,
- * which is logged. Sources are not kept: endpoints see this node. NetworkPolicies are not enforced, which is logged.
+ * A Service's address that is not this node's is put on `lo` while the Service is there, where that is allowed; where
+ * not, the Service is not served there, which is logged. Sources are not kept: endpoints see this node. NetworkPolicies
+ * are not enforced, which is logged.
  */
 import type { ServiceResource } from "#api/wire/service.ts";
 import { errnoOf, messageOf } from "#lib/errors.ts";
 import { parseFacts } from "../config.ts";
 import { HealthPorts, wantedHealthPort } from "../health-ports.ts";
 import type { NodeFacts } from "../l4/facts.ts";
-import { familyOf } from "../l4/ip.ts";
 import { ProxyMetrics } from "../metrics.ts";
 import { ProgrammingTimes } from "../programming-times.ts";
 import { hasZoneHints, type NamedService, type NodeProxy, type NodeProxyOptions } from "../state.ts";
-import { type Frontend, planFrontends } from "./frontends.ts";
+import { LoopbackAddresses } from "./addresses.ts";
+import { type Claim, Claims } from "./claims.ts";
+import { type FrontendPlan, planFrontends } from "./frontends.ts";
 import { TCPFrontend } from "./tcp.ts";
 import { UDPFrontend } from "./udp.ts";
 
 interface Served {
-  readonly owner: string;
   readonly relay: TCPFrontend | UDPFrontend;
+  owner: string;
 }
 
-/** A node proxy of sockets. Listens nowhere until `markSynced()`. Throws InvalidConfig for bad facts. */
-export function createUserspaceProxy(options: NodeProxyOptions): NodeProxy {
-  return new UserspaceProxy(options);
+const nothing: FrontendPlan = { frontends: new Map(), addresses: new Set(), problems: [] };
+
+/**
+ * A node proxy of sockets. Listens nowhere until `markSynced()`, and until `before`, which was closed, has ended. Throws
+ * InvalidConfig for bad facts.
+ */
+export function createUserspaceProxy(options: NodeProxyOptions, before?: NodeProxy): NodeProxy {
+  return new UserspaceProxy(options, before?.programmed());
 }
 
 class UserspaceProxy implements NodeProxy {
@@ -36,16 +43,21 @@ class UserspaceProxy implements NodeProxy {
   readonly #health: HealthPorts | undefined;
   readonly #services = new Map<string, ServiceResource>();
   readonly #served = new Map<string, Served>();
-  readonly #onLoopback = new Set<string>();
+  readonly #claims = new Claims();
+  readonly #addresses: LoopbackAddresses;
+  /** By key and Service: which one has what it wants, as the log was told. */
+  readonly #losses = new Map<string, string>();
   readonly #changed = new Set<string>();
   readonly #times: ProgrammingTimes;
-  #tail: Promise<void> = Promise.resolve();
+  #tail: Promise<void>;
   #state: "unsynced" | "programming" | "synced" | "closed" = "unsynced";
   #saidPolicies = false;
 
-  constructor(options: NodeProxyOptions) {
+  constructor(options: NodeProxyOptions, ready: Promise<void> = Promise.resolve()) {
     this.#options = options;
+    this.#tail = ready;
     this.#facts = parseFacts(options.facts ?? {});
+    this.#addresses = new LoopbackAddresses(options.exec);
     const host = options.healthHost ?? this.#facts.nodeIPs[0];
     const { clock, log } = options;
     this.#times = new ProgrammingTimes({ clock, metrics: this.metrics });
@@ -85,6 +97,7 @@ class UserspaceProxy implements NodeProxy {
   markSynced(): void {
     if (this.#state !== "unsynced") return;
     this.#state = "programming";
+    this.#tail = this.#tail.then(() => this.#addresses.adopt());
     this.#flushLater();
   }
 
@@ -98,10 +111,7 @@ class UserspaceProxy implements NodeProxy {
     this.#health?.close();
     for (const { relay } of this.#served.values()) relay.close(true);
     this.#served.clear();
-    const addresses = [...this.#onLoopback];
-    this.#tail = this.#tail.then(async () => {
-      for (const address of addresses) await this.#changeAddress("del", address);
-    });
+    this.#tail = this.#tail.then(() => this.#addresses.dropAll());
   }
 
   #put(name: string, service: ServiceResource | undefined): void {
@@ -121,80 +131,65 @@ class UserspaceProxy implements NodeProxy {
     const names = [...this.#changed];
     this.#changed.clear();
     const tellTimes = this.#times.take();
-    for (const name of names) await this.#serve(name);
+    const keys = new Set<string>();
+    for (const name of names) for (const key of await this.#claim(name)) keys.add(key);
+    // What is free from now on may be another's.
+    for (const key of keys) if (this.#claims.winnerOf(key) === undefined) this.#end(key);
+    for (const key of keys) await this.#serve(key);
+    await this.#addresses.dropUnused();
     if (this.#state === "closed") return;
     tellTimes();
     this.#state = "synced";
     this.metrics.lastSyncedMs = this.#options.clock.nowMs();
   }
 
-  async #serve(name: string): Promise<void> {
-    const { log } = this.#options;
+  /** Takes what a Service wants now. Returns the keys that this is about. */
+  async #claim(name: string): Promise<readonly string[]> {
     const service = this.#services.get(name);
-    const { frontends, problems } =
-      service === undefined
-        ? { frontends: new Map<string, Frontend>(), problems: [] }
-        : planFrontends(service, this.#facts);
-    for (const problem of problems) log.warn(problem);
-    for (const [key, { owner, relay }] of this.#served) {
-      if (owner !== name || frontends.has(key)) continue;
-      relay.close(false);
-      this.#served.delete(key);
+    const { frontends, addresses, problems } = service === undefined ? nothing : planFrontends(service, this.#facts);
+    for (const problem of problems) this.#options.log.warn(problem);
+    if (this.#state !== "closed") await this.#addresses.hold(name, addresses);
+    return this.#claims.put(name, frontends);
+  }
+
+  async #serve(key: string): Promise<void> {
+    const winner = this.#claims.winnerOf(key);
+    if (winner === undefined || this.#state === "closed") return;
+    const served = this.#served.get(key);
+    if (served === undefined) await this.#open(key, winner);
+    else {
+      served.owner = winner.owner;
+      served.relay.update(winner.frontend);
     }
-    await this.#dropAddresses();
-    for (const [key, frontend] of frontends) {
-      const served = this.#served.get(key);
-      if (served === undefined) await this.#open(name, key, frontend);
-      else if (served.owner === name) served.relay.update(frontend);
-      else log.warn(`Cannot serve Service ${name} on ${key}: Service ${served.owner} has that address and port`);
+    this.#tellLosses(key, winner.owner);
+  }
+
+  #end(key: string): void {
+    this.#served.get(key)?.relay.close(false);
+    this.#served.delete(key);
+  }
+
+  /** Once for as long as it lasts. */
+  #tellLosses(key: string, owner: string): void {
+    this.#losses.delete(`${key} ${owner}`);
+    for (const name of this.#claims.losersOf(key)) {
+      if (this.#losses.get(`${key} ${name}`) === owner) continue;
+      this.#losses.set(`${key} ${name}`, owner);
+      this.#options.log.warn(`Cannot serve Service ${name} on ${key}: Service ${owner} has that address and port`);
     }
   }
 
-  async #open(owner: string, key: string, frontend: Frontend): Promise<void> {
-    const { log } = this.#options;
+  async #open(key: string, { owner, frontend }: Claim): Promise<void> {
+    const { log, clock } = this.#options;
+    const relay = frontend.transport === "tcp" ? new TCPFrontend(frontend, clock) : new UDPFrontend(frontend, clock);
     try {
-      const relay = await this.#listen(frontend);
+      await relay.listen();
       if (this.#state === "closed") relay.close(true);
       else this.#served.set(key, { owner, relay });
     } catch (error) {
+      relay.close(true);
       const hint = errnoOf(error) === "EADDRNOTAVAIL" ? " (wanted an address of this node, or CAP_NET_ADMIN)" : "";
       log.warn(`Cannot serve Service ${owner} on ${key}: ${messageOf(error)}${hint}`);
     }
-  }
-
-  /** The address is put on `lo` when the first attempt finds that the node does not have it. */
-  async #listen(frontend: Frontend): Promise<Served["relay"]> {
-    for (let tries = 0; ; tries++) {
-      const { clock } = this.#options;
-      const relay = frontend.transport === "tcp" ? new TCPFrontend(frontend, clock) : new UDPFrontend(frontend, clock);
-      try {
-        await relay.listen();
-        return relay;
-      } catch (error) {
-        relay.close(true);
-        const isElsewhere = tries === 0 && errnoOf(error) === "EADDRNOTAVAIL";
-        if (!isElsewhere || !(await this.#changeAddress("replace", frontend.address))) throw error;
-        this.#onLoopback.add(frontend.address);
-      }
-    }
-  }
-
-  /** Those that we put there and nothing is served on any more. */
-  async #dropAddresses(): Promise<void> {
-    const used = new Set([...this.#served.keys()].map((key) => key.slice(4, key.lastIndexOf(":"))));
-    for (const address of this.#onLoopback) {
-      if (used.has(address)) continue;
-      this.#onLoopback.delete(address);
-      await this.#changeAddress("del", address);
-    }
-  }
-
-  async #changeAddress(verb: "replace" | "del", address: string): Promise<boolean> {
-    const bits = familyOf(address) === "IPv4" ? 32 : 128;
-    const result = await this.#options
-      .exec(["ip", "addr", verb, `${address}/${bits}`, "dev", "lo"])
-      // No `ip`: as if it had refused.
-      .catch(() => undefined);
-    return result?.exitCode === 0;
   }
 }

@@ -14,6 +14,7 @@ import { HttpKubeClient } from "#api/client/http.ts";
 import { services } from "#api/core/service.ts";
 import { type EndpointSlice, endpointSlices, lastChangeAnnotation } from "#api/discovery/endpointslice.ts";
 import { realClock as clock } from "#lib/clock.ts";
+import { errnoOf } from "#lib/errors.ts";
 import { readKubeconfig } from "../../../dns/kube/kubeconfig.ts";
 
 const [kubeconfig = "", relayPath = ""] = process.argv.slice(2);
@@ -132,8 +133,29 @@ test("userspace mode serves the same, and takes its addresses with it", async ()
   const ended = once(userspace, "close");
   userspace.kill("SIGTERM");
   assert.deepEqual(await ended, [0, null]);
-  assert.equal(execFileSync("ip", ["addr", "show", "dev", "lo"], { encoding: "utf8" }).includes(address), false);
+  assert.equal(hasAddress(), false);
 });
+
+test("userspace mode refuses where there are no endpoints; what a killed proxy left is removed", async () => {
+  const userspace = start("userspace");
+  closers.push(() => userspace.kill("SIGKILL"));
+  await until(() => answers());
+  await client.update(endpointSlices, sliceOf());
+  const refusal = (): Promise<unknown> => call().then(String, (error: unknown) => errnoOf(error));
+  await until(async () => (await refusal()) === "ECONNREFUSED");
+  const ended = once(userspace, "close");
+  userspace.kill("SIGKILL");
+  await ended;
+  assert.equal(hasAddress(), true);
+  execFileSync("ip", ["addr", "add", "10.99.0.3/32", "dev", "lo"]);
+  assert.equal(spawnSync(wherry, ["proxy", "--cleanup"]).status, 0);
+  assert.equal(hasAddress(), false);
+  assert.equal(hasAddress("10.99.0.3"), true);
+});
+
+function hasAddress(wanted = address): boolean {
+  return execFileSync("ip", ["addr", "show", "dev", "lo"], { encoding: "utf8" }).includes(` ${wanted}/`);
+}
 
 /** Who answers at the Service's address. */
 async function call(): Promise<string> {
