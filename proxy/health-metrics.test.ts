@@ -10,11 +10,11 @@ import type { NodeProxy } from "./state.ts";
 test("proxy_healthz_total and proxy_livez_total count the answers of each page by code", async () => {
   const [clock, health, metrics] = [new ManualClock(), new HealthMetrics(), new ProxyMetrics()];
   let isEligible = true;
+  let healthy = false;
   const pages = createProxyPages({
     clock,
-    proxy: () => ({ metrics }) as unknown as NodeProxy,
+    proxy: () => ({ metrics, healthy }) as unknown as NodeProxy,
     isEligible: () => isEligible,
-    timeoutMs: 1000,
     mode: () => "nftables",
     health,
     collectMore: () => "more_total 1\n",
@@ -31,7 +31,7 @@ test("proxy_healthz_total and proxy_livez_total count the answers of each page b
     'livez_total{code="503"} 0',
   ]);
   assert.equal((await pages.health["/healthz"]!()).status, 503, "nothing was programmed yet");
-  metrics.lastSyncedMs = clock.nowMs();
+  healthy = true;
   assert.equal((await pages.health["/healthz"]!()).status, 200);
   isEligible = false;
   assert.equal((await pages.health["/healthz"]!()).status, 503, "the node goes");

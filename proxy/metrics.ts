@@ -89,7 +89,7 @@ export class ProxyMetrics {
   lastQueuedMs = 0;
   lastSyncedMs = 0;
   conntrackDeleted = 0;
-  /** Services with something that cannot be programmed. */
+  /** Things in Services that cannot be programmed. */
   problems = 0;
   readonly #families = new Set<Family>();
 
@@ -136,12 +136,17 @@ export class ProxyMetrics {
       [`${sync}_endpoint_changes_pending`, "Endpoint changes not programmed yet.", this.endpointChangesPending],
       [`${sync}_last_queued_timestamp_seconds`, "Last change queued.", this.lastQueuedMs / 1000],
       [`${sync}_last_timestamp_seconds`, "Last change programmed.", this.lastSyncedMs / 1000],
-      ["wherry_proxy_unsupported", "Things in Services that cannot be programmed.", this.problems],
     ];
     const totals: readonly [string, string, number][] = [
       [`${sync}_service_changes_total`, "Services changed.", this.changesTotal],
       [`${sync}_endpoint_changes_total`, "Services whose endpoints changed.", this.endpointChangesTotal],
     ];
+    const unsupported = new Gauge({
+      name: "wherry_proxy_unsupported",
+      help: "Things in Services that cannot be programmed.",
+      labels: [],
+    });
+    unsupported.set({}, this.problems);
     return renderPage([
       this.#sync,
       this.#full,
@@ -154,6 +159,7 @@ export class ProxyMetrics {
       this.#noLocal,
       this.#conntrack,
       this.#conntrackDeleted,
+      unsupported,
     ]);
   }
 

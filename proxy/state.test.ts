@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { ManualClock } from "#lib/clock.ts";
-import { silentLogger } from "#lib/log.ts";
+import { createLogger, silentLogger } from "#lib/log.ts";
 import { seededRandom } from "#lib/random.ts";
 import { deleteCommand } from "./l4/conntrack.ts";
 import { ProxyError } from "./errors.ts";
+import { HealthMetrics } from "./health-metrics.ts";
 import type { Exec } from "./l4/exec.ts";
 import type { NodeFacts } from "./l4/facts.ts";
 import { endpoint, named, port, service } from "./l4/fixture.ts";
@@ -270,7 +271,8 @@ test("what waits for nft too long is not healthy, whatever else comes; what is p
     proxy: () => proxy,
     isEligible: () => true,
     mode: () => "nftables",
-    collectProcess: () => "",
+    health: new HealthMetrics(),
+    collectMore: () => "",
   });
   const statuses = async (): Promise<readonly unknown[]> =>
     Promise.all(["/healthz", "/livez"].map(async (path) => (await pages.health[path]?.())?.status));
@@ -369,6 +371,29 @@ test("apply() goes on without conntrack", async (t) => {
   proxy.apply([], ["default/dns"]);
   await proxy.programmed();
   assert.equal(conntrack.length, 1);
+});
+
+test("a Service that loses its address to another one is named, once, and counted once", async (t) => {
+  const lines: string[] = [];
+  const log = createLogger("test", "warn", (line: string) => void lines.push(line));
+  const exec = new FakeNft().exec;
+  const proxy = createNodeProxy({ exec, clock: new ManualClock(), random: seededRandom(1), log });
+  t.after(() => proxy.close());
+  const at = (name: string, clusterIP: string): ReturnType<typeof service> =>
+    service(name, clusterIP, { externalIPs: ["198.51.100.9"], endpoints: [endpoint("10.244.1.2:80")] });
+  proxy.markSynced();
+  proxy.apply(named(at("ccc", "10.96.1.1")), []);
+  await proxy.programmed();
+  assert.deepEqual([lines.length, proxy.metrics.problems], [0, 0]);
+  proxy.apply(named(at("bbb", "10.96.1.2")), []);
+  await proxy.programmed();
+  assert.match(lines.join(), /Service default\/ccc on .*198\.51\.100\.9.*: Service default\/bbb has that address/);
+  assert.deepEqual([lines.length, proxy.metrics.problems], [1, 1]);
+  assert.match(proxy.metrics.collect(), /^wherry_proxy_unsupported 1$/m);
+  proxy.apply(named(at("aaa", "10.96.1.3")), []);
+  assert.deepEqual([lines.length, proxy.metrics.problems], [3, 2]);
+  proxy.apply([], ["default/aaa", "default/bbb"]);
+  assert.equal(proxy.metrics.problems, 0);
 });
 
 test("collect() uses kube-proxy's names", async (t) => {

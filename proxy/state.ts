@@ -238,9 +238,9 @@ class KernelProxy implements NodeProxy {
   }
 
   #plan(name: string, service: ServiceResource | undefined): void {
-    for (const family of this.#families) family.put(name, service);
+    const rivals = this.#families.flatMap((family) => family.put(name, service));
     this.#localhost?.set(name, service);
-    this.#report(name);
+    for (const each of new Set([name, ...rivals])) this.#report(each);
   }
 
   #setHealth(name: string, service: ServiceResource | undefined): void {

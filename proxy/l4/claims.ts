@@ -58,6 +58,12 @@ export class Claims {
     const claim = this.#elements.get(collection)?.get(key);
     return claim === undefined ? undefined : firstOwner(claim);
   }
+
+  /** Who claims an element, where it is more than one. */
+  rivalsFor(collection: string, key: string): Iterable<string> {
+    const claim = this.#elements.get(collection)?.get(key);
+    return claim?.kind === "many" ? claim.owners.keys() : [];
+  }
 }
 
 function move<V extends Value>(

@@ -69,11 +69,16 @@ export class FamilyProxy {
     });
   }
 
-  /** Takes a Service, or undefined for one that is gone. Nothing is programmed yet. */
-  put(name: string, service: ServiceResource | undefined): void {
+  /**
+   * Takes a Service, or undefined for one that is gone. Nothing is programmed yet. Returns the Services that want an
+   * address and port of it, before or now: their problems are others from now on.
+   */
+  put(name: string, service: ServiceResource | undefined): readonly string[] {
     const before = this.#planner.flowsOf(name);
+    const rivals = this.#planner.rivalsOf(name);
     this.#applier.update(this.#planner.put(name, service));
     this.#conntrack.expect(before, this.#planner.flowsOf(name));
+    return [...rivals, ...this.#planner.rivalsOf(name)];
   }
 
   /** Plans by another zone from now on; Services that have hints are to be put again. */

@@ -19,6 +19,9 @@ import { isOurs } from "./service-key.ts";
 import { connectionsOnly } from "./skeleton.ts";
 import { type Flows, planService, type ServicePlan } from "./service-plan.ts";
 
+/** Collections whose keys are addresses and ports of Services. */
+const addressed: readonly string[] = ["services", "nodeports"];
+
 export class Planner {
   #facts: NodeFacts;
   readonly #family: Family;
@@ -77,7 +80,7 @@ export class Planner {
     const plan = this.#plans.get(name);
     if (plan === undefined) return emptyPlan.problems;
     let problems = plan.problems;
-    for (const collection of ["services", "nodeports"])
+    for (const collection of addressed)
       for (const key of plan.fragment.elements.get(collection)?.keys() ?? []) {
         const holder = this.#claims.holderOf(collection, key);
         if (holder !== undefined && holder !== name)
@@ -87,6 +90,16 @@ export class Planner {
           ];
       }
     return problems;
+  }
+
+  /** The Services that want an address and port of this one, too. */
+  rivalsOf(name: string): readonly string[] {
+    const elements = this.#plans.get(name)?.fragment.elements;
+    let rivals: readonly string[] = [];
+    for (const collection of addressed)
+      for (const key of elements?.get(collection)?.keys() ?? [])
+        for (const rival of this.#claims.rivalsFor(collection, key)) if (rival !== name) rivals = [...rivals, rival];
+    return rivals;
   }
 
   /** Where the flows of one Service may go. */
