@@ -126,7 +126,8 @@ async function follow(request: ExplainedRequest, pod: Pod, around: Surroundings)
     // What the sidecar does not know it passes on to the rules of the node.
     return own.shares.some(({ cluster }) => isPassthrough(cluster)) ? { ...byNode(), listener: own.listener } : own;
   };
-  const allowed = withPolicies(isProxied ? bySidecar() : byNode(), pod, { objects, destination, isProxied });
+  const judged = { objects, destination, isProxied, way: isProxied ? undefined : way };
+  const allowed = withPolicies(isProxied ? bySidecar() : byNode(), pod, judged);
   const sockets = await socketsOf(allowed, { objects, record });
   const hint = headlessHint(service, request.port, objects);
   const followed = withSockets(allowed, { sockets, isProxied: isProxied || way?.isEachRequest === true, hint });

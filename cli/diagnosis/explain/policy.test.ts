@@ -162,6 +162,31 @@ describe("withPolicies()", () => {
     assert.equal(proxied.kind === "answered" ? `${proxied.status} ${proxied.flag}` : "", "503 UF");
   });
 
+  it("judges what other nodes translate by what each node sees", () => {
+    const caller: Pod = { ...friend, spec: { ...friend.spec, nodeName: "node1" } };
+    const refused = (at: string, endpointOn: string, ...policies: NetworkPolicy[]): string => {
+      const way = {
+        expected: { kind: "dnat", to: new Set(["10.244.1.2:8080"]), isMasqueraded: true } as const,
+        nodeName: at,
+        nodeIP: "100.64.0.9",
+      };
+      const options = { objects: around(...policies), destination: { address: "100.64.0.9", port: 30_080 }, way };
+      const { shares } = followed("10.244.1.2");
+      const on = shares.map((share) => ({ ...share, endpoints: [{ ...endpoint("10.244.1.2"), node: endpointOn }] }));
+      const found = withPolicies({ ...followed(), shares: on }, caller, { ...options, isProxied: false });
+      return found.shares[0]?.endpoints?.[0]?.refusedBy ?? "";
+    };
+    // Masqueraded is what goes on to another node: there the caller is the node that translated it.
+    assert.equal(refused("node1", "node1", friends), "");
+    assert.match(refused("node1", "node2", friends), /friends \(ingress of shop\/web\)/);
+    const out = (egress: Spec["egress"]): NetworkPolicy =>
+      policy("out", { podSelector: { matchLabels: { app: "friend" } }, policyTypes: ["Egress"], egress: egress ?? [] });
+    const toPods = out([{ to: [ofWeb] }]);
+    assert.equal(refused("node1", "node2", toPods), "");
+    assert.match(refused("node2", "node2", toPods), /out \(egress of shop\/friend\)/);
+    assert.equal(refused("node2", "node2", out([{ to: [{ ipBlock: { cidr: "100.64.0.0/16" } }] }])), "");
+  });
+
   it("keeps a failure that has another reason", () => {
     const failed: Followed = { ...followed(), outcome: { kind: "fails", why: "no endpoint" } };
     const found = withPolicies(failed, stranger, { objects: around(friends), destination, isProxied: false });

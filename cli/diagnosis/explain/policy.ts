@@ -15,6 +15,7 @@ import { resolverPod } from "../../../proxy/policy/view.ts";
 import { addresses } from "../../ipc.ts";
 import type { ClusterObjects } from "../observation.ts";
 import type { EndpointState, Outcome } from "./explanation.ts";
+import type { ServiceWay } from "./service-match.ts";
 import type { Destination, Followed } from "./sidecar-path.ts";
 
 type PolicyObjects = Pick<ClusterObjects, "networkPolicies" | "namespaces" | "pods">;
@@ -37,13 +38,15 @@ export interface PolicySurroundings {
   readonly destination: Destination;
   /** A sidecar or gateway answers in the pod's place. */
   readonly isProxied: boolean;
+  /** How the nodes' rules take the connection to a Service; undefined: straight to the endpoint. */
+  readonly way?: Pick<ServiceWay, "expected" | "nodeName" | "nodeIP"> | undefined;
 }
 
 /** What becomes of a pod's request, less what policies refuse. */
 export function withPolicies(
   followed: Followed,
   from: Pod,
-  { objects, destination, isProxied }: PolicySurroundings,
+  { objects, destination, isProxied, way }: PolicySurroundings,
 ): Followed {
   const { outcome } = followed;
   if (outcome.kind === "leaves") {
@@ -52,7 +55,10 @@ export function withPolicies(
   }
   const judge = (endpoint: EndpointState): EndpointState => ({
     ...endpoint,
-    refusedBy: refusalOf(from, endpoint, objects),
+    refusedBy:
+      way === undefined
+        ? refusalOf(from, endpoint, objects)
+        : refusalAlong(way, { from, endpoint, destination, objects }),
   });
   const shares = followed.shares.map((share) =>
     share.endpoints === undefined ? share : { ...share, endpoints: share.endpoints.map(judge) },
@@ -99,8 +105,7 @@ export function dnsRefusalOf(from: Pod, objects: PolicyObjects): string {
 
 /** Which policies refuse a TCP connection of a pod, and which way; empty: none does. */
 export function refusalOf(from: Pod, { address, port }: Destination, objects: PolicyObjects): string {
-  const isThere = ({ status }: Pod): boolean => status?.podIP === address && status.phase === "Running";
-  const target = objects.pods.find(isThere);
+  const target = runningAt(address, objects);
   // Nothing keeps a pod from itself.
   if (target !== undefined && target.metadata.uid === from.metadata.uid) return "";
   const source: End = { address: from.status?.podIP ?? "", pod: from };
@@ -110,6 +115,40 @@ export function refusalOf(from: Pod, { address, port }: Destination, objects: Po
     refusal("Egress", { isolated: from, peer: destination, ...call }, objects) ||
     (target === undefined ? "" : refusal("Ingress", { isolated: target, peer: source, ...call }, objects))
   );
+}
+
+interface Along {
+  readonly from: Pod;
+  readonly endpoint: EndpointState;
+  readonly destination: Destination;
+  readonly objects: PolicyObjects;
+}
+
+/**
+ * By what each node sees: the caller's node sees the address of another node where that one translates it, and the
+ * endpoint's node sees the translating node where that one masquerades.
+ */
+function refusalAlong(
+  { expected, nodeName, nodeIP }: NonNullable<PolicySurroundings["way"]>,
+  { from, endpoint, destination, objects }: Along,
+): string {
+  const isMasqueraded = expected.kind === "dnat" && expected.isMasqueraded && endpoint.node !== nodeName;
+  const isElsewhere = nodeName !== from.spec.nodeName;
+  if (!isMasqueraded && !isElsewhere) return refusalOf(from, endpoint, objects);
+  const target = runningAt(endpoint.address, objects);
+  const isItself = target !== undefined && target.metadata.uid === from.metadata.uid;
+  const seen = isElsewhere
+    ? { peer: { address: destination.address, pod: undefined }, port: destination.port, called: undefined }
+    : { peer: { address: endpoint.address, pod: target }, port: endpoint.port, called: target };
+  const out = isItself && !isElsewhere ? "" : refusal("Egress", { isolated: from, protocol: "TCP", ...seen }, objects);
+  // A node reaches its own pods whatever policies say, but what another node masquerades is not its own.
+  const peer = isMasqueraded ? { address: nodeIP, pod: undefined } : { address: from.status?.podIP ?? "", pod: from };
+  const to = { port: endpoint.port, protocol: "TCP", called: target } as const;
+  return out || (target === undefined ? "" : refusal("Ingress", { isolated: target, peer, ...to }, objects));
+}
+
+function runningAt(address: string, { pods }: PolicyObjects): Pod | undefined {
+  return pods.find(({ status }) => status?.podIP === address && status.phase === "Running");
 }
 
 interface Judged {

@@ -32,6 +32,8 @@ export interface ServiceWay {
   readonly expected: Expected;
   /** The node whose rules decide: the one whose address it is, else the caller's. */
   readonly nodeName: string;
+  /** That node's address; empty when it has none. */
+  readonly nodeIP: string;
   /** Whether requests are balanced by the node's HTTP engine, instead of the connection. */
   readonly isEachRequest: boolean;
 }
@@ -44,8 +46,15 @@ export function serviceWay(from: Pod, { address, port }: Destination, objects: S
   const match = matchPacket(packet, resources, facts);
   if (match === undefined) return undefined;
   const expected = expectPacket(packet, resources, facts, []);
-  const { nodeName } = facts;
-  return { match, expected, nodeName, isEachRequest: isEachRequest(match, { expected, packet, nodeName, objects }) };
+  const { nodeName, nodeIPs } = facts;
+  const [nodeIP = ""] = nodeIPs;
+  return {
+    match,
+    expected,
+    nodeName,
+    nodeIP,
+    isEachRequest: isEachRequest(match, { expected, packet, nodeName, objects }),
+  };
 }
 
 /** The node that has an address of its own. */
