@@ -15,7 +15,7 @@ import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { Cluster } from "#proxy/l7/cluster.ts";
 import { compileCluster } from "#proxy/l7/config/cluster.ts";
-import { type CompiledListener, compileListener } from "#proxy/l7/config/listener.ts";
+import { compileListener } from "#proxy/l7/config/listener.ts";
 import type { ExchangeRecord } from "#proxy/l7/context.ts";
 import type { EndpointSpec } from "#proxy/l7/endpoint.ts";
 import { ListenerSet, type LiveConfig } from "#proxy/l7/listener.ts";
@@ -74,19 +74,29 @@ export class RequestEngine {
     });
   }
 
-  /** Serves `frontend` by `targets` from now on; requests under way end where they are. */
-  put(frontend: string, targets: readonly Target[]): void {
-    const known = this.#live.clusters.get(frontend);
-    if (known !== undefined) return known.update(targets.map(toEndpoint));
-    const spec = { ...clusterOf(frontend), endpoints: targets.map(toEndpoint) };
-    const cluster = new Cluster(spec, this.#deps);
-    this.#swap(frontend, { cluster, listener: compileListener(listenerOf(frontend)) });
-  }
-
-  /** Serves it no more; connections are asked to end after their requests. */
-  drop(frontend: string): void {
-    this.#live.clusters.get(frontend)?.close();
-    this.#swap(frontend, undefined);
+  /**
+   * Serves each frontend by its targets from now on, and requests under way end where they are; or, without targets, no
+   * more: then connections are asked to end after their requests.
+   */
+  update(changes: ReadonlyMap<string, readonly Target[] | undefined>): void {
+    const { version, listeners, clusters, ...rest } = this.#live;
+    const isMember = ([frontend, targets]: [string, unknown]): boolean =>
+      clusters.has(frontend) && targets !== undefined;
+    for (const [frontend, targets] of [...changes].filter(isMember))
+      clusters.get(frontend)?.update((targets ?? []).map(toEndpoint));
+    const others = [...changes].filter((change) => !isMember(change));
+    if (others.length === 0) return;
+    // Copied once for all that come and go together.
+    const [byName, known] = [new Map(listeners), new Map(clusters)];
+    for (const [frontend, targets] of others) {
+      known.get(frontend)?.close();
+      known.delete(frontend);
+      byName.delete(frontend);
+      if (targets === undefined) continue;
+      known.set(frontend, new Cluster({ ...clusterOf(frontend), endpoints: targets.map(toEndpoint) }, this.#deps));
+      byName.set(frontend, compileListener(listenerOf(frontend)));
+    }
+    this.#live = { ...rest, version: version + 1, listeners: byName, clusters: known };
   }
 
   /** Takes a connection that was meant for `frontend`. */
@@ -99,19 +109,6 @@ export class RequestEngine {
   close(): void {
     this.#listeners.destroy();
     for (const cluster of this.#live.clusters.values()) cluster.close();
-  }
-
-  #swap(frontend: string, next: { readonly cluster: Cluster; readonly listener: CompiledListener } | undefined): void {
-    const { version, listeners, clusters, ...rest } = this.#live;
-    const [byName, known] = [new Map(listeners), new Map(clusters)];
-    if (next === undefined) {
-      byName.delete(frontend);
-      known.delete(frontend);
-    } else {
-      byName.set(frontend, next.listener);
-      known.set(frontend, next.cluster);
-    }
-    this.#live = { ...rest, version: version + 1, listeners: byName, clusters: known };
   }
 }
 

@@ -174,19 +174,21 @@ test("what is no HTTP is passed on; what was not redirected is reset", async (t)
   await assert.rejects(once(direct, "close"), { code: "ECONNRESET" });
 });
 
-test("of two Services with one address the first by name has it, until it goes; without one nothing is sent here", async (t) => {
-  const made = bed(t);
-  const [first, second] = await serve(t, 2);
-  const agent = new Agent({ keepAlive: false });
-  const web = (name: string, target: string): ServiceResource =>
-    service(name, vip.address, { ports, endpoints: [endpoint(target)] });
-  made.proxy.markReady();
-  made.proxy.apply(named(web("b", `127.0.0.2:${second?.port}`), web("a", `127.0.0.1:${first?.port}`)), []);
-  await until(() => made.told.length > 0);
-  assert.match(await get(made.listensAt(), agent), /^200 0 /);
-  made.proxy.apply([], ["default/a"]);
-  await clock.sleep(1);
-  assert.match(await get(made.listensAt(), agent), /^200 1 /);
-  made.proxy.apply([], ["default/b"]);
-  assert.equal(made.told.at(-1), false);
+test("many Services that come together block the event loop for no longer than their number", async (t) => {
+  const elapsed = async (count: number): Promise<number> => {
+    const { proxy } = bed(t);
+    const many = Array.from({ length: count }, (_, n) =>
+      service(`s${n}`, `10.96.${n >> 8}.${n & 255}`, { ports, endpoints: [endpoint("127.0.0.1:80")] }),
+    );
+    // The engine is loaded, and has been used.
+    proxy.apply(named(service("x", "10.96.99.1", { ports })), []);
+    await clock.sleep(20);
+    const startMs = clock.monotonicMs();
+    proxy.apply(named(...many), []);
+    await clock.sleep(0);
+    return clock.monotonicMs() - startMs;
+  };
+  await elapsed(1000);
+  const [few, many] = [await elapsed(500), await elapsed(4000)];
+  assert.ok(many < 16 * few, `${few} ms for 500, ${many} ms for 4,000`);
 });

@@ -53,6 +53,10 @@ export class RequestProxy {
   });
   /** By Service: what it is reached by, and the endpoints behind that. */
   readonly #services = new Map<string, ReadonlyMap<string, readonly Target[]>>();
+  /** By what it is reached by: the Services that want it. */
+  readonly #claimants = new Map<string, Set<string>>();
+  /** What changed, and the engine does not know yet. */
+  readonly #unsettled = new Set<string>();
   /** By what it is reached by: the Service that has it. */
   readonly #owners = new Map<string, string>();
   #state: "unready" | "ready" | "starting" | "serving" = "unready";
@@ -107,24 +111,34 @@ export class RequestProxy {
     if (before === undefined && frontends.size === 0) return;
     if (frontends.size === 0) this.#services.delete(name);
     else this.#services.set(name, frontends);
-    const keys = new Set([...(before?.keys() ?? []), ...frontends.keys()]);
+    for (const key of before?.keys() ?? []) this.#note(key, name, false);
+    for (const key of frontends.keys()) this.#note(key, name, true);
     this.#loading ??= this.#load();
-    void this.#loading.then((engine) => {
-      for (const key of keys) this.#settle(engine, key);
-    });
+    void this.#loading.then((engine) => this.#settle(engine));
     this.#serve();
   }
 
-  /** Of two Services with one address and port the first by name has it, as in l4/claims.ts. */
-  #settle(engine: RequestEngine, key: string): void {
-    const [owner] = [...this.#services].filter(([, frontends]) => frontends.has(key)).sort(byName);
-    if (owner === undefined) {
-      if (this.#owners.delete(key)) engine.drop(key);
-      return;
+  #note(key: string, name: string, isWanted: boolean): void {
+    this.#unsettled.add(key);
+    const claimants = this.#claimants.get(key) ?? new Set();
+    if (isWanted) this.#claimants.set(key, claimants.add(name));
+    else if (claimants.delete(name) && claimants.size === 0) this.#claimants.delete(key);
+  }
+
+  /**
+   * Tells the engine of all that changed in this turn at once. Of two Services with one address and port the first by
+   * name has it, as in l4/claims.ts.
+   */
+  #settle(engine: RequestEngine): void {
+    const changes = new Map<string, readonly Target[] | undefined>();
+    for (const key of this.#unsettled) {
+      const [owner] = [...(this.#claimants.get(key) ?? [])].sort();
+      if (owner === undefined) this.#owners.delete(key);
+      else this.#owners.set(key, owner);
+      changes.set(key, owner === undefined ? undefined : (this.#services.get(owner)?.get(key) ?? []));
     }
-    const [name, frontends] = owner;
-    this.#owners.set(key, name);
-    engine.put(key, frontends.get(key) ?? []);
+    this.#unsettled.clear();
+    if (changes.size > 0) engine.update(changes);
   }
 
   async #load(): Promise<RequestEngine> {
@@ -194,8 +208,4 @@ function frontendsOf(service: ServiceResource, facts: NodeFacts): ReadonlyMap<st
       frontend.targets,
     ]),
   );
-}
-
-function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
-  return a < b ? -1 : 1;
 }
