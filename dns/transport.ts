@@ -8,14 +8,16 @@ import { once } from "node:events";
 import { connect, isIPv6, type Socket } from "node:net";
 
 export interface UpstreamTransport {
-  /** Bound UDP sockets for queries to upstreams of a family; the caller closes them. Empty: there are none. */
-  udp(family: 4 | 6): Promise<readonly DatagramSocket[]>;
+  /** Whether the sockets of `udp` are connected to their upstream. Otherwise they are for all of its family. */
+  readonly isConnected: boolean;
+  /** Bound UDP sockets for queries to an upstream; the caller closes them. Empty: there are none. */
+  udp(to: { readonly address: string; readonly port: number }): Promise<readonly DatagramSocket[]>;
   /** A TCP connection, made or under way; rejects when there can be none. */
   tcp(address: string, port: number): Socket | Promise<Socket>;
 }
 
-/** Sockets of one family, each on a port that the kernel chose: more to guess for who forges answers. */
-const socketsPerFamily = 16;
+/** Sockets of one upstream, each on a port that the kernel chose: more to guess for who forges answers. */
+const socketsPerUpstream = 16;
 
 /** Where answers come from is an address already: no lookup. */
 function createUpstreamSocket(family: 4 | 6): DatagramSocket {
@@ -30,14 +32,15 @@ function connectTo(address: string, port: number): Socket {
 }
 
 export const plainTransport: UpstreamTransport = {
-  async udp(family) {
-    const sockets = Array.from({ length: socketsPerFamily }, () => createUpstreamSocket(family));
+  isConnected: true,
+  async udp({ address, port }) {
+    const sockets = Array.from({ length: socketsPerUpstream }, () => createUpstreamSocket(isIPv6(address) ? 6 : 4));
     try {
       await Promise.all(
         sockets.map((socket) => {
-          const listening = once(socket, "listening");
-          socket.bind({ address: family === 4 ? "0.0.0.0" : "::", port: 0, exclusive: true });
-          return listening;
+          const connected = once(socket, "connect");
+          socket.connect(port, address);
+          return connected;
         }),
       );
     } catch (error) {
@@ -53,8 +56,9 @@ export const plainTransport: UpstreamTransport = {
 /** UDP through these bound IPv4 sockets, given as descriptors; TCP by `tcp`. */
 export function inheritedTransport(descriptors: readonly number[], tcp: UpstreamTransport["tcp"]): UpstreamTransport {
   return {
-    udp(family) {
-      if (family === 6) return Promise.resolve([]);
+    isConnected: false,
+    udp({ address }) {
+      if (isIPv6(address)) return Promise.resolve([]);
       return Promise.all(
         descriptors.map(async (fd) => {
           const socket = createUpstreamSocket(4);

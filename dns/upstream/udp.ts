@@ -1,9 +1,11 @@
 /**
- * Questions over UDP, through a few sockets that all upstreams share.
+ * Questions over UDP, through a few sockets of each upstream, or such that all upstreams of a family share.
  *
  *   ask(query, upstream) ─▶ a socket by chance ─▶ reply of that address and port ─▶ Reply
  *
- * Replies from elsewhere are dropped and counted. Sockets that cannot be had are tried again with the next question.
+ * A connected socket hears (ICMP) that nobody listens: who waits on it gets nothing, at once. One that is shared does
+ * not, and its questions run into their deadline. Replies from elsewhere are dropped and counted. Sockets that cannot
+ * be had are tried again with the next question; connected ones that hear nothing for long are replaced.
  */
 import type { Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
@@ -40,13 +42,27 @@ interface Port {
   readonly tables: Map<string, WaitingTable>;
 }
 
+/** Sockets that were opened together. */
+interface PortSet {
+  readonly ports: readonly Port[];
+  /** By the monotonic clock, as `heardMs`, when a reply came last. */
+  readonly openedMs: number;
+  heardMs: number;
+}
+
+/** How long connected sockets are kept that hear nothing: their own address may be gone, as after a change of network. */
+const silentMs = 10_000;
+
 export class UDPExchange {
   readonly #options: UDPOptions;
   /** Being opened: who asks meanwhile waits for the same sockets. */
-  readonly #opening = new Map<4 | 6, Promise<readonly Port[]>>();
-  readonly #opened = new Map<4 | 6, readonly Port[]>();
-  /** Families whose last attempt failed: logged once, however many questions come. */
-  readonly #failed = new Set<4 | 6>();
+  readonly #opening = new Map<string, Promise<PortSet>>();
+  /** By upstream, or by family where they are shared. */
+  readonly #opened = new Map<string, PortSet>();
+  /** Those that others took the place of, for as long as answers may come. */
+  readonly #retired = new Set<PortSet>();
+  /** Those whose last attempt failed: logged once, however many questions come. */
+  readonly #failed = new Set<string>();
   #isClosed = false;
   /** Replies that nobody waited for: late, or forged. */
   unexpected = 0;
@@ -57,82 +73,112 @@ export class UDPExchange {
 
   /** The reply, or undefined after the time is over or when it could not be sent. */
   async ask(to: UpstreamAddress, { query, keepsCase, timeoutMs }: Ask): Promise<Reply | undefined> {
-    const { random, clock } = this.#options;
-    const family = isIPv6(to.address) ? 6 : 4;
-    const ports = this.#opened.get(family) ?? (await this.#open(family));
+    const { random, clock, transport } = this.#options;
+    const key = `${to.address} ${to.port}`;
+    const place = transport.isConnected ? key : isIPv6(to.address) ? "IPv6" : "IPv4";
+    const set = this.#opened.get(place) ?? (await this.#open(place, to));
+    const { ports } = set;
     const port = ports[Math.floor(random.next() * ports.length)];
     if (port === undefined || this.#isClosed) return undefined;
-    const key = `${to.address} ${to.port}`;
     let table = port.tables.get(key);
     if (table === undefined) port.tables.set(key, (table = new WaitingTable(random)));
     const name = nameToSend(query, keepsCase, random);
     const known = table;
+    const sentMs = clock.monotonicMs();
     return new Promise((resolve) => {
       const waiting = known.add({ nameAsSent: name, type: query.type, class: query.class }, (reply) => {
         timer.cancel();
-        resolve(reply);
+        resolve(reply.kind === "malformed" ? undefined : reply);
       });
       const giveUp = (): void => {
         if (waiting !== undefined) known.remove(waiting);
+        if (transport.isConnected && set.heardMs < sentMs) this.#retire(place, set);
         timer.cancel();
         resolve(undefined);
       };
       const timer = clock.after(timeoutMs, giveUp);
       if (waiting === undefined) return giveUp();
       const bytes = encodeUpstreamQuery(query, waiting.id, name);
-      port.socket.send(bytes, to.port, to.address, (error) => {
-        if (error !== null) giveUp();
-      });
+      const sent = (error: Error | null): void => {
+        if (error === null) return;
+        giveUp();
+        // It may be what became of an earlier question.
+        if (transport.isConnected) known.failAll();
+      };
+      if (transport.isConnected) port.socket.send(bytes, sent);
+      else port.socket.send(bytes, to.port, to.address, sent);
     });
   }
 
   close(): void {
     this.#isClosed = true;
-    for (const ports of this.#opened.values()) {
-      for (const { socket, tables } of ports) {
-        socket.close();
-        for (const table of tables.values()) table.failAll();
-      }
-    }
+    for (const set of [...this.#opened.values(), ...this.#retired]) closeAll(set);
     this.#opened.clear();
+    this.#retired.clear();
   }
 
-  #open(family: 4 | 6): Promise<readonly Port[]> {
-    const known = this.#opening.get(family);
+  /** Has the next question open others, when these are silent for long. */
+  #retire(place: string, set: PortSet): void {
+    const { clock } = this.#options;
+    if (this.#opened.get(place) !== set || clock.monotonicMs() - set.openedMs < silentMs) return;
+    this.#opened.delete(place);
+    this.#retired.add(set);
+    clock.after(silentMs, () => {
+      if (this.#retired.delete(set)) closeAll(set);
+    });
+  }
+
+  #open(place: string, to: UpstreamAddress): Promise<PortSet> {
+    const known = this.#opening.get(place);
     if (known !== undefined) return known;
-    const opening = this.#bind(family).finally(() => this.#opening.delete(family));
-    this.#opening.set(family, opening);
+    const opening = this.#bind(place, to).finally(() => this.#opening.delete(place));
+    this.#opening.set(place, opening);
     return opening;
   }
 
-  async #bind(family: 4 | 6): Promise<readonly Port[]> {
-    if (this.#isClosed) return [];
+  async #bind(place: string, to: UpstreamAddress): Promise<PortSet> {
+    const nowMs = this.#options.clock.monotonicMs();
+    const none: PortSet = { ports: [], openedMs: nowMs, heardMs: nowMs };
+    if (this.#isClosed) return none;
     let sockets: readonly Socket[];
     try {
-      sockets = await this.#options.transport.udp(family);
+      sockets = await this.#options.transport.udp(to);
     } catch (error) {
-      if (!this.#failed.has(family)) {
-        const fields = { family, error: messageOf(error) };
+      if (!this.#failed.has(place)) {
+        const fields = { upstreams: place, error: messageOf(error) };
         this.#options.log.warn("Cannot open sockets to upstreams: the next query tries again", fields);
       }
-      this.#failed.add(family);
-      return [];
+      this.#failed.add(place);
+      return none;
     }
-    this.#failed.delete(family);
+    this.#failed.delete(place);
     if (this.#isClosed) {
       for (const socket of sockets) socket.close();
-      return [];
+      return none;
     }
-    const ports = sockets.map((socket): Port => {
-      const tables = new Map<string, WaitingTable>();
-      socket.on("message", (bytes, { address, port }) => {
-        if (tables.get(`${address} ${port}`)?.settle(bytes) !== true) this.unexpected++;
-      });
-      // Of one datagram (an ICMP error, say): its question runs into its deadline.
-      socket.on("error", () => this.unexpected++);
-      return { socket, tables };
+    const set: PortSet = { ...none, ports: sockets.map((socket) => this.#toPort(socket, () => set)) };
+    this.#opened.set(place, set);
+    return set;
+  }
+
+  #toPort(socket: Socket, setOf: () => PortSet): Port {
+    const { clock, transport } = this.#options;
+    const tables = new Map<string, WaitingTable>();
+    socket.on("message", (bytes, { address, port }) => {
+      if (tables.get(`${address} ${port}`)?.settle(bytes) === true) setOf().heardMs = clock.monotonicMs();
+      else this.unexpected++;
     });
-    this.#opened.set(family, ports);
-    return ports;
+    socket.on("error", () => {
+      if (!transport.isConnected) return void this.unexpected++;
+      for (const table of tables.values()) table.failAll();
+    });
+    return { socket, tables };
+  }
+}
+
+function closeAll({ ports }: PortSet): void {
+  for (const { socket, tables } of ports) {
+    socket.close();
+    for (const table of tables.values()) table.failAll();
   }
 }

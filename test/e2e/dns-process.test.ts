@@ -1,5 +1,6 @@
 /** `wherry dns` between programs and upstreams over real sockets: what each gets, from where, and how soon. */
 import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -54,4 +55,29 @@ test("a query that does not become whole ends its connection, however often a by
   await closed;
   const tookMs = performance.now() - startMs;
   assert.ok(tookMs > 9000 && tookMs < 20_000, `${Math.round(tookMs)} ms`);
+});
+
+test("an upstream whose port is closed costs no time, and one that is back is asked again", async (t) => {
+  const upstream = await startUpstream(t);
+  const gone = createSocket("udp4");
+  gone.bind(0, "127.0.0.1");
+  await once(gone, "listening");
+  const dead = gone.address().port;
+  gone.close();
+  await once(gone, "close");
+  const options = "policy sequential\n    max_fails 0";
+  const corefile = `.:0 {\n  bind 127.0.0.1\n  forward . 127.0.0.1:${dead} 127.0.0.1:${upstream.port} {\n    ${options}\n  }\n}\n`;
+  const port = (await startDNS(t, corefile)).get("dns") ?? 0;
+  for (let times = 0; times < 20; times++) {
+    // askUDP waits for a second; a read timeout is two.
+    assert.deepEqual(answersOf(await askUDP(port, `n${times}.outside.test A`)), [
+      `n${times}.outside.test A 60 192.0.2.1`,
+    ]);
+  }
+  const back = createSocket("udp4");
+  t.after(() => back.close());
+  back.bind(dead, "127.0.0.1");
+  const heard = once(back, "message", { signal: AbortSignal.timeout(5000) });
+  await askUDP(port, "again.outside.test A");
+  await heard;
 });
