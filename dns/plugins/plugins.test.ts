@@ -135,6 +135,13 @@ test("acl allows, blocks, filters and drops by address and type", async (t) => {
   assert.equal(answersOf(await block.ask("a.test A", { client: "192.0.2.9" })).length, 1);
 });
 
+test("acl knows link-local addresses, which say on which interface they are", async (t) => {
+  const corefile = ". {\n  acl {\n    block net fe80::/10\n  }\n  hosts {\n    192.0.2.1 a.test\n  }\n}";
+  const block = await serveCorefile(t, corefile);
+  assert.equal((await block.ask("a.test A", { client: "fe80::1%eth0" }))?.rcode, "REFUSED");
+  assert.equal((await block.ask("a.test A", { client: "2001:db8::1" }))?.rcode, "NOERROR");
+});
+
 test("view picks the block by its expression", async (t) => {
   const corefile = `. {
   view inner {

@@ -80,9 +80,7 @@ export class Responder {
     const startMs = this.#options.clock.monotonicMs();
     const query = parseQuery(message);
     if (query.kind !== "query") return this.#reject(query, proto, message.length);
-    // Sockets of both families have IPv4 written as IPv6.
-    const client = address.startsWith("::ffff:") ? address.slice(7) : address;
-    const request: Request = { query, proto, client, clientPort: port, depth: 0 };
+    const request: Request = { query, proto, client: clientOf(address), clientPort: port, depth: 0 };
     const served = this.#router.pick(request);
     if (served === undefined)
       return this.#finish({ request, served: none, startMs, requestBytes: message.length }, refused);
@@ -151,6 +149,13 @@ export class Responder {
     this.#options.log.error("Cannot answer", fields);
     return failed;
   }
+}
+
+/** Without what is of the socket: both families have IPv4 written as IPv6, link-local addresses name an interface. */
+function clientOf(address: string): string {
+  if (address.startsWith("::ffff:")) return address.slice(7);
+  const zone = address.indexOf("%");
+  return zone < 0 ? address : address.slice(0, zone);
 }
 
 /** Counts what is in no zone. */
