@@ -9,7 +9,9 @@ import type { Server } from "node:net";
 import type { TLSFiles } from "./listener.ts";
 import type { ServerCounters } from "../metrics.ts";
 import type { Respond } from "./respond.ts";
-import { messageBytesMax } from "../wire/constants.ts";
+import { messageBytesMax, types } from "../wire/constants.ts";
+import { soaMinimum } from "../wire/data.ts";
+import { decodeMessage } from "../wire/message.ts";
 
 const contentType = "application/dns-message";
 const path = "/dns-query";
@@ -76,8 +78,17 @@ async function handle(request: IncomingMessage, response: ServerResponse, respon
   const { remoteAddress = "", remotePort = 0 } = request.socket;
   const answer = await respond(message, "https", remoteAddress, remotePort);
   if (answer === undefined || !Buffer.isBuffer(answer)) return fail(400, "Cannot read the request: it is no DNS query");
-  response.writeHead(200, { "content-type": contentType, "content-length": answer.length });
+  const age = { "cache-control": `max-age=${ageSeconds(answer)}` };
+  response.writeHead(200, { "content-type": contentType, "content-length": answer.length, ...age });
   response.end(answer);
+}
+
+/** How long HTTP may keep it: as its answers, or its SOA, do (RFC 8484 §5.1). 0 without either. */
+function ageSeconds(message: Buffer): number {
+  const { answer, authority } = decodeMessage(message)?.records ?? { answer: [], authority: [] };
+  const soa = authority.find(({ type }) => type === types.soa);
+  if (answer.length > 0) return Math.min(...answer.map(({ ttl }) => ttl));
+  return soa === undefined ? 0 : Math.min(soa.ttl, soaMinimum(soa));
 }
 
 async function readMessage(request: IncomingMessage, url: URL): Promise<Buffer | "method" | "type" | undefined> {
