@@ -60,6 +60,20 @@ interface BuiltAddress {
 
 const ended = statusAnswer(rcodes.servFail);
 
+/** `dns://:53`, `dns://127.0.0.1:53`, `dns://[::1]:53`: CoreDNS' name of a server, by which its metrics are told apart. */
+function serverOf({ scheme, address, port }: BuiltAddress): string {
+  return `${scheme}://${address.includes(":") ? `[${address}]` : address}:${port}`;
+}
+
+/** Where a block is served, and what zone of it: each address of its head at each of `bind`. */
+function boundAddresses(
+  { addresses }: ServerBlock,
+  plugins: ReadonlyMap<string, Plugin>,
+): readonly (BuiltAddress & { readonly zone: string })[] {
+  const bound = [...plugins.values()].find(({ bindAddresses }) => bindAddresses !== undefined)?.bindAddresses ?? [""];
+  return addresses.flatMap(({ scheme, port, zone }) => bound.map((address) => ({ scheme, port, zone, address })));
+}
+
 /** Makes every plugin. Throws DNSError Corefile. `end` answers what no plugin does. */
 export function buildInstance(blocks: readonly ServerBlock[], environment: Environment, end: Answer = ended): Instance {
   refuseDuplicates(blocks);
@@ -70,7 +84,7 @@ export function buildInstance(blocks: readonly ServerBlock[], environment: Envir
     ...new Set(sites).values().flatMap((metrics) => metrics.collect()),
     ...plugins.flatMap((plugin) => plugin.collect?.() ?? []),
     ...built.flatMap(({ block, plugins: own }) =>
-      block.addresses.map(({ scheme, port, zone }) => enabledPlugins(`${scheme}://:${port}`, toText(zone), own.keys())),
+      boundAddresses(block, own).map((at) => enabledPlugins(serverOf(at), toText(at.zone), own.keys())),
     ),
   ];
   return {
@@ -112,11 +126,13 @@ function buildBlock(block: ServerBlock, environment: Environment, end: Handler):
   for (const [name, [directive]] of byName) {
     if (directive !== undefined && !pluginOrder.some((kind) => kind.name === name)) refuse(directive);
   }
-  const [first] = block.addresses;
   const plugins = new Map<string, Plugin>();
   const site: Site = {
-    server: `${first?.scheme ?? "dns"}://:${first?.port ?? 0}`,
-    zone: toText(first?.zone ?? "\0"),
+    // `bind` comes before every plugin that asks for it.
+    get server() {
+      return serverOf(boundAddresses(block, plugins)[0] ?? { scheme: "dns", address: "", port: 0 });
+    },
+    zone: toText(block.addresses[0]?.zone ?? "\0"),
     zones: [...new Set(block.addresses.map(({ zone }) => zone))],
     plugins: () => plugins,
   };
@@ -150,25 +166,23 @@ function serveBlock(block: ServerBlock, plugins: ReadonlyMap<string, Plugin>, ha
   const find = <K extends keyof Plugin>(field: K): Plugin[K] | undefined =>
     all.find((plugin) => plugin[field] !== undefined)?.[field];
   const accepts = all.find((plugin) => plugin.accepts !== undefined);
-  const addresses = find("bindAddresses") ?? [""];
   const metrics = new Map<string, SiteMetrics>();
-  return block.addresses.flatMap(({ scheme, port, zone }) =>
-    addresses.map((address) => {
-      const server = `${scheme}://:${port}`;
-      const key = `${server} ${zone}`;
-      const counts = metrics.get(key) ?? new SiteMetrics(server, toText(zone));
-      metrics.set(key, counts);
-      const served: Served = {
-        zone,
-        handler,
-        metrics: counts,
-        payloadBytesMax: find("payloadBytesMax") ?? payloadBytesMax,
-        accepts: accepts === undefined ? undefined : (request) => accepts.accepts?.(request) ?? true,
-        repeat: (request, answer) => repetitionsOf(all, request, answer),
-      };
-      return { at: { scheme, port, address }, served };
-    }),
-  );
+  return boundAddresses(block, plugins).map((at) => {
+    const { zone } = at;
+    const server = serverOf(at);
+    const key = `${server} ${zone}`;
+    const counts = metrics.get(key) ?? new SiteMetrics(server, toText(zone));
+    metrics.set(key, counts);
+    const served: Served = {
+      zone,
+      handler,
+      metrics: counts,
+      payloadBytesMax: find("payloadBytesMax") ?? payloadBytesMax,
+      accepts: accepts === undefined ? undefined : (request) => accepts.accepts?.(request) ?? true,
+      repeat: (request, answer) => repetitionsOf(all, request, answer),
+    };
+    return { at, served };
+  });
 }
 
 /** Of the plugins down to the one that answered. */
@@ -186,7 +200,7 @@ function repetitionsOf(
 
 function toListeners(built: readonly Built[]): readonly ListenerPlan[] {
   const all = built.flatMap(({ block, plugins, served }) => served.map((each) => ({ ...each, block, plugins })));
-  const byKey = Map.groupBy(all, ({ at }) => `${at.scheme}://${at.address}:${at.port}`);
+  const byKey = Map.groupBy(all, ({ at }) => serverOf(at));
   return [...byKey].flatMap(([key, members]) => {
     const [first] = members;
     if (first === undefined) return [];

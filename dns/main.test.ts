@@ -169,3 +169,21 @@ test("Resolver.start() says what is wrong, and leaves nothing open", async (t) =
   );
   await assert.rejects(start(t, ""), /no server block, wanted one/);
 });
+
+test("Resolver labels every series of a block with the address that it is bound to, as CoreDNS does", async (t) => {
+  const first = `.:0 {\n  bind 127.0.0.1 127.0.0.2\n  prometheus 127.0.0.1:0\n  cache\n  ${hosts("192.0.2.1")}}\n`;
+  const { dig, resolver } = await start(t, `${first}b.test:0 {\n  bind 127.0.0.3\n  whoami\n}\n`);
+  const port = String(resolver.runtime.ports.get("dns://127.0.0.1:0"));
+  assert.equal(await dig("-p", port, "a.test"), "192.0.2.1");
+  const labels = new Map<string, Set<string>>();
+  for (const { name, lines } of resolver.runtime.collect())
+    for (const line of lines) {
+      const [, server] = /server="([^"]*)"/.exec(line) ?? [];
+      if (server !== undefined) labels.set(name, (labels.get(name) ?? new Set()).add(server));
+    }
+  const bound = ["dns://127.0.0.1:0", "dns://127.0.0.2:0", "dns://127.0.0.3:0"];
+  assert.deepEqual([...(labels.get("coredns_dns_requests_total") ?? [])], bound.slice(0, 1));
+  assert.deepEqual([...(labels.get("coredns_plugin_enabled") ?? [])].toSorted(), bound);
+  assert.deepEqual([...(labels.get("coredns_cache_entries") ?? [])], bound.slice(0, 1));
+  for (const [name, servers] of labels) for (const server of servers) assert.ok(bound.includes(server), name + server);
+});

@@ -83,7 +83,7 @@ export interface Plugin {
 
 /** Where a server block stands. */
 export interface Site {
-  /** `dns://:53`, the metric label `server`. */
+  /** `dns://:53`, `dns://127.0.0.1:53` with `bind`: the metric label `server`. Of several addresses the first. */
   readonly server: string;
   /** `cluster.local.`, as labels and messages spell it. */
   readonly zone: string;
