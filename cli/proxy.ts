@@ -90,7 +90,7 @@ function connect(
   const read = (): Access => {
     const readFile = (path: string): string => readFileSync(path, "utf8");
     if (kubeconfig !== "") return readKubeconfig(kubeconfig, undefined, readFile);
-    return inCluster(readFile, (name) => process.env[name]);
+    return inCluster(readFile, (name) => process.env[name], "--kubeconfig FILE");
   };
   const { token, server, ...tls } = read();
   return new HttpKubeClient({

@@ -168,6 +168,10 @@ test("Resolver.start() says what is wrong, and leaves nothing open", async (t) =
     /Cannot listen on 127\.0\.0\.1:/,
   );
   await assert.rejects(start(t, ""), /no server block, wanted one/);
+  const nosuch = "/nonexistent/resolv.conf";
+  await assert.rejects(start(t, `.:0 {\n  forward . ${nosuch}\n}\n`), /Corefile:2: .*no such file, wanted/);
+  await assert.rejects(start(t, `.:0 {\n  forward . not:an:address\n}\n`), /Corefile:2: .*wanted an address/);
+  await assert.rejects(start(t, `.:0 {\n}\nimport ${nosuch}\n`), /Corefile:3: .*no snippet and no file "\/nonexistent/);
 });
 
 test("Resolver labels every series of a block with the address that it is bound to, as CoreDNS does", async (t) => {

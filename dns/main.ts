@@ -102,7 +102,7 @@ export class Resolver {
       environmentVariable,
       readImport: (pattern) => {
         const found = globSync(pattern, { cwd: folder });
-        if (found.length === 0) throw new DNSError("Corefile", `Cannot import ${pattern}: no such file`);
+        if (found.length === 0) throw new Error("no such file");
         return found.sort().map((name) => {
           const path = isAbsolute(name) ? name : join(folder, name);
           const content = readFileSync(path, "utf8");

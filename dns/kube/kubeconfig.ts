@@ -72,13 +72,17 @@ export function readKubeconfig(path: string, context: string | undefined, readFi
 
 const serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/** The access of a pod. Throws DNSError Corefile outside of one. */
-export function inCluster(readFile: (path: string) => string, variable: (name: string) => string | undefined): Access {
+/** The access of a pod. Throws DNSError Corefile outside of one, where `wanted` is to be given. */
+export function inCluster(
+  readFile: (path: string) => string,
+  variable: (name: string) => string | undefined,
+  wanted: string,
+): Access {
   const [host, port] = [variable("KUBERNETES_SERVICE_HOST"), variable("KUBERNETES_SERVICE_PORT")];
   if (host === undefined || port === undefined)
     throw new DNSError(
       "Corefile",
-      "Cannot find the API server: no KUBERNETES_SERVICE_HOST, wanted kubeconfig or endpoint outside of a cluster",
+      `Cannot find the API server: no KUBERNETES_SERVICE_HOST, wanted ${wanted} outside of a cluster`,
     );
   const at = host.includes(":") ? `[${host}]` : host;
   return {

@@ -43,7 +43,7 @@ function accessOf({ endpoint, tls, kubeconfig, at }: WatchedOptions, environment
     const [path, context] = kubeconfig;
     return readKubeconfig(path ?? complain(at, "kubeconfig without a file"), context, readFile);
   }
-  if (endpoint === undefined) return inCluster(readFile, environmentVariable);
+  if (endpoint === undefined) return inCluster(readFile, environmentVariable, "kubeconfig or endpoint");
   if (!URL.canParse(endpoint)) complain(at, `endpoint "${endpoint}", wanted a URL`);
   const [cert, key, ca] = tls ?? [];
   return {

@@ -4,6 +4,7 @@
  *   Directive ─▶ readSettings ─▶ Settings ─▶ forward.ts
  */
 import { isIP } from "node:net";
+import { errnoOf } from "#lib/errors.ts";
 import {
   complain,
   type Directive,
@@ -168,8 +169,10 @@ function parseUpstreams(directive: Directive, text: string, environment: Environ
   let lines: readonly string[];
   try {
     lines = environment.readFile(text).split("\n");
-  } catch {
-    return complain(directive, `"${text}", wanted an address, with or without a port, or a file like resolv.conf`);
+  } catch (error) {
+    const isMissing = text.startsWith("/") && errnoOf(error) === "ENOENT";
+    const observed = isMissing ? `"${text}": no such file` : `"${text}"`;
+    return complain(directive, `${observed}, wanted an address, with or without a port, or a file like resolv.conf`);
   }
   return lines.flatMap((line) => {
     const named = /^\s*nameserver\s+(\S+)/.exec(line)?.[1];

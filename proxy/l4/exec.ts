@@ -91,7 +91,9 @@ function spawnProgram(
       else resolve({ exitCode: exitCode ?? 1, stdout: stdout.text(), stderr: stderr.text() });
     });
     // A program that ends without reading closes the pipe; its exit status says why.
-    child.stdin?.on("error", (error) => stderr.add(Buffer.from(messageOf(error))));
+    child.stdin?.on("error", (error) => {
+      if (errnoOf(error) !== "EPIPE") stderr.add(Buffer.from(`${messageOf(error)}\n`));
+    });
     child.stdin?.end(input);
   });
 }

@@ -65,6 +65,7 @@ test("parseBootstrap() refuses what is wrong or not supported by its path", () =
   const grpc = `grpc_services: [{ envoy_grpc: { cluster_name: xds } }]`;
   const rows: readonly (readonly [string, RegExp])[] = [
     ["a: [", /Cannot read bootstrap/],
+    ["node: {}\n---\nnode: {}\n", /Cannot read bootstrap: several YAML documents, wanted one$/],
     ["[]", /it is not an object/],
     ["{ nodes: {} }", /nodes/],
     ["{ admin: { address: { pipe: { path: /x } } } }", /Bootstrap\.admin\.address\.socket_address/],

@@ -86,6 +86,8 @@ function parseText(text: string): unknown {
 function parseYAML(text: string): unknown {
   const document = parseDocument(text, { prettyErrors: true });
   const [error] = document.errors;
+  if (error?.code === "MULTIPLE_DOCS")
+    throw new SidecarError("BAD_BOOTSTRAP", "Cannot read bootstrap: several YAML documents, wanted one");
   if (error !== undefined) throw new SidecarError("BAD_BOOTSTRAP", describe(error));
   return document.toJS({ maxAliasCount: 1000 });
 }
