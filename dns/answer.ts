@@ -24,6 +24,8 @@ export interface Answer {
   readonly sections: Sections;
   /** Which plugin answered: as in a Corefile, and in the metric label `plugin`. */
   readonly plugin: string;
+  /** Why it failed, in words for the log. Undefined: nothing is known but the rcode. */
+  readonly reason: string | undefined;
   /** How long the records lay in a cache: TTLs are less by this. */
   readonly ageSeconds: number;
   /** From data that changes without notice of a TTL: never to be cached. */
@@ -41,6 +43,7 @@ const bare: Answer = {
   flags: 0,
   sections: emptySections,
   plugin: "",
+  reason: undefined,
   ageSeconds: 0,
   isLive: false,
   options: undefined,

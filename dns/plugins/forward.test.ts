@@ -207,6 +207,18 @@ test("cache is bounded", async (t) => {
   assert.match(block.metrics(), /coredns_cache_evictions_total\{[^}]*type="success"[^}]*\} 20/);
 });
 
+test("errors names the upstreams that forward asked, and why it failed", async (t) => {
+  const [first, second] = [await deadPort(t), await deadPort(t)];
+  const to = `127.0.0.1:${first} 127.0.0.1:${second}`;
+  const options = "{\n    policy sequential\n    read_timeout 50ms\n    max_concurrent 1\n  }";
+  const block = await serveCorefile(t, `. {\n  errors\n  forward . ${to} ${options}\n}`);
+  assert.equal((await block.ask(`${name} A`))?.rcode, "SERVFAIL");
+  const asked = `127\\.0\\.0\\.1:${first}, 127\\.0\\.0\\.1:${second}`;
+  const lines = block.logged.filter((line) => line.startsWith("forward failed"));
+  assert.equal(lines.length, 1);
+  assert.match(lines[0] ?? "", new RegExp(`^forward failed for ${name}\\. A: no answer from ${asked}$`));
+});
+
 test("loop ends the process when queries come back", async (t) => {
   const socket = createSocket("udp4");
   socket.bind(0, "127.0.0.1");

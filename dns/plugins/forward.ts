@@ -75,12 +75,14 @@ class Forward {
     const { timeoutMs, failover } = this.#settings;
     const untilMs = clock.monotonicMs() + deadlineMs;
     let last: Message | undefined;
+    const silent: string[] = [];
     this.#waiting++;
     try {
       for (const upstream of this.#candidates()) {
         const leftMs = untilMs - clock.monotonicMs();
         if (leftMs <= 0) break;
         const message = await this.#askOne(upstream, request, Math.min(leftMs, timeoutMs));
+        if (message === undefined) silent.push(upstream.spec.text);
         if (message === undefined) continue;
         last = message;
         if (!failover.includes(message.rcode)) break;
@@ -88,7 +90,10 @@ class Forward {
     } finally {
       this.#waiting--;
     }
-    if (last === undefined) return statusAnswer(rcodes.servFail, "forward");
+    if (last === undefined) {
+      const reason = silent.length === 0 ? "all upstreams are down" : `no answer from ${silent.join(", ")}`;
+      return answerOf({ plugin: "forward", rcode: rcodes.servFail, reason });
+    }
     return this.#settings.next.includes(last.rcode) ? next(request) : toAnswer(request, last);
   }
 

@@ -79,7 +79,8 @@ export const errors: PluginKind = {
           if (answer.rcode !== rcodes.servFail) return;
           const name = toText(query.name);
           const by = answer.plugin === "" ? "no plugin" : answer.plugin;
-          write(`${by} failed for ${name} ${typeName(query.type)}`, { client });
+          const why = answer.reason === undefined ? "" : `: ${answer.reason}`;
+          write(`${by} failed for ${name} ${typeName(query.type)}${why}`, { client });
         }),
       stop: () => {
         for (const { timer } of consolidations) timer?.cancel();
