@@ -66,9 +66,9 @@ export function changes(stage: Stage): void {
         const counted = async (action: () => Promise<void>): Promise<void> => {
           stage.takeLines();
           await action();
-          // Each 30 s it is tried whether the table is still there. Chains that nobody uses any more are flushed and
-          // deleted a second later, together, whatever is counted then.
-          const lines = stage.takeLines().filter((line) => !/ sentinel$|^delete set /.test(line));
+          // A second after a change it is looked whether the rules are there. Chains that nobody uses any more are
+          // flushed and deleted a second later, together, whatever is counted then.
+          const lines = stage.takeLines().filter((line) => !/^delete (set |chain \S+ \S+ in-force\/)/.test(line));
           cost.push(lines.length - 2 * lines.filter((line) => line.startsWith("delete chain ")).length);
         };
         await counted(() => stage.apply([make(200)]));
