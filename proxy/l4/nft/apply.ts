@@ -64,8 +64,9 @@ interface Chore {
 const backoff: BackoffConfig = { baseMs: 100, maxMs: 30_000, jitterRatio: 0.2 };
 /** How long a retired chain stays, in ms (see transactions.ts). */
 const retireMs = 1000;
-/** After a change, in ms, before the table is looked after. */
+/** After the last change, in ms, before the table is looked after; and after the first, for nft then lists all chains. */
 const checkMs = 1000;
+const checkMsMax = 4000;
 /** So many nft fill a large table: what nft itself does beside what the kernel does (docs/design/008). */
 const fillingMax = 2;
 
@@ -81,6 +82,7 @@ export class Applier {
   readonly #chores = new Map<"tell" | "check" | "sweep", Chore>();
   #sweep: Timer | undefined;
   #check: Timer | undefined;
+  #checkDueMs: number | undefined;
   /** Who waits for what is wanted now, and for what nft is being told. */
   #waiters: (() => void)[] = [];
   #served: (() => void)[] = [];
@@ -259,8 +261,13 @@ export class Applier {
   /** While we change the table nobody hears what others do to it (see watch.ts): looks a little later. */
   #planCheck(): void {
     if (this.#state.kind === "closed") return;
-    this.#check ??= this.#options.clock.after(checkMs, () => {
-      this.#check = undefined;
+    const { clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    this.#checkDueMs ??= nowMs + checkMsMax;
+    this.#check?.cancel();
+    const waitMs = Math.max(0, Math.min(checkMs, this.#checkDueMs - nowMs));
+    this.#check = clock.after(waitMs, () => {
+      this.#checkDueMs = undefined;
       void this.verify();
     });
   }

@@ -5,8 +5,9 @@
  *
  * A socket that is read when asked, a few times a second: netlink sockets are none that Node can wait for. While we
  * change the table ourselves, the group is left, so that neither the kernel nor we write and read what we know.
- * What happens in that moment, and what the kernel could not keep for us, is found by the check that follows each
- * change within a second or two, as far as it takes rules of base chains away; the rest within the hour (state.ts).
+ * What happens in that moment, and what the kernel could not keep for us, is found by the check that follows our
+ * changes within a second, or four while they never end, as far as it takes rules of base chains away; the rest within
+ * the hour (state.ts).
  * Sources: include/uapi/linux/netfilter/nf_tables.h, nfnetlink.h; netlink(7).
  */
 import { closeSync } from "node:fs";
