@@ -92,7 +92,7 @@ export const retryingCases: readonly CaseGroup[] = [
     ],
     requests: [
       trying("second is first", "/hedged", "200 900", "200 0"),
-      trying("first is first", "/hedged", "200 600", "200 900"),
+      trying("first is first", "/hedged", "200 1600", "200 1900"),
       trying("second fails", "/hedged", "200 700", "503 0"),
       trying("first fails late", "/hedged", "503 500", "200 700"),
       trying("both fail", "/hedged", "503 500", "500 600"),
