@@ -22,6 +22,7 @@ import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { ProxyError } from "./errors.ts";
 import { HealthMetrics } from "./health-metrics.ts";
+import type { TableWatch } from "./guard.ts";
 import type { ConntrackConfiguration, HostPort, ProxyConfiguration } from "./kube/configuration.ts";
 import { factsOf, isEligible } from "./kube/node.ts";
 import { OutageReporter } from "./kube/outages.ts";
@@ -33,7 +34,7 @@ import { planClear } from "./l4/nft/transactions.ts";
 import { applyConntrackSettings, type ConntrackSetting } from "./l4/sysctl.ts";
 import { createProxyPages } from "./pages.ts";
 import { probeNftables } from "./probe.ts";
-import { createNodeProxy, type NodeProxy, type TableWatch } from "./state.ts";
+import { createNodeProxy, type NodeProxy } from "./state.ts";
 import { removeAddresses } from "./userspace/addresses.ts";
 import { createUserspaceProxy } from "./userspace/proxy.ts";
 

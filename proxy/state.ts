@@ -12,6 +12,7 @@ import type { Clock, Timer } from "#lib/clock.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { parseFacts } from "./config.ts";
+import { TableGuard, type TableWatch } from "./guard.ts";
 import { HealthPorts, wantedHealthPort } from "./health-ports.ts";
 import type { Exec } from "./l4/exec.ts";
 import type { NodeFacts } from "./l4/facts.ts";
@@ -24,15 +25,6 @@ import { FamilyPolicy } from "./policy/family-policy.ts";
 import { isolationOf } from "./policy/isolation.ts";
 import type { PolicyView } from "./policy/view.ts";
 import { ProgrammingTimes } from "./programming-times.ts";
-
-/** Tells of changes that others make to our tables; l4/nft/watch.ts. */
-export interface TableWatch {
-  /** Our own changes are not told: this is called before and after them. */
-  setPaused(isPaused: boolean): void;
-  /** Whether somebody else changed a table of ours since the last time; undefined when that cannot be known. */
-  poll(): boolean | undefined;
-  close(): void;
-}
 
 export interface NodeProxyOptions {
   /** Runs nft and conntrack in the node's network namespace; `systemExec(clock)` of l4/exec.ts in production. */
@@ -89,10 +81,6 @@ export interface NodeProxy {
 /** Between two words that the HTTP engine is there, and how long one holds, in ms. */
 const aliveMs = 1000;
 const aliveForMs = 4000;
-/** Between looks at what others do to the table, in ms. */
-const watchMs = 250;
-/** Between replacements of tables that look well, in ms: kube-proxy's FullSyncPeriod. */
-const renewMs = 3_600_000;
 
 /** A node proxy. Does nothing to the kernel until `markSynced()`. Throws InvalidConfig for bad facts. */
 export function createNodeProxy(options: NodeProxyOptions): NodeProxy {
@@ -115,7 +103,7 @@ class KernelProxy implements NodeProxy {
   readonly #services = new Map<string, ServiceResource>();
   readonly #problems = new Map<string, readonly string[]>();
   readonly #times: ProgrammingTimes;
-  #timers = new Set<Timer>();
+  readonly #guard: TableGuard;
   #alive: Timer | undefined;
 
   constructor(options: NodeProxyOptions) {
@@ -141,6 +129,7 @@ class KernelProxy implements NodeProxy {
     }));
     this.#families = ofFamily.map((each) => new FamilyProxy(each));
     this.#policies = ofFamily.map((each) => new FamilyPolicy(each));
+    this.#guard = new TableGuard({ clock, log, tables: this.#tables, watch, syncPeriodMs: this.#syncPeriodMs });
   }
 
   /** What has tables in the kernel. */
@@ -196,13 +185,7 @@ class KernelProxy implements NodeProxy {
     this.#state = "programming";
     void applySysctls(this.#options.exec, this.#options.log);
     this.#queueFlush();
-    this.#every(this.#syncPeriodMs, async () => {
-      for (const table of this.#tables) await table.verify();
-    });
-    this.#every(renewMs, () => {
-      for (const table of this.#tables) table.renew();
-    });
-    if (this.#options.watch !== undefined) this.#every(watchMs, () => this.#watch());
+    this.#guard.start();
   }
 
   async programmed(): Promise<void> {
@@ -213,7 +196,7 @@ class KernelProxy implements NodeProxy {
   close(): void {
     this.#state = "closed";
     this.#alive?.cancel();
-    for (const timer of this.#timers) timer.cancel();
+    this.#guard.close();
     this.#health?.close();
     this.#localhost?.close();
     const ended = Promise.all(this.#tables.map((table) => table.close()));
@@ -283,25 +266,9 @@ class KernelProxy implements NodeProxy {
     this.metrics.problems += problems.length - known.length;
   }
 
-  #watch(): void {
-    if (this.#options.watch?.poll() !== true) return;
-    this.#options.log.warn("Replaces the table: somebody else changed it");
-    for (const table of this.#tables) table.invalidate();
-  }
-
   async #sayAlive(): Promise<void> {
     this.#alive = this.#options.clock.after(aliveMs, () => void this.#sayAlive());
     for (const family of this.#families) await family.sayAlive(aliveForMs);
-  }
-
-  #every(periodMs: number, action: () => void | Promise<void>): void {
-    const timer = this.#options.clock.after(periodMs, () => {
-      this.#timers.delete(timer);
-      void Promise.resolve(action()).finally(() => {
-        if (this.#state !== "closed") this.#every(periodMs, action);
-      });
-    });
-    this.#timers.add(timer);
   }
 }
 

@@ -64,9 +64,6 @@ interface Chore {
 const backoff: BackoffConfig = { baseMs: 100, maxMs: 30_000, jitterRatio: 0.2 };
 /** How long a retired chain stays, in ms (see transactions.ts). */
 const retireMs = 1000;
-/** After the last change, in ms, before the table is looked after; and after the first, for nft then lists all chains. */
-const checkMs = 1000;
-const checkMsMax = 4000;
 /** So many nft fill a large table: what nft itself does beside what the kernel does (docs/design/008). */
 const fillingMax = 2;
 
@@ -81,8 +78,6 @@ export class Applier {
   #left: Promise<boolean> | undefined;
   readonly #chores = new Map<"tell" | "check" | "sweep", Chore>();
   #sweep: Timer | undefined;
-  #check: Timer | undefined;
-  #checkDueMs: number | undefined;
   /** Who waits for what is wanted now, and for what nft is being told. */
   #waiters: (() => void)[] = [];
   #served: (() => void)[] = [];
@@ -162,7 +157,6 @@ export class Applier {
       if (!this.#kernel.isKnown) return;
       try {
         await this.#kernel.tell(text);
-        this.#planCheck();
       } catch (error) {
         this.#miss(messageOf(error));
       }
@@ -174,7 +168,6 @@ export class Applier {
     if (this.#state.kind === "waiting") this.#state.timer.cancel();
     this.#state = { kind: "closed" };
     this.#sweep?.cancel();
-    this.#check?.cancel();
     for (const { done } of this.#chores.values()) done();
     this.#chores.clear();
     for (const resolve of [...this.#served.splice(0), ...this.#waiters.splice(0)]) resolve();
@@ -251,25 +244,10 @@ export class Applier {
       }
       this.#attempts = 0;
       observer.applied({ isFull, ms: clock.monotonicMs() - startMs });
-      this.#planCheck();
       this.#planSweep();
     }
     for (const resolve of this.#served.splice(0)) resolve();
     this.#rest();
-  }
-
-  /** While we change the table nobody hears what others do to it (see watch.ts): looks a little later. */
-  #planCheck(): void {
-    if (this.#state.kind === "closed") return;
-    const { clock } = this.#options;
-    const nowMs = clock.monotonicMs();
-    this.#checkDueMs ??= nowMs + checkMsMax;
-    this.#check?.cancel();
-    const waitMs = Math.max(0, Math.min(checkMs, this.#checkDueMs - nowMs));
-    this.#check = clock.after(waitMs, () => {
-      this.#checkDueMs = undefined;
-      void this.verify();
-    });
   }
 
   #planSweep(): void {

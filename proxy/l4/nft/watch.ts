@@ -1,18 +1,17 @@
 /**
  * Hears what others do to our tables: the kernel tells every change of nftables on a netlink group.
  *
- *   somebody: `nft flush ruleset` ─▶ kernel ─▶ NFNLGRP_NFTABLES ─▶ poll() ─▶ state.ts replaces the table
+ *   somebody: `nft flush ruleset` ─▶ kernel ─▶ NFNLGRP_NFTABLES ─▶ poll() ─▶ guard.ts replaces the table
  *
  * A socket that is read when asked, a few times a second: netlink sockets are none that Node can wait for. While we
- * change the table ourselves, the group is left, so that neither the kernel nor we write and read what we know.
- * What happens in that moment, and what the kernel could not keep for us, is found by the check that follows our
- * changes within a second, or four while they never end, as far as it takes rules of base chains away; the rest within
- * the hour (state.ts).
+ * change the table ourselves, the group is left, so that neither the kernel nor we write and read what we know; the
+ * kernel counts transactions, and one that was not ours in that time is missed. So is what it could not keep for us.
  * Sources: include/uapi/linux/netfilter/nf_tables.h, nfnetlink.h; netlink(7).
  */
 import { closeSync } from "node:fs";
 import koffi from "koffi";
-import { policyTableNames, tableNames } from "./names.ts";
+import type { TableNews, TableWatch } from "../../guard.ts";
+import { generationIn, generationRequest, namesOurTable } from "./messages.ts";
 
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
@@ -23,39 +22,37 @@ const SOL_NETLINK = 270;
 const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_DROP_MEMBERSHIP = 2;
 const NFNLGRP_NFTABLES = 7;
-const NFNL_SUBSYS_NFTABLES = 10;
-/** NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE, NFTA_SET_ELEM_LIST_TABLE: the first attribute. */
-const NFTA_TABLE = 1;
-/** NFT_MSG_NEWGEN: a transaction has ended; names no table. */
-const NFT_MSG_NEWGEN = 15;
-/** After nlmsghdr and nfgenmsg. */
-const attributesAt = 20;
 const bufferBytes = 65_536;
 /** Messages in one poll, more than the kernel keeps for a socket; what is beyond waits for the next. */
 const readsMax = 4096;
 
 /** Tells whether somebody else changed a table of ours. */
-export class NetlinkTableWatch {
+export class NetlinkTableWatch implements TableWatch {
   readonly #fd: number;
+  /** Asks for the number of the last transaction: no member of the group, so that the answer is what comes next. */
+  readonly #asking: number;
   readonly #buffer = Buffer.alloc(bufferBytes);
   #pauses = 0;
+  /** Of ours, at most, since `#generation`. */
+  #transactions = 0;
+  #generation: number | undefined;
+  #isMissed = false;
   #isClosed = false;
 
-  private constructor(fd: number) {
+  private constructor(fd: number, asking: number) {
     this.#fd = fd;
+    this.#asking = asking;
   }
 
   /** Starts to listen in the network namespace of this thread; undefined where that is refused. */
   static open(): NetlinkTableWatch | undefined {
-    const { socket, bind } = calls();
-    const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_NETFILTER) as number;
-    if (fd < 0) return undefined;
-    // struct sockaddr_nl: family, and zeros: the kernel chooses our port.
-    const address = new Uint8Array(12);
-    address[0] = AF_NETLINK;
-    const watch = new NetlinkTableWatch(fd);
-    if ((bind(fd, address, address.length) as number) === 0 && watch.#setMembership(NETLINK_ADD_MEMBERSHIP))
-      return watch;
+    const asking = openSocket();
+    if (asking === undefined) return undefined;
+    const fd = openSocket();
+    if (fd === undefined) closeSync(asking);
+    if (fd === undefined) return undefined;
+    const watch = new NetlinkTableWatch(fd, asking);
+    if (watch.#setMembership(NETLINK_ADD_MEMBERSHIP)) return watch;
     watch.close();
     return undefined;
   }
@@ -64,27 +61,50 @@ export class NetlinkTableWatch {
     // The descriptor may be another file's by now.
     if (this.#isClosed) return;
     this.#pauses += isPaused ? 1 : -1;
-    if (isPaused && this.#pauses === 1) this.#setMembership(NETLINK_DROP_MEMBERSHIP);
-    if (!isPaused && this.#pauses === 0) this.#setMembership(NETLINK_ADD_MEMBERSHIP);
+    this.#transactions += isPaused ? 1 : 0;
+    if (isPaused && this.#pauses === 1) {
+      this.#generation = this.#askGeneration();
+      this.#setMembership(NETLINK_DROP_MEMBERSHIP);
+    }
+    if (isPaused || this.#pauses > 0) return;
+    this.#setMembership(NETLINK_ADD_MEMBERSHIP);
+    const generation = this.#askGeneration();
+    if (generation !== undefined && this.#generation !== undefined)
+      this.#isMissed ||= (generation - this.#generation) >>> 0 > this.#transactions;
+    this.#transactions = 0;
   }
 
-  poll(): boolean {
+  poll(): TableNews {
     const { recv } = calls();
     let isChanged = false;
     // To the end: one change of somebody's may be many messages, and is one for us.
     for (let reads = 0; reads < readsMax && !this.#isClosed; reads++) {
       const length = recv(this.#fd, this.#buffer, bufferBytes, 0) as number;
-      // It could not keep all: what it kept comes next.
-      if (length < 0 && koffi.errno() === koffi.os.errno["ENOBUFS"]) continue;
+      if (length < 0 && koffi.errno() === koffi.os.errno["ENOBUFS"]) {
+        // It could not keep all: what it kept comes next.
+        this.#isMissed = true;
+        continue;
+      }
       if (length <= 0) break;
       isChanged ||= namesOurTable(this.#buffer.subarray(0, length));
     }
-    return isChanged;
+    const isMissed = this.#isMissed;
+    this.#isMissed = false;
+    if (isChanged) return "changed";
+    return isMissed ? "missed" : "none";
   }
 
   close(): void {
-    if (!this.#isClosed) closeSync(this.#fd);
+    if (!this.#isClosed) for (const fd of [this.#fd, this.#asking]) closeSync(fd);
     this.#isClosed = true;
+  }
+
+  /** How many transactions the kernel has committed in this network namespace, modulo 2^32; undefined: it does not say. */
+  #askGeneration(): number | undefined {
+    const { send, recv } = calls();
+    if ((send(this.#asking, generationRequest, generationRequest.length, 0) as number) < 0) return undefined;
+    const length = recv(this.#asking, this.#buffer, bufferBytes, 0) as number;
+    return length < 0 ? undefined : generationIn(this.#buffer.subarray(0, length));
   }
 
   #setMembership(option: number): boolean {
@@ -93,29 +113,16 @@ export class NetlinkTableWatch {
   }
 }
 
-/** Whether a datagram of netlink messages is about a table of ours. Pure. */
-export function namesOurTable(datagram: Buffer): boolean {
-  for (let at = 0; at + attributesAt <= datagram.length;) {
-    const length = datagram.readUInt32LE(at);
-    if (length < attributesAt || at + length > datagram.length) return false;
-    const type = datagram.readUInt16LE(at + 4);
-    const isChange = type >> 8 === NFNL_SUBSYS_NFTABLES && (type & 0xff) !== NFT_MSG_NEWGEN;
-    const name = isChange ? tableNameIn(datagram.subarray(at + attributesAt, at + length)) : undefined;
-    if (name !== undefined && (tableNames.includes(name) || policyTableNames.includes(name))) return true;
-    // Messages are aligned to four bytes.
-    at += (length + 3) & ~3;
-  }
-  return false;
-}
-
-function tableNameIn(attributes: Buffer): string | undefined {
-  for (let at = 0; at + 4 <= attributes.length;) {
-    const length = attributes.readUInt16LE(at);
-    if (length < 4 || at + length > attributes.length) return undefined;
-    // Text ends with a zero byte.
-    if (attributes.readUInt16LE(at + 2) === NFTA_TABLE) return attributes.toString("utf8", at + 4, at + length - 1);
-    at += (length + 3) & ~3;
-  }
+/** A netlink socket of the network namespace of this thread; undefined where it is refused. */
+function openSocket(): number | undefined {
+  const { socket, bind } = calls();
+  const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_NETFILTER) as number;
+  if (fd < 0) return undefined;
+  // struct sockaddr_nl: family, and zeros: the kernel chooses our port.
+  const address = new Uint8Array(12);
+  address[0] = AF_NETLINK;
+  if ((bind(fd, address, address.length) as number) === 0) return fd;
+  closeSync(fd);
   return undefined;
 }
 
@@ -130,12 +137,13 @@ function calls(): Calls {
 
 type Call = ReturnType<ReturnType<typeof koffi.load>["func"]>;
 
-function load(): Readonly<Record<"socket" | "bind" | "setsockopt" | "recv", Call>> {
+function load(): Readonly<Record<"socket" | "bind" | "setsockopt" | "send" | "recv", Call>> {
   const libc = koffi.load(null);
   return {
     socket: libc.func("int socket(int domain, int type, int protocol)"),
     bind: libc.func("int bind(int fd, const uint8_t *address, uint32_t length)"),
     setsockopt: libc.func("int setsockopt(int fd, int level, int option, const uint8_t *value, uint32_t length)"),
+    send: libc.func("long send(int fd, const uint8_t *buffer, size_t length, int flags)"),
     recv: libc.func("long recv(int fd, _Out_ uint8_t *buffer, size_t length, int flags)"),
   };
 }

@@ -18,7 +18,7 @@ import { parseConfiguration } from "../../../proxy/kube/configuration.ts";
 import { systemExec } from "../../../proxy/l4/exec.ts";
 import { NetlinkTableWatch } from "../../../proxy/l4/nft/watch.ts";
 import { StandaloneProxy } from "../../../proxy/main.ts";
-import type { TableWatch } from "../../../proxy/state.ts";
+import type { TableWatch } from "../../../proxy/guard.ts";
 import { callTCP, dial, say, serveTCP } from "./endpoints.ts";
 import { createNetwork, type Place } from "./network.ts";
 
