@@ -11,7 +11,8 @@ import type { NodeFacts } from "./facts.ts";
 import { expectPacket } from "./model.ts";
 import { FakeNft } from "./nft/fake.ts";
 import { Table } from "./nft/table.ts";
-import { planChange, planWhole } from "./nft/transactions.ts";
+import { Retired } from "./nft/retired.ts";
+import { planChange, planSweep, planWhole } from "./nft/transactions.ts";
 import { Planner } from "./planner.ts";
 import { planService } from "./service-plan.ts";
 import { planSkeleton } from "./skeleton.ts";
@@ -28,6 +29,8 @@ class Bed {
     this.table = new Table(planSkeleton(facts, "IPv4"));
   }
 
+  #retired = new Retired();
+
   put(...services: readonly ServiceResource[]): this {
     for (const each of services) this.table.update(this.planner.put(`${each.namespace}/${each.name}`, each));
     return this;
@@ -43,11 +46,26 @@ class Bed {
   }
 
   change(): readonly string[] {
-    return planChange("ip t", this.table.skeleton.collections, this.table.take())
-      .texts.join("")
-      .split("\n")
-      .filter((line) => line !== "");
+    return linesOf(this.changeTexts());
   }
+
+  changeTexts(): readonly string[] {
+    const { collections } = this.table.skeleton;
+    return planChange("ip t", collections, this.#retired.hold(collections, this.table.take()));
+  }
+
+  sweep(): readonly string[] {
+    const texts = [...planSweep("ip t", this.#retired)];
+    this.#retired = new Retired();
+    return texts;
+  }
+}
+
+function linesOf(texts: readonly string[]): readonly string[] {
+  return texts
+    .join("")
+    .split("\n")
+    .filter((line) => line !== "");
 }
 
 const id = "default/web/tcp/80";
@@ -87,8 +105,11 @@ test("planChange() of one endpoint replaced touches its slot alone", () => {
     `flush chain ip t service/${id}`,
     `add rule ip t service/${id} ${rotation(1)}`,
     "delete element ip t hairpin { 10.244.1.4 . 10.244.1.4 }",
-    "delete element ip t own-slots-tcp { 10.96.1.1 . 80 . 1 }",
   ]);
+  assert.deepEqual(bed.change(), []);
+  // A packet that the rule before gave the second slot finds it until then.
+  assert.deepEqual(linesOf(bed.sweep()), ["delete element ip t own-slots-tcp { 10.96.1.1 . 80 . 1 }"]);
+  assert.deepEqual(bed.sweep(), []);
 });
 
 test("planChange() of a Service that goes", () => {
@@ -98,9 +119,25 @@ test("planChange() of a Service that goes", () => {
     "delete element ip t services { 10.96.1.1 . tcp . 80 }",
     "delete element ip t cluster-ips { 10.96.1.1 }",
     "delete element ip t hairpin { 10.244.1.2 . 10.244.1.2, 10.244.1.3 . 10.244.1.3 }",
-    "delete element ip t own-slots-tcp { 10.96.1.1 . 80 . 0, 10.96.1.1 . 80 . 1 }",
     `flush chain ip t service/${id}`,
   ]);
+  assert.deepEqual(linesOf(bed.sweep()), [
+    "delete element ip t own-slots-tcp { 10.96.1.1 . 80 . 0, 10.96.1.1 . 80 . 1 }",
+    `flush chain ip t service/${id}`,
+    `delete chain ip t service/${id}`,
+  ]);
+});
+
+test("planChange() replaces the slot that comes again before it was deleted", () => {
+  const bed = new Bed();
+  bed.put(web).whole();
+  bed.put({ ...web, endpoints: [endpoint("10.244.1.2:8080")] }).change();
+  const lines = bed.put({ ...web, endpoints: [endpoint("10.244.1.2:8080"), endpoint("10.244.1.5:8080")] }).change();
+  assert.deepEqual(lines.slice(0, 2), [
+    "delete element ip t own-slots-tcp { 10.96.1.1 . 80 . 1 }",
+    "add element ip t own-slots-tcp { 10.96.1.1 . 80 . 1 : 10.244.1.5 . 8080 }",
+  ]);
+  assert.deepEqual(bed.sweep(), []);
 });
 
 test("planChange() splits what is too much for a socket, and what it splits serves at each step", async () => {
@@ -116,7 +153,7 @@ test("planChange() splits what is too much for a socket, and what it splits serv
   for (const text of bed.put(many(5000, 0)).whole()) assert.equal((await nft.exec(["nft"], text)).stderr, "");
   for (const next of [many(7000, 500), many(100, 7000)]) {
     bed.put(next);
-    const { texts } = planChange("ip t", bed.table.skeleton.collections, bed.table.take());
+    const texts = bed.changeTexts();
     assert.ok(texts.length > 1);
     for (const text of texts) {
       assert.equal((await nft.exec(["nft"], text)).stderr, "");
@@ -228,7 +265,7 @@ test("parseFacts() names every problem", () => {
 test("changes in steps leave the kernel as a fresh start would, and packets go where the model says", async () => {
   await fc.assert(
     fc.asyncProperty(
-      fc.array(fc.tuple(anyService, fc.boolean()), { maxLength: 8 }),
+      fc.array(fc.tuple(anyService, fc.boolean(), fc.boolean()), { maxLength: 8 }),
       fc.boolean(),
       async (steps, isExact) => {
         const facts = { ...edgeFacts, exactMax: isExact ? 1000 : 0 };
@@ -237,14 +274,15 @@ test("changes in steps leave the kernel as a fresh start would, and packets go w
         const stepwise = new FakeNft();
         stepwise.localAddresses = localAddresses;
         for (const text of bed.whole()) assert.equal((await stepwise.exec(["nft"], text)).stderr, "");
-        for (const [resource, isRemoval] of steps) {
+        for (const [resource, isRemoval, isSweep] of steps) {
           if (isRemoval) services.delete(resource.name);
           else services.set(resource.name, resource);
           if (isRemoval) bed.remove(`default/${resource.name}`);
           else bed.put(resource);
-          const { texts } = planChange("ip t", bed.table.skeleton.collections, bed.table.take());
+          const texts = [...bed.changeTexts(), ...(isSweep ? bed.sweep() : [])];
           for (const text of texts) assert.equal((await stepwise.exec(["nft"], text)).stderr, "");
         }
+        for (const text of bed.sweep()) assert.equal((await stepwise.exec(["nft"], text)).stderr, "");
         const fresh = new FakeNft();
         for (const text of new Bed(facts).put(...services.values()).whole()) await fresh.exec(["nft"], text);
         const withoutSets = (lines: readonly string[]): readonly string[] =>

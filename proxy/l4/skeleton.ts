@@ -70,8 +70,18 @@ function planCollections(ip: TableFamily): readonly Collection[] {
     const data = `${ip} daddr . ${port}`;
     // The kernel checks every element against every rule that looks it up: chains of Services have maps of their own.
     return ["", "own-"].flatMap((prefix): readonly Collection[] => [
-      { kind: "map", name: `${prefix}slots-${transport}`, type: `typeof ${ip} daddr . ${port} . ${slot} : ${data} ;` },
-      { kind: "map", name: `${prefix}nodeport-slots-${transport}`, type: `typeof ${port} . ${slot} : ${data} ;` },
+      {
+        kind: "map",
+        name: `${prefix}slots-${transport}`,
+        type: `typeof ${ip} daddr . ${port} . ${slot} : ${data} ;`,
+        isChosen: true,
+      },
+      {
+        kind: "map",
+        name: `${prefix}nodeport-slots-${transport}`,
+        type: `typeof ${port} . ${slot} : ${data} ;`,
+        isChosen: true,
+      },
     ]);
   });
   const byAddress = `type ${address} . inet_proto . inet_service : verdict ;`;

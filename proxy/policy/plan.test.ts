@@ -122,7 +122,7 @@ test("any way of changes ends in the table that the last view alone makes", asyn
       await run(changed, textsOf(planWhole("ip t", [], skeleton, table.takeAll())));
       for (const view of many) {
         table.update(claims.put("policies", planPolicies(view, options)));
-        await run(changed, planChange("ip t", skeleton.collections, table.take()).texts);
+        await run(changed, planChange("ip t", skeleton.collections, table.take()));
       }
       const last = new Table(skeleton);
       last.update(new Claims().put("policies", planPolicies(many.at(-1) ?? viewOf([], []), options)));

@@ -62,7 +62,7 @@ interface Chore {
 }
 
 const backoff: BackoffConfig = { baseMs: 100, maxMs: 30_000, jitterRatio: 0.2 };
-/** How long a retired chain stays, in ms (see transactions.ts). */
+/** How long what is retired stays, in ms (see retired.ts). */
 const retireMs = 1000;
 /** So many nft fill a large table: what nft itself does beside what the kernel does (docs/design/008). */
 const fillingMax = 2;
@@ -258,14 +258,14 @@ export class Applier {
     });
   }
 
-  /** A failure is harmless: what was retired is empty, and a replacement removes it. */
+  /** A failure is harmless: nothing leads to what was retired, and a replacement removes it. */
   async #deleteRetired(): Promise<void> {
     if (!this.#kernel.isKnown) return;
     try {
       await this.#kernel.sweep();
     } catch (error) {
       this.#options.observer.cleanupFailed();
-      this.#options.log.debug("Leaves empty chains", { error: messageOf(error) });
+      this.#options.log.debug("Leaves what nothing leads to", { error: messageOf(error) });
     }
   }
 

@@ -10,6 +10,7 @@ import { ProxyError } from "../../errors.ts";
 import type { Exec } from "../exec.ts";
 import type { TableNames } from "./names.ts";
 import { explainRefusal } from "./refusal.ts";
+import { Retired } from "./retired.ts";
 import type { Delta } from "./table.ts";
 import { isSmall, planChange, planCheck, planSweep, planWhole } from "./transactions.ts";
 import type { Skeleton } from "./types.ts";
@@ -28,7 +29,7 @@ export class KernelTable {
   #live: string | undefined;
   /** Where it was last, for what replaces it. */
   #lastLive: string | undefined;
-  #retired: { chains: Set<string>; sets: Set<string> } = { chains: new Set(), sets: new Set() };
+  #retired = new Retired();
   #isClosed = false;
   readonly #running = new Set<Promise<unknown>>();
 
@@ -41,9 +42,9 @@ export class KernelTable {
     return this.#live !== undefined;
   }
 
-  /** Whether chains or sets were emptied and wait for `sweep` (see transactions.ts). */
+  /** Whether anything waits for `sweep()`. */
   get hasRetired(): boolean {
-    return this.#retired.chains.size + this.#retired.sets.size > 0;
+    return !this.#retired.isEmpty;
   }
 
   /** From now on it is not known. */
@@ -68,17 +69,13 @@ export class KernelTable {
     await this.#runAll(texts.tail);
     this.#live = target;
     this.#lastLive = target;
-    this.#retired = { chains: new Set(), sets: new Set() };
+    this.#retired = new Retired();
   }
 
   /** Makes a change in what is there. Rejects with a ProxyError. */
   async change(delta: Delta): Promise<void> {
-    const { texts, retired } = planChange(this.#table(), this.#options.skeleton.collections, delta);
-    await this.#runAll(texts);
-    for (const [name, { after }] of delta.chains) if (after !== undefined) this.#retired.chains.delete(name);
-    for (const [name, { after }] of delta.sets) if (after !== undefined) this.#retired.sets.delete(name);
-    for (const name of retired.chains) this.#retired.chains.add(name);
-    for (const name of retired.sets) this.#retired.sets.add(name);
+    const { collections } = this.#options.skeleton;
+    await this.#runAll(planChange(this.#table(), collections, this.#retired.hold(collections, delta)));
   }
 
   /** Does something else to what is there. Rejects with a ProxyError. */
@@ -86,11 +83,11 @@ export class KernelTable {
     await this.#run(text(this.#table()));
   }
 
-  /** Deletes what nothing names any more. Rejects with a ProxyError; what was not deleted is empty. */
+  /** Deletes what nothing names any more. Rejects with a ProxyError; what was not deleted leads nowhere. */
   async sweep(): Promise<void> {
-    const { chains, sets } = this.#retired;
-    this.#retired = { chains: new Set(), sets: new Set() };
-    await this.#runAll(planSweep(this.#table(), [...chains], [...sets]));
+    const retired = this.#retired;
+    this.#retired = new Retired();
+    await this.#runAll(planSweep(this.#table(), retired));
   }
 
   /** What is wrong with what is there; undefined when every base chain has its rules. Rejects with a ProxyError. */

@@ -29,30 +29,19 @@ import {
   setRules,
   type Unit,
 } from "./render.ts";
+import type { Retired } from "./retired.ts";
 import type { Delta } from "./table.ts";
 import type { BaseChain, Collection, Skeleton } from "./types.ts";
 
 /** What one transaction may weigh, in bytes. net.core.wmem_default is 212 992. */
 const weightMax = 190_000;
 
-export interface Transactions {
-  /** For `nft -f -`, in order; empty when there is nothing to do. */
-  readonly texts: readonly string[];
-  /**
-   * Chains and sets emptied but not deleted: kernels before 6.2 take a chain for referenced just after the element that
-   * named it is gone. They are deleted in a later transaction.
-   */
-  readonly retired: { readonly chains: readonly string[]; readonly sets: readonly string[] };
-}
-
-/** The transactions that make a change in a table that is there. */
-export function planChange(table: string, collections: readonly Collection[], delta: Delta): Transactions {
+/** The transactions that make a change in a table that is there; chains and sets that go are emptied (retired.ts). */
+export function planChange(table: string, collections: readonly Collection[], delta: Delta): readonly string[] {
   const units: Unit[] = [];
-  const retired = { chains: [] as string[], sets: [] as string[] };
-  for (const [name, { before, after }] of delta.sets) {
-    if (after === undefined) retired.sets.push(name);
-    else if (before === undefined) units.push(addCollection(table, { kind: "set", name, type: after }));
-  }
+  for (const [name, { before, after }] of delta.sets)
+    if (before === undefined && after !== undefined)
+      units.push(addCollection(table, { kind: "set", name, type: after }));
   for (const [name, { before, after }] of delta.chains)
     if (before === undefined && after !== undefined) units.push(addChain(table, name));
   const [data, verdicts] = [collections.filter((each) => !isVerdict(each)), collections.filter(isVerdict)];
@@ -64,20 +53,17 @@ export function planChange(table: string, collections: readonly Collection[], de
   for (const { name } of collections.toReversed()) units.push(...deletions(table, name, delta));
   // Of a retired set, too: should it come back, it is empty.
   for (const name of later) units.push(...deletions(table, name, delta));
-  for (const [name, { after }] of delta.chains) {
-    if (after !== undefined) continue;
-    units.push(flushChain(table, name));
-    retired.chains.push(name);
-  }
-  return { texts: [...pack(units)], retired };
+  for (const [name, { after }] of delta.chains) if (after === undefined) units.push(flushChain(table, name));
+  return [...pack(units)];
 }
 
 /** Deletes what was retired. */
-export function planSweep(table: string, chains: readonly string[], sets: readonly string[]): Iterable<string> {
+export function planSweep(table: string, { chains, sets, elements }: Retired): Iterable<string> {
   const units = [
-    ...chains.map((name) => flushChain(table, name)),
-    ...chains.map((name) => deleteChain(table, name)),
-    ...sets.map((name) => deleteSet(table, name)),
+    ...[...elements].flatMap(([name, keys]) => [...deleteElements(table, name, [...keys])]),
+    ...[...chains].map((name) => flushChain(table, name)),
+    ...[...chains].map((name) => deleteChain(table, name)),
+    ...[...sets].map((name) => deleteSet(table, name)),
   ];
   return pack(units);
 }

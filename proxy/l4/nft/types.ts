@@ -25,6 +25,11 @@ export interface Collection {
   readonly name: string;
   /** Between the braces: `type ipv4_addr . inet_proto . inet_service : verdict ;`. */
   readonly type: string;
+  /**
+   * What a rule has chosen before it looks here. Then what goes is deleted a little later: a packet that came by the
+   * rule before may look for it after the change.
+   */
+  readonly isChosen?: boolean;
 }
 
 /** The part of a table that no change of Services changes. */

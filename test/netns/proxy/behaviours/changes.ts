@@ -59,23 +59,27 @@ export function changes(stage: Stage): void {
       const make = (n: number): ReturnType<typeof service> =>
         service(`many-${n}`, `${range}${n}`, { ports, endpoints: [stage.on(second)] });
       const costs: number[][] = [];
-      for (const count of [1, 100]) {
+      for (const [count, measured] of [
+        [1, 200],
+        [100, 201],
+      ] as const) {
         const many = Array.from({ length: count }, (_, n) => make(n + 1));
         await stage.apply(many);
         const cost: number[] = [];
         const counted = async (action: () => Promise<void>): Promise<void> => {
-          stage.takeLines();
+          stage.takeTexts();
           await action();
-          // A second after a change it is looked whether the rules are there. Chains that nobody uses any more are
-          // flushed and deleted a second later, together, whatever is counted then.
-          const lines = stage.takeLines().filter((line) => !/^delete (set |chain \S+ \S+ in-force\/)/.test(line));
-          cost.push(lines.length - 2 * lines.filter((line) => line.startsWith("delete chain ")).length);
+          // What nobody uses any more is deleted a second later, together, whatever is counted then.
+          const isSweep = (line: string): boolean =>
+            /^((flush|delete) (chain|set) |delete element \S+ \S+ \S*slots-)/.test(line);
+          const texts = stage.takeTexts().filter((lines) => !lines.every(isSweep));
+          cost.push(texts.flat().length);
         };
-        await counted(() => stage.apply([make(200)]));
-        await counted(() => stage.apply([make(200)]));
-        await counted(() => stage.apply([{ ...make(200), endpoints: [stage.on(remote)] }]));
-        assert.deepEqual((await stage.calls(caller, { address: `${range}200`, port: 80 })).by, [R]);
-        await counted(() => stage.apply([], ["default/many-200"]));
+        await counted(() => stage.apply([make(measured)]));
+        await counted(() => stage.apply([make(measured)]));
+        await counted(() => stage.apply([{ ...make(measured), endpoints: [stage.on(remote)] }]));
+        assert.deepEqual((await stage.calls(caller, { address: `${range}${measured}`, port: 80 })).by, [R]);
+        await counted(() => stage.apply([], [`default/many-${measured}`]));
         costs.push(cost);
         await stage.apply(
           [],

@@ -110,7 +110,7 @@ export class Stage {
   readonly exec: Exec;
   #facts: Partial<NodeFacts>;
   #proxy: NodeProxy | undefined;
-  #lines: string[] = [];
+  #texts: string[][] = [];
   readonly #closers: (() => void)[] = [];
 
   private constructor(variant: Variant) {
@@ -135,7 +135,7 @@ export class Stage {
     this.#facts = factsOf(family);
     const run = systemExec(clock);
     this.exec = (command, input = "", onLine) => {
-      if (command[0] === "nft") this.#lines.push(...input.split("\n").filter((line) => line !== ""));
+      if (command[0] === "nft") this.#texts.push(input.split("\n").filter((line) => line !== ""));
       return run(command, input, onLine);
     };
     const nodad = family === "IPv6" ? ["nodad"] : [];
@@ -195,9 +195,9 @@ export class Stage {
     await this.#proxy.programmed();
   }
 
-  /** The lines that nft was told since the last time. */
-  takeLines(): readonly string[] {
-    return this.#lines.splice(0);
+  /** What nft was told since the last time: the lines of each text. */
+  takeTexts(): readonly (readonly string[])[] {
+    return this.#texts.splice(0);
   }
 
   /** An endpoint there. */
