@@ -104,7 +104,7 @@ export const anyService: fc.Arbitrary<ServiceResource> = fc
     type: fc.constantFrom("ClusterIP" as const, "NodePort" as const, "LoadBalancer" as const),
     endpoints: fc.uniqueArray(anyEndpoint, { maxLength: 4, selector: ({ address }) => address }),
     externalIPs: fc.boolean(),
-    ranges: fc.constantFrom([], ["203.0.113.0/24"], ["192.168.0.0/16"]),
+    ranges: fc.constantFrom([], ["203.0.113.0/24"], ["192.168.0.0/16"], ["fd00::/8"], ["fd00::/8", "all"]),
     affinitySeconds: fc.constantFrom(0, 0, 60),
     internalTrafficPolicy: policy,
     externalTrafficPolicy: policy,

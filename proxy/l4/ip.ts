@@ -47,6 +47,14 @@ export function parseRange(text: string): Range | undefined {
   return { family, text: `${fromBigInt(first, family)}/${length}`, first, last: first + size - 1n };
 }
 
+/**
+ * Whether source ranges limit who may come to an address of a family: those of the other one alone do not, as with
+ * kube-proxy. What is no range admits nobody.
+ */
+export function isLimited(ranges: readonly string[], family: Family): boolean {
+  return ranges.some((text) => (parseRange(text)?.family ?? family) === family);
+}
+
 /** Whether a normalized address is in the range. */
 export function contains(range: Range, address: string): boolean {
   if (familyOf(address) !== range.family) return false;

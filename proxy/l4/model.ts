@@ -6,7 +6,7 @@
 import type { ServiceResource, ServiceResourcePort } from "#api/wire/service.ts";
 import { categorize } from "./categories.ts";
 import type { NodeFacts } from "./facts.ts";
-import { contains, familyOf, normalizeAddress, parseRange } from "./ip.ts";
+import { contains, familyOf, isLimited, normalizeAddress, parseRange } from "./ip.ts";
 import type { Packet } from "./nft/walk.ts";
 
 export type Expected =
@@ -89,7 +89,7 @@ function expectUnknown(packet: Packet, services: readonly ServiceResource[], fac
 
 function isInSourceRanges(packet: Packet, service: ServiceResource, facts: NodeFacts): boolean {
   const ranges = service.loadBalancerSourceRanges;
-  if (ranges.length === 0 || ranges.some((text) => isIn(packet.source, text))) return true;
+  if (!isLimited(ranges, familyOf(packet.destination)) || ranges.some((text) => isIn(packet.source, text))) return true;
   const isNodeAllowed = facts.nodeIPs.some((address) => ranges.some((text) => isIn(address, text)));
   return isNodeAllowed && service.loadBalancerIPs.includes(packet.source);
 }

@@ -19,7 +19,7 @@ import { planAffinity } from "./affinity-plan.ts";
 import { type Categories, categorize, isPort, type Target } from "./categories.ts";
 import type { Draft } from "./draft.ts";
 import type { NodeFacts } from "./facts.ts";
-import { contains, type Family, familyOf, parseRange } from "./ip.ts";
+import { contains, type Family, familyOf, isLimited, parseRange } from "./ip.ts";
 import { connectionsOnly, rangesOf, requestsAlive, type Transport } from "./skeleton.ts";
 import { keyOf } from "./service-key.ts";
 import { keepOrder } from "./slots.ts";
@@ -247,7 +247,7 @@ export class PortPlan {
   #planFirewall(addresses: readonly string[]): void {
     const { facts, family } = this.#options;
     const { loadBalancerSourceRanges } = this.#service;
-    if (loadBalancerSourceRanges.length === 0) return;
+    if (!isLimited(loadBalancerSourceRanges, family)) return;
     const ip = this.#draft.family;
     const ranges = rangesOf(loadBalancerSourceRanges, family);
     const rules = ranges.map(({ text }) => `${ip} saddr ${text} return`);

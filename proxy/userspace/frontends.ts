@@ -10,7 +10,7 @@
 import type { ServiceResource, ServiceResourcePort } from "#api/wire/service.ts";
 import { categorize, isPort, type Target } from "../l4/categories.ts";
 import type { NodeFacts } from "../l4/facts.ts";
-import { familyOf, normalizeAddress, parseRange, type Range } from "../l4/ip.ts";
+import { familyOf, isLimited, normalizeAddress, parseRange, type Range } from "../l4/ip.ts";
 import { planLocalhost } from "../localhost-ports.ts";
 import { isOurs, keyOf } from "../l4/service-key.ts";
 
@@ -50,7 +50,7 @@ export function planFrontends(service: ServiceResource, facts: NodeFacts): Front
       const targets = policy === "Local" ? local : cluster;
       if (targets.length === 0) continue;
       const transport = port.protocol === "UDP" ? "udp" : "tcp";
-      const sources = service.loadBalancerIPs.includes(text) ? rangesOf(service) : undefined;
+      const sources = service.loadBalancerIPs.includes(text) ? rangesOf(service, address) : undefined;
       frontends.set(`${transport} ${address}:${number}`, {
         transport,
         address,
@@ -80,7 +80,7 @@ export function planFrontends(service: ServiceResource, facts: NodeFacts): Front
   return { frontends, addresses: new Set(own.flatMap((text) => normalizeAddress(text) ?? [])), problems };
 }
 
-function rangesOf({ loadBalancerSourceRanges }: ServiceResource): readonly Range[] | undefined {
-  if (loadBalancerSourceRanges.length === 0) return undefined;
+function rangesOf({ loadBalancerSourceRanges }: ServiceResource, address: string): readonly Range[] | undefined {
+  if (!isLimited(loadBalancerSourceRanges, familyOf(address))) return undefined;
   return loadBalancerSourceRanges.flatMap((text) => parseRange(text) ?? []);
 }

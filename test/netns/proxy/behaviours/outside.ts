@@ -71,6 +71,11 @@ export function fromOutside(stage: Stage): void {
       await admit(`${caller.address}/${bits}`);
       assert.deepEqual((await stage.calls(caller, loadBalancer)).by, [L, R]);
     });
+    test("17: source ranges of the other family alone limit nobody", async () => {
+      await stage.put(stage.both, { loadBalancerSourceRanges: [bits === 32 ? "2001:db8::/32" : "198.51.100.0/24"] });
+      assert.deepEqual((await stage.calls(outside, loadBalancer)).by, [L, R]);
+      assert.deepEqual((await stage.calls(caller, loadBalancer)).by, [L, R]);
+    });
     test("17: the node passes when it is in the ranges, also with the load balancer's address as its source", async () => {
       const loadBalancerSourceRanges = [`${node.address}/${bits}`];
       await stage.put(stage.both, { loadBalancerSourceRanges });
