@@ -25,6 +25,7 @@ import { RequestProxy } from "../proxy/requests/server.ts";
 import { createNodeProxy, type NodeProxy } from "../proxy/state.ts";
 import { ServiceRelays } from "./service-relays.ts";
 import { realClock as clock } from "#lib/clock.ts";
+import { expectShortLives } from "#lib/collect.ts";
 import { messageOf } from "#lib/errors.ts";
 import { createLogger } from "#lib/log.ts";
 import { systemRandom as random } from "#lib/random.ts";
@@ -39,6 +40,7 @@ import { RelayedSidecars } from "./relayed-sidecars.ts";
 
 const kubeletPort = 10_250;
 const log = createLogger("agent");
+expectShortLives();
 const child = await startChild<AgentConfig>();
 const { nodeName, nodeIndex, stateDir, images, published, timing } = child.config;
 const stopped = new AbortController();

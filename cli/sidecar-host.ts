@@ -9,6 +9,7 @@ import { AdsClient } from "#api/xds/client.ts";
 import { toNode } from "#api/xds/node-id.ts";
 import { type WorkloadResource, workloadTypeUrl } from "#api/wire/workload.ts";
 import { realClock as clock } from "#lib/clock.ts";
+import { expectShortLives } from "#lib/collect.ts";
 import { messageOf } from "#lib/errors.ts";
 import { createLogger } from "#lib/log.ts";
 import { systemRandom as random } from "#lib/random.ts";
@@ -19,6 +20,7 @@ import { PodSidecars } from "./pod-sidecars.ts";
 import { PublishedPorts } from "./published-ports.ts";
 
 const log = createLogger("sidecars");
+expectShortLives();
 const child = await startChild<SidecarHostConfig>();
 const { nodeName, published, tracing } = child.config;
 const running = new AbortController();

@@ -12,6 +12,7 @@ import { AdsClient } from "#api/xds/client.ts";
 import { type Dialect, deltaDialect } from "#api/xds/discovery.ts";
 import { StateOfTheWorld } from "#api/xds/sotw.ts";
 import { realClock as clock } from "#lib/clock.ts";
+import { expectShortLives } from "#lib/collect.ts";
 import { messageOf } from "#lib/errors.ts";
 import { descriptorOf, originalDestination } from "#lib/linux.ts";
 import { systemRandom as random } from "#lib/random.ts";
@@ -50,6 +51,7 @@ export interface SidecarCommandOptions {
 
 /** Serves until a signal. Rejects with CliError. */
 export async function sidecar(options: SidecarCommandOptions): Promise<void> {
+  expectShortLives();
   const drainMs = seconds(options.drainTimeS);
   const count = processCount(options.concurrency);
   const levels = new LogLevels("sidecar", "info");

@@ -1,7 +1,8 @@
 /**
- * Collects garbage when it is known that there is much of it, and V8 would wait.
+ * What we know of our garbage, and V8 does not.
  *
- *   proxy/l7/collect-reads.ts, sidecar/bootstrap/ ─▶ collectGarbage() ─▶ V8
+ *   proxy/l7/collect-reads.ts, sidecar/bootstrap/ ─▶ collectGarbage(): there is much of it, and V8 would wait
+ *   processes that serve requests ─▶ expectShortLives(): what waits for an answer will be garbage soon
  *
  * The one use of V8's `gc`, which Node gives to contexts that are made behind the flag.
  */
@@ -19,4 +20,13 @@ export function collectGarbage(type: "minor" | "major"): void {
     collect = runInNewContext("gc") as Collect;
   }
   collect(type === "minor" ? { type } : { type, flavor: "last-resort" });
+}
+
+/**
+ * Makes every object young from now on. V8 learns where objects are made that outlive a collection, and makes them old
+ * from the start. With a thousand requests under way it takes each of their objects for such a one; dead and old, they
+ * keep alive what they name, so more objects outlive, and it never unlearns: a third of the CPU of a request.
+ */
+export function expectShortLives(): void {
+  setFlagsFromString("--no-allocation-site-pretenuring");
 }
