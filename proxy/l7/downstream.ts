@@ -16,7 +16,8 @@ import { startExchange } from "./filters/run.ts";
 import type { HTTP1Error } from "./http1/errors.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
-import { countRead } from "./collect-reads.ts";
+import { ReadBuffer, type ReadResult } from "./read-buffers.ts";
+import { readInto } from "./direct-reads.ts";
 import { formatReply, renderReply } from "./reply.ts";
 import { type ReaderOwner, RequestReader } from "./request-reader.ts";
 import { ResponseWriter, type WriterOwner } from "./response-writer.ts";
@@ -25,6 +26,10 @@ import { resetSocket } from "./tcp.ts";
 
 /** Time for the downstream to take the last answer, in ms. */
 const lingerMs = 2000;
+
+/** Of a read that is a part of a body. */
+const largeBytes: number = 64 * 1024;
+const dropped: ReadResult = { isFree: true, isInBody: false };
 
 type State = "idle" | "head" | "exchange" | "tunnel" | "lingering" | "closed";
 
@@ -44,6 +49,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
   readonly #context: HTTPContext;
   readonly timer: DownstreamTimer;
   readonly #reader: RequestReader;
+  readonly #reads = new ReadBuffer((chunk) => this.#onData(chunk), largeBytes);
   #state: State = "idle";
   readonly #writer: ResponseWriter;
   #exchange: DownstreamHandler | undefined;
@@ -52,7 +58,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
   #hasEnded = false;
 
   constructor(socket: Socket, info: ConnectionInfo, context: HTTPContext) {
-    this.socket = socket;
+    this.socket = readInto(socket, this.#reads.options);
     this.info = info;
     this.#context = context;
     this.timer = new DownstreamTimer(context.deps, (nowMs) => this.#onDeadline(nowMs));
@@ -63,7 +69,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
   /** Serves the socket from now on; `initial` is what was read from it before. */
   start(initial: Buffer | undefined): void {
     const { socket } = this;
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    socket.on("data", (chunk: Buffer) => this.#reads.pass(chunk));
     socket.on("drain", () => {
       this.timer.touch();
       this.#exchange?.onDownstreamDrain();
@@ -147,12 +153,15 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
     this.#updateReading();
   }
 
-  #onData(chunk: Buffer): void {
-    if (this.#state === "lingering") return;
+  #onData(chunk: Buffer): ReadResult {
+    if (this.#state === "lingering") return dropped;
     this.timer.touch();
-    countRead(chunk.length);
     this.#reader.push(chunk);
     this.#updateReading();
+    return {
+      isFree: false,
+      isInBody: this.#state === "tunnel" || (this.#state === "exchange" && !this.#reader.isWhole),
+    };
   }
 
   get expects(): ReaderOwner["expects"] {

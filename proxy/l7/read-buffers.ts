@@ -1,12 +1,14 @@
 /**
- * The memory that upstream connections read into, so that a read costs no allocation of Node's own.
+ * The memory that connections read into, so that a read costs no allocation of Node's own.
  *
  *   upstream.ts: net.connect({ onread: new ReadBuffer(onChunk).options }) ─▶ onChunk(chunk)
+ *   downstream.ts: direct-reads.ts with the same
  *
  * Node gives each read a buffer of 64 KiB of its own outside of the heap. Here all connections read into the same
- * 16 KiB, of which a copy is handed on: most messages are short. A connection whose read filled it gets 256 KiB that
- * nobody else reads into, handed on without a copy, until its body is done or its reads are short again; they are used
- * again as soon as all that was handed on is written, and left to whoever still looks at them otherwise.
+ * 16 KiB, of which a copy is handed on: most messages are short. A connection whose read filled it gets a large one
+ * that nobody else reads into, handed on without a copy, until its body is done or its reads are short again; that is
+ * used again as soon as all that was handed on is written, and left to whoever still looks at it otherwise. Of an
+ * upstream it is 256 KiB; of a downstream, whose body may be held for another try and is not known to be free, 64 KiB.
  *
  * Invariants: what was handed on is never written to while somebody may look at it; at most `freeMax` of the large ones
  * wait to be used again.
@@ -16,7 +18,7 @@ import { countRead } from "./collect-reads.ts";
 
 /** In bytes: what is copied at most. */
 const sharedBytes: number = 16 * 1024;
-const largeBytes: number = 256 * 1024;
+const largeBytesDefault: number = 256 * 1024;
 const freeMax = 8;
 
 /** Read and copied in one turn of the event loop, so that connections do not meet in it. */
@@ -34,10 +36,12 @@ export interface ReadResult {
 export class ReadBuffer {
   readonly options: OnReadOpts;
   readonly #onChunk: (chunk: Buffer) => ReadResult;
+  readonly #largeBytes: number;
   #buffer: Buffer = shared;
 
-  constructor(onChunk: (chunk: Buffer) => ReadResult) {
+  constructor(onChunk: (chunk: Buffer) => ReadResult, largeBytes: number = largeBytesDefault) {
     this.#onChunk = onChunk;
+    this.#largeBytes = largeBytes;
     this.options = { buffer: () => this.#buffer, callback: (bytes) => this.#onRead(bytes) };
   }
 
@@ -51,17 +55,22 @@ export class ReadBuffer {
     const buffer = this.#buffer;
     if (buffer === shared) {
       const { isInBody } = this.#onChunk(Buffer.from(shared.subarray(0, bytes)));
-      if (isInBody && bytes === sharedBytes) this.#buffer = free.pop() ?? Buffer.allocUnsafeSlow(largeBytes);
+      if (isInBody && bytes === sharedBytes) this.#buffer = this.#takeLarge();
       return true;
     }
     const { isFree, isInBody } = this.#onChunk(buffer.subarray(0, bytes));
-    if (!isFree) countRead(largeBytes);
+    if (!isFree) countRead(buffer.length);
     if (isInBody && bytes >= sharedBytes) {
-      if (!isFree) this.#buffer = free.pop() ?? Buffer.allocUnsafeSlow(largeBytes);
+      if (!isFree) this.#buffer = this.#takeLarge();
     } else {
       this.#buffer = shared;
-      if (isFree && free.length < freeMax) free.push(buffer);
+      if (isFree && buffer.length === largeBytesDefault && free.length < freeMax) free.push(buffer);
     }
     return true;
+  }
+
+  #takeLarge(): Buffer {
+    const used = this.#largeBytes === largeBytesDefault ? free.pop() : undefined;
+    return used ?? Buffer.allocUnsafeSlow(this.#largeBytes);
   }
 }
