@@ -8,78 +8,43 @@
  * Nothing waits: what the kernel does not take at once is counted and lost, as UDP may lose it anywhere.
  * Struct layouts are those of 64-bit little-endian Linux (x86-64 and arm64 alike): recvmmsg(2), sendmmsg(2).
  */
-import { closeSync } from "node:fs";
 import { endianness } from "node:os";
 import koffi from "koffi";
-import { CodedError } from "./errors.ts";
-import { check } from "./linux.ts";
+import {
+  AF_INET6,
+  DatagramError,
+  describeSocket,
+  type Destination,
+  nameBytes,
+  sizeOf,
+  tellDestinations,
+} from "./datagram-socket.ts";
 
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
-const AF_INET = 2;
-const AF_INET6 = 10;
-const SOCK_DGRAM = 2;
-const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 
 /** struct mmsghdr, in words of 4 bytes: where each field is, and the whole. */
-const header = { name: 0, nameBytes: 2, vectors: 4, vectorCount: 6, flags: 12, bytes: 14, words: 16 } as const;
+const header = {
+  name: 0,
+  nameBytes: 2,
+  vectors: 4,
+  vectorCount: 6,
+  control: 8,
+  controlBytes: 10,
+  flags: 12,
+  bytes: 14,
+  words: 16,
+} as const;
 /** struct iovec. */
 const vector = { bytes: 2, words: 4 } as const;
-/** Room for a struct sockaddr_in6; a sockaddr_in has its port at the same place. */
-const nameBytes = 28;
 const nameStride = 32;
 /** Slots begin at other lines of the processor's cache, which a power of two alone would not give. */
 const slotGap = 128;
 
-/** Bytes of a struct sockaddr_in, and of a sockaddr_in6. */
-const sizeOf = (family: number): number => (family === AF_INET6 ? nameBytes : 16);
-
 const libc = koffi.load(null);
-const socket = libc.func("int socket(int domain, int type, int protocol)");
-const bind = libc.func("int bind(int fd, const uint8_t *name, uint32_t nameBytes)");
 const recvmmsg = libc.func("int recvmmsg(int fd, uintptr_t headers, uint32_t count, int flags, uintptr_t timeout)");
 const sendmmsg = libc.func("int sendmmsg(int fd, uintptr_t headers, uint32_t count, int flags)");
-const sendto = libc.func(
-  "long sendto(int fd, const void *bytes, size_t length, int flags, const void *name, uint32_t nameBytes)",
-);
-const getsockname = libc.func("int getsockname(int fd, _Out_ uint8_t *name, _Inout_ uint32_t *nameBytes)");
-
-/** This system's structs are not those that are laid out here, or the descriptor is no UDP socket. */
-export class DatagramError extends CodedError<"Unsupported"> {}
-
-/**
- * A UDP socket bound to an address (4 or 16 bytes), as a descriptor; port 0 lets the kernel choose. One of the IPv6
- * wildcard takes IPv4, too, as the kernel has it by default. Throws LinuxError.
- */
-export function bindDatagrams(address: Uint8Array, port: number): number {
-  const family = address.length === 16 ? AF_INET6 : AF_INET;
-  const name = Buffer.alloc(nameBytes);
-  writeName(name, 0, { family, address, port });
-  const fd = check(socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) as number, "make a UDP socket");
-  try {
-    check(bind(fd, name, sizeOf(family)) as number, `bind UDP port ${port}`);
-    return fd;
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
-}
-
-interface SocketName {
-  readonly family: number;
-  readonly address: Uint8Array;
-  readonly port: number;
-}
-
-/** A struct sockaddr_in or sockaddr_in6: family in host order, port and address in network order. */
-function writeName(bytes: Buffer, at: number, { family, address, port }: SocketName): void {
-  bytes.fill(0, at, at + nameBytes);
-  bytes.writeUInt16LE(family, at);
-  bytes.writeUInt16BE(port, at + 2);
-  bytes.set(address, at + (family === AF_INET6 ? 8 : 4));
-}
 
 export interface DatagramBatchOptions {
   /** Datagrams that one call takes. Default 64. */
@@ -88,19 +53,27 @@ export interface DatagramBatchOptions {
   readonly slotBytes?: number;
 }
 
-/** The slots of one socket. The socket stays its opener's: who closes it must not call any more. */
+/**
+ * The slots of one socket. Of one that is bound to all addresses, an answer leaves from the address that its datagram
+ * went to: from another one, the sender would not take it. The socket stays its opener's: who closes it must not call
+ * any more.
+ */
 export class DatagramBatch {
   /** All slots; slot `n` begins at `n * stride`. */
   readonly bytes: Buffer;
   readonly stride: number;
   readonly slotBytes: number;
-  /** Datagrams that `receive` takes at most. One slot more is for `put`. */
+  /** Datagrams that `receive` takes at most. One slot more is for `send`. */
   readonly slots: number;
   readonly isIPv6: boolean;
   readonly #fd: number;
   readonly #family: number;
   readonly #words: Uint32Array;
   readonly #names: Buffer;
+  /** How it is told where a datagram went; undefined where there is one address only. */
+  readonly #destination: Destination | undefined;
+  /** One control message a slot. */
+  readonly #controls: Buffer;
   /** Lengths of what is in the slots. */
   readonly #lengths: Uint32Array;
   readonly #base: number;
@@ -113,9 +86,12 @@ export class DatagramBatch {
   constructor(fd: number, { slots = 64, slotBytes = 4096 }: DatagramBatchOptions = {}) {
     if (endianness() !== "LE" || (process.arch !== "x64" && process.arch !== "arm64"))
       throw new DatagramError("Unsupported", `Cannot batch datagrams on ${process.arch}: wanted x64 or arm64`);
+    const { family, isWildcard } = describeSocket(fd);
     this.#fd = fd;
-    this.#family = familyOf(fd);
-    this.isIPv6 = this.#family === AF_INET6;
+    this.#family = family;
+    this.isIPv6 = family === AF_INET6;
+    this.#destination = isWildcard ? tellDestinations(fd, family) : undefined;
+    const controlStride = this.#destination?.stride ?? 0;
     this.slots = slots;
     this.slotBytes = slotBytes;
     this.stride = slotBytes + slotGap;
@@ -123,10 +99,12 @@ export class DatagramBatch {
     const headersBytes = all * header.words * 4;
     const vectorsBytes = all * vector.words * 4;
     const namesAt = 2 * (headersBytes + vectorsBytes);
-    const slotsAt = namesAt + all * nameStride;
+    const controlsAt = namesAt + all * nameStride;
+    const slotsAt = controlsAt + all * controlStride;
     const memory = new ArrayBuffer(slotsAt + all * this.stride);
-    this.#words = new Uint32Array(memory, 0, namesAt / 4);
+    this.#words = new Uint32Array(memory, 0, slotsAt / 4);
     this.#names = Buffer.from(memory, namesAt, all * nameStride);
+    this.#controls = Buffer.from(memory, controlsAt, all * controlStride);
     this.bytes = Buffer.from(memory, slotsAt);
     this.#lengths = new Uint32Array(all);
     // An ArrayBuffer's bytes never move.
@@ -136,33 +114,24 @@ export class DatagramBatch {
     for (let slot = 0; slot < all; slot++) {
       const name = namesAt + slot * nameStride;
       const bytes = slotsAt + slot * this.stride;
-      this.#lay(0, headersBytes, slot, { name, bytes });
-      this.#lay(this.#outHeaders, this.#outVectors, slot, { name, bytes });
+      const control = controlsAt + slot * controlStride;
+      this.#lay(0, headersBytes, slot, { name, bytes, control });
+      this.#lay(this.#outHeaders, this.#outVectors, slot, { name, bytes, control });
     }
   }
 
   /** Takes what the socket holds into the slots from 0 on. How many; fewer than `slots`: the socket is empty. */
   receive(): number {
     const words = this.#words;
-    for (let slot = 0, at = 0; slot < this.slots; slot++, at += header.words) words[at + header.nameBytes] = nameBytes;
+    const controlBytes = this.#destination?.stride ?? 0;
+    for (let slot = 0, at = 0; slot < this.slots; slot++, at += header.words) {
+      words[at + header.nameBytes] = nameBytes;
+      words[at + header.controlBytes] = controlBytes;
+    }
     const count = recvmmsg(this.#fd, this.#base, this.slots, MSG_DONTWAIT, 0) as number;
     for (let slot = 0, at = 0; slot < count; slot++, at += header.words)
       this.#lengths[slot] = words[at + header.bytes] ?? 0;
     return Math.max(0, count);
-  }
-
-  /**
-   * Copies a datagram that came another way into the slot behind the others; which it is. -1 when it is too long, or
-   * `address` (4 or 16 bytes) is not of the socket's family.
-   */
-  put(datagram: Uint8Array, address: Uint8Array, port: number): number {
-    if (datagram.length > this.slotBytes || address.length !== (this.isIPv6 ? 16 : 4)) return -1;
-    const slot = this.slots;
-    this.bytes.set(datagram, slot * this.stride);
-    this.#lengths[slot] = datagram.length;
-    this.#words[slot * header.words + header.flags] = 0;
-    writeName(this.#names, slot * nameStride, { family: this.#family, address, port });
-    return slot;
   }
 
   lengthOf(slot: number): number {
@@ -184,9 +153,12 @@ export class DatagramBatch {
     return this.#names.toString("latin1", from, from + (this.isIPv6 ? 16 : 4));
   }
 
-  /** A copy of the sender's socket address, for `send`. */
-  nameOf(slot: number): Buffer {
-    return Buffer.from(this.#names.subarray(slot * nameStride, slot * nameStride + sizeOf(this.#family)));
+  /** A copy of where the slot's datagram came from and went to, for `send`. */
+  pathOf(slot: number): Buffer {
+    const name = this.#names.subarray(slot * nameStride, (slot + 1) * nameStride);
+    const control = this.#controlOf(slot);
+    const bytes = this.#words[slot * header.words + header.controlBytes] ?? 0;
+    return Buffer.concat([name, control.subarray(0, bytes)]);
   }
 
   /** Has the first `length` bytes of the slot sent to where its datagram came from, with the next `flush`. */
@@ -198,6 +170,9 @@ export class DatagramBatch {
     this.#point(at + header.name, this.#names.byteOffset + slot * nameStride);
     this.#point(vectorAt, this.bytes.byteOffset + slot * this.stride);
     words[vectorAt + vector.bytes] = length;
+    if (this.#destination === undefined) return;
+    this.#point(at + header.control, this.#controls.byteOffset + slot * this.#destination.stride);
+    words[at + header.controlBytes] = this.#source(this.#destination, slot);
   }
 
   /** Sends what `reply` collected. How many the kernel did not take: they are lost. */
@@ -209,15 +184,46 @@ export class DatagramBatch {
       const headers = this.#base + this.#outHeaders + sent * header.words * 4;
       const taken = sendmmsg(this.#fd, headers, count - sent, MSG_DONTWAIT | MSG_NOSIGNAL) as number;
       // The first one failed: the others may still go.
-      if (taken <= 0) failures++;
+      if (taken <= 0 && !this.#sendFromAny(headers)) failures++;
       sent += Math.max(1, taken);
     }
     return failures;
   }
 
-  /** Sends one answer to a socket address of `nameOf`. False: the kernel did not take it. */
-  send(bytes: Uint8Array, name: Uint8Array): boolean {
-    return (sendto(this.#fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, name, name.length) as number) >= 0;
+  /** Sends one answer, of `slotBytes` at most, by a path of `pathOf`. False: the kernel did not take it. */
+  send(bytes: Uint8Array, path: Uint8Array): boolean {
+    const slot = this.slots;
+    this.#names.set(path.subarray(0, nameStride), slot * nameStride);
+    const control = path.subarray(nameStride);
+    this.#controlOf(slot).set(control);
+    this.#words[slot * header.words + header.controlBytes] = control.length;
+    this.bytes.set(bytes, slot * this.stride);
+    this.reply(slot, bytes.length);
+    return this.flush() === 0;
+  }
+
+  /** An answer that cannot leave from where its query went: that was a group, say. */
+  #sendFromAny(headers: number): boolean {
+    if (this.#destination === undefined) return false;
+    this.#words[(headers - this.#base) / 4 + header.controlBytes] = 0;
+    return (sendmmsg(this.#fd, headers, 1, MSG_DONTWAIT | MSG_NOSIGNAL) as number) === 1;
+  }
+
+  #controlOf(slot: number): Buffer {
+    const stride = this.#destination?.stride ?? 0;
+    return this.#controls.subarray(slot * stride, (slot + 1) * stride);
+  }
+
+  /** Makes the slot's destination the source of its answer. Bytes of the control message; 0 where there is none. */
+  #source({ level, type, bytes, stride, interfaceWord }: Destination, slot: number): number {
+    const words = this.#words;
+    const at = (this.#controls.byteOffset + slot * stride) / 4;
+    const isTold = (words[slot * header.words + header.controlBytes] ?? 0) >= bytes;
+    if (!isTold || words[at + 2] !== level || words[at + 3] !== type) return 0;
+    // The interface is routing's to choose, but for link-local addresses (fe80::/10), which are nothing without it.
+    const isLinkLocal = this.isIPv6 && ((words[at + 4] ?? 0) & 0xc0ff) === 0x80fe;
+    if (!isLinkLocal) words[at + interfaceWord] = 0;
+    return stride;
   }
 
   /** Fills one header with its vector; all places are offsets. */
@@ -225,7 +231,7 @@ export class DatagramBatch {
     headersAt: number,
     vectorsAt: number,
     slot: number,
-    to: { readonly name: number; readonly bytes: number },
+    to: { readonly name: number; readonly bytes: number; readonly control: number },
   ): void {
     const at = headersAt / 4 + slot * header.words;
     const vectorAt = vectorsAt / 4 + slot * vector.words;
@@ -233,6 +239,7 @@ export class DatagramBatch {
     this.#words[at + header.nameBytes] = sizeOf(this.#family);
     this.#point(at + header.vectors, vectorAt * 4);
     this.#words[at + header.vectorCount] = 1;
+    if (this.#destination !== undefined) this.#point(at + header.control, to.control);
     this.#point(vectorAt, to.bytes);
     this.#words[vectorAt + vector.bytes] = this.slotBytes;
   }
@@ -253,13 +260,4 @@ export function tryBatch(fd: number, options?: DatagramBatchOptions): DatagramBa
     if (error instanceof DatagramError) return undefined;
     throw error;
   }
-}
-
-function familyOf(fd: number): number {
-  const name = new Uint8Array(nameBytes);
-  const result = getsockname(fd, name, [nameBytes]) as number;
-  const family = (name[0] ?? 0) | ((name[1] ?? 0) << 8);
-  if (result !== 0 || (family !== AF_INET && family !== AF_INET6))
-    throw new DatagramError("Unsupported", `Cannot batch datagrams of descriptor ${fd}: it is no socket over IP`);
-  return family;
 }

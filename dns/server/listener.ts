@@ -5,7 +5,6 @@
  *
  * Either everything of an address is open, or nothing.
  */
-import type { Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Clock } from "#lib/clock.ts";
@@ -17,7 +16,7 @@ import type { ServerCounters } from "../metrics.ts";
 import type { Prebuilt } from "./prebuilt.ts";
 import type { Respond } from "./respond.ts";
 import { connectionsMaxDefault, idleMsDefault, type StreamOptions, StreamServer } from "./stream.ts";
-import { listenUDP } from "./udp.ts";
+import { listenUDP, type UDPListener } from "./udp.ts";
 
 /** Descriptors of bound sockets (the TCP one listening), or an address. Port 0 lets the kernel choose, both alike. */
 export type ListenAt =
@@ -91,7 +90,7 @@ async function listenOnce(at: ListenAt, options: ListenerOptions): Promise<Liste
 
 interface OpenSockets {
   readonly server: Server;
-  udp: DatagramSocket | undefined;
+  udp: UDPListener | undefined;
   readonly streams: StreamServer;
 }
 
@@ -127,11 +126,7 @@ async function listenStream(server: Server, at: ListenAt): Promise<number> {
 
 async function closeAll({ server, udp, streams }: OpenSockets): Promise<void> {
   for (const socket of [...streams.connections, ...streams.carriers]) socket.destroy();
-  if (udp !== undefined) {
-    const down = once(udp, "close");
-    udp.close();
-    await down;
-  }
+  await udp?.close();
   // One that never came up cannot be closed, and needs not be.
   if (!server.listening) return;
   const down = once(server, "close");

@@ -1,15 +1,12 @@
 /**
  * The UDP side of DNS by the dozen: what a socket holds is taken at once, answered where it lies, and sent at once.
  *
- *   first datagram of a turn (node:dgram) ─▶ slot ┐
- *   all others (lib/datagrams.ts) ─▶ slots ───────┴▶ respond ─▶ slots ─▶ flush
+ *   socket can be read ─▶ take() ─▶ slots (lib/datagrams.ts) ─▶ respond ─▶ slots ─▶ flush
  *
- * node:dgram tells that there is something, and brings one datagram; the rest never passes it. Bounded:
- * `datagramsMax` of a turn, then others have theirs. An answer that comes later is sent on its own.
+ * Bounded: `datagramsMax` of a turn, then others have theirs. An answer that comes later is sent on its own.
  */
-import type { RemoteInfo } from "node:dgram";
 import type { DatagramBatch } from "#lib/datagrams.ts";
-import { fromBytes, toBytes } from "../address.ts";
+import { fromBytes } from "../address.ts";
 import type { ServerCounters } from "../metrics.ts";
 import { headerBytes } from "../wire/constants.ts";
 import type { Prebuilt } from "./prebuilt.ts";
@@ -33,9 +30,6 @@ export class UDPBatchServer {
   readonly #prebuilt: Prebuilt | undefined;
   readonly #counters: ServerCounters;
   readonly #texts = new Map<string, string>();
-  readonly #addresses = new Map<string, Uint8Array | undefined>();
-  /** Datagrams taken in this turn. */
-  #taken = 0;
   #isClosed = false;
 
   constructor({ batch, respond, prebuilt, counters }: UDPBatchOptions) {
@@ -45,33 +39,21 @@ export class UDPBatchServer {
     this.#counters = counters;
   }
 
-  /** Answers this datagram and those behind it. False: it is none that a slot can hold, and nothing was done. */
-  take(datagram: Buffer, { address, port }: RemoteInfo): boolean {
-    const bytes = this.#bytesOf(address);
-    const slot = bytes === undefined ? -1 : this.#batch.put(datagram, bytes, port);
-    if (slot < 0) return false;
-    this.#prebuilt?.begin();
-    this.#serve(slot);
-    this.#takeMore();
-    return true;
+  /** Answers what the socket holds: once a turn. */
+  take(): void {
+    const { slots } = this.#batch;
+    for (let taken = 0, count = slots; count === slots && taken < datagramsMax; taken += count) {
+      count = this.#batch.receive();
+      if (count === 0) return;
+      this.#prebuilt?.begin();
+      for (let slot = 0; slot < count; slot++) this.#serve(slot);
+      this.#flush();
+    }
   }
 
   /** Nothing is sent from here on: the descriptor may be another's. */
   close(): void {
     this.#isClosed = true;
-  }
-
-  #takeMore(): void {
-    const batch = this.#batch;
-    for (let count = batch.slots; count === batch.slots && this.#taken < datagramsMax;) {
-      count = batch.receive();
-      for (let slot = 0; slot < count; slot++) this.#serve(slot);
-      this.#flush();
-      if (count === batch.slots) this.#prebuilt?.begin();
-      if (this.#taken === 0 && count > 0) setImmediate(() => (this.#taken = 0));
-      this.#taken += count;
-    }
-    this.#flush();
   }
 
   #flush(): void {
@@ -93,8 +75,8 @@ export class UDPBatchServer {
     const message = Buffer.from(batch.bytes.subarray(start, start + length));
     const response = this.#respond(message, "udp", this.#textOf(batch.addressOf(slot)), port);
     if (response instanceof Promise) {
-      const name = batch.nameOf(slot);
-      void response.then((late) => this.#sendLate(late, name));
+      const path = batch.pathOf(slot);
+      void response.then((late) => this.#sendLate(late, path));
     } else if (Buffer.isBuffer(response)) batch.reply(slot, response.copy(batch.bytes, start));
   }
 
@@ -103,9 +85,9 @@ export class UDPBatchServer {
     return this.#batch.isIPv6 && this.#textOf(this.#batch.addressOf(slot)).includes(":");
   }
 
-  #sendLate(response: Response, name: Uint8Array): void {
+  #sendLate(response: Response, path: Uint8Array): void {
     if (this.#isClosed || !Buffer.isBuffer(response)) return;
-    if (!this.#batch.send(response, name)) this.#counters.sendFailures++;
+    if (!this.#batch.send(response, path)) this.#counters.sendFailures++;
   }
 
   #textOf(address: string): string {
@@ -115,14 +97,5 @@ export class UDPBatchServer {
     const text = fromBytes(Buffer.from(address, "latin1"));
     this.#texts.set(address, text);
     return text;
-  }
-
-  #bytesOf(address: string): Uint8Array | undefined {
-    const known = this.#addresses.get(address);
-    if (known !== undefined) return known;
-    if (this.#addresses.size >= addressesMax) this.#addresses.clear();
-    const bytes = toBytes(address);
-    this.#addresses.set(address, bytes);
-    return bytes;
   }
 }
