@@ -1,15 +1,12 @@
 /** DNS over HTTPS: answers over both versions, and connections that only cost are ended. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect as connectHTTP2, constants } from "node:http2";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import test, { after, before, describe } from "node:test";
 import { realClock } from "#lib/clock.ts";
 import { silentLogger } from "#lib/log.ts";
+import { makeCertificate } from "../certificate-fixture.ts";
 import { ServerCounters } from "../metrics.ts";
 import { listen, type TLSFiles } from "./listener.ts";
 import type { Respond } from "./respond.ts";
@@ -40,12 +37,7 @@ describe("createDoHServer()", () => {
   let tls: TLSFiles;
 
   before(() => {
-    const folder = mkdtempSync(join(tmpdir(), "wherry-doh-"));
-    const [key, cert] = [join(folder, "key.pem"), join(folder, "cert.pem")];
-    const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-    execFileSync("openssl", ["req", ...kind, "-subj", "/CN=dns", "-keyout", key, "-out", cert], { stdio: "ignore" });
-    tls = { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
-    rmSync(folder, { recursive: true });
+    tls = makeCertificate();
   });
 
   const open: { destroy(): void }[] = [];
@@ -87,6 +79,7 @@ describe("createDoHServer()", () => {
     const half = session.request(headers);
     half.on("error", () => half.destroy());
     half.write(body);
+    half.resume();
     await once(half, "close", { signal: AbortSignal.timeout(5000) });
     assert.notEqual(half.rstCode, constants.NGHTTP2_REFUSED_STREAM);
     await ended;

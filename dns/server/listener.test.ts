@@ -1,28 +1,14 @@
 /** What listens, under connections that never say a word. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import test from "node:test";
 import { connect as connectTLS } from "node:tls";
 import { realClock } from "#lib/clock.ts";
 import { silentLogger } from "#lib/log.ts";
+import { makeCertificate } from "../certificate-fixture.ts";
 import { ServerCounters } from "../metrics.ts";
-import { listen, type TLSFiles } from "./listener.ts";
-
-/** A self-signed certificate for localhost. */
-function certificate(): TLSFiles {
-  const folder = mkdtempSync(join(tmpdir(), "wherry-listener-"));
-  const [key, cert] = [join(folder, "key"), join(folder, "cert")];
-  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost"];
-  execFileSync("openssl", ["req", "-x509", ...kind, "-keyout", key, "-out", cert], { stdio: "ignore" });
-  const files = { key: readFileSync(key, "utf8"), cert: readFileSync(cert, "utf8") };
-  rmSync(folder, { recursive: true });
-  return files;
-}
+import { listen } from "./listener.ts";
 
 test("listen() bounds connections that never begin their handshake, in number and in time", async (t) => {
   const counters = new ServerCounters();
@@ -34,7 +20,7 @@ test("listen() bounds connections that never begin their handshake, in number an
       counters,
       clock: realClock,
       log: silentLogger,
-      tls: certificate(),
+      tls: makeCertificate(),
       tcp: { connectionsMax: 5, idleMs: 500 },
     },
   );
@@ -66,7 +52,7 @@ test("close() ends connections whose handshake has not begun", async () => {
       counters: new ServerCounters(),
       clock: realClock,
       log: silentLogger,
-      tls: certificate(),
+      tls: makeCertificate(),
     },
   );
   const socket = connect(listener.port, "127.0.0.1");

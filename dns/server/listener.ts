@@ -95,12 +95,12 @@ interface OpenSockets {
 }
 
 async function createStreamServer(streams: StreamServer, options: ListenerOptions): Promise<Server> {
-  const { scheme, respond, counters, tls } = options;
+  const { scheme, respond, counters, tls, clock } = options;
   const accept = (socket: Socket): void => streams.accept(socket);
   if (scheme === "dns") return createServer({ allowHalfOpen: true }, accept);
   const { connectionsMax = connectionsMaxDefault, idleMs = idleMsDefault } = options.tcp ?? {};
   if (scheme === "https")
-    return (await import("./https.ts")).createDoHServer({ respond, tls, connectionsMax, idleMs, counters });
+    return (await import("./https.ts")).createDoHServer({ respond, tls, connectionsMax, idleMs, counters, clock });
   const { createServer: createTLSServer } = await import("node:tls");
   const server = createTLSServer({ ...tls, ALPNProtocols: ["dot"], handshakeTimeout: idleMs }, accept);
   // `accept` hears of a connection when its handshake is done: those before it count, too.

@@ -19,7 +19,7 @@ import type { Respond, Response } from "./respond.ts";
 /** Responses written before the downstream must take them: one message may be 64 KiB, and queries for it are tiny. */
 const batchBytesMax = 64 * 1024;
 /** A query as long as this: name and OPT take 300 bytes, padding (RFC 8467) and cookies some hundreds more. */
-const queryBytesMax = 4096;
+export const queryBytesMax = 4096;
 /** Messages of a connection, about 1 ms, before others have their turn. */
 const turnMax = 256;
 /** Messages of a connection that wait for an upstream. */
