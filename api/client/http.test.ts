@@ -1,6 +1,7 @@
 /** What goes over the wire, and what answers become. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { type IncomingMessage, type ServerResponse, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
@@ -9,14 +10,17 @@ import { configMaps } from "#api/core/configmap.ts";
 import { nodes } from "#api/core/node.ts";
 import { pods } from "#api/core/pod.ts";
 import { StatusError } from "#api/status.ts";
-import { HttpKubeClient, objectPath } from "./http.ts";
+import { ManualClock } from "#lib/clock.ts";
+import { seededRandom } from "#lib/random.ts";
+import { type HttpClientOptions, HttpKubeClient, objectPath } from "./http.ts";
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** Runs `body` with a client of a server that answers so; gives `METHOD path body` of each request. */
 async function withServer(
   answer: Answer,
-  body: (client: HttpKubeClient, asked: string[]) => Promise<void>,
+  body: (client: HttpKubeClient, asked: string[], port: number) => Promise<void>,
+  time: Pick<HttpClientOptions, "clock" | "random"> = {},
 ): Promise<void> {
   const asked: string[] = [];
   const server = createServer((request, response) => {
@@ -27,9 +31,9 @@ async function withServer(
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  const client = new HttpKubeClient({ server: `http://127.0.0.1:${port}`, ca: "", cert: "", key: "" });
+  const client = new HttpKubeClient({ server: `http://127.0.0.1:${port}`, ca: "", cert: "", key: "", ...time });
   try {
-    await body(client, asked);
+    await body(client, asked, port);
   } finally {
     await client.close();
     server.closeAllConnections();
@@ -103,7 +107,55 @@ describe("HttpKubeClient", () => {
       const watch = stream[Symbol.asyncIterator]();
       assert.deepEqual((await watch.next()).value, events[0]);
       await assert.rejects(watch.next(), { code: "Expired" });
-      assert.match(asked[0] ?? "", /resourceVersion=7&watch=true&allowWatchBookmarks=true$/);
+      assert.match(asked[0] ?? "", /resourceVersion=7&watch=true&allowWatchBookmarks=true&timeoutSeconds=[345]\d\d$/);
+    });
+  });
+
+  it("ends a watch whose server is silent for longer than it was told to be", async () => {
+    const clock = new ManualClock();
+    const open: Answer = (_, response) => {
+      response.writeHead(200);
+      response.write(`${JSON.stringify({ type: "BOOKMARK", object })}\n`);
+    };
+    const time = { clock, random: { ...seededRandom(1), next: () => 0.5 } };
+    await withServer(
+      open,
+      async (client, asked) => {
+        const watch = client.watch(configMaps, {}, new AbortController().signal)[Symbol.asyncIterator]();
+        await watch.next();
+        assert.match(asked[0] ?? "", /timeoutSeconds=450$/);
+        let hasEnded = false;
+        const end = watch.next().then(({ done }) => {
+          hasEnded = true;
+          return done;
+        });
+        clock.advance(479_999);
+        await new Promise((resolve) => setImmediate(resolve));
+        assert.equal(hasEnded, false);
+        clock.advance(1);
+        assert.equal(await end, true);
+        // The next request has a connection of its own: the silent one is gone.
+        const again = client.watch(configMaps, {}, new AbortController().signal)[Symbol.asyncIterator]();
+        assert.equal((await again.next()).done, false);
+      },
+      time,
+    );
+  });
+
+  it("has a watch's connection probed after 30 s without a byte", async () => {
+    const open: Answer = (_, response) => {
+      response.writeHead(200);
+      response.write(`${JSON.stringify({ type: "BOOKMARK", object })}\n`);
+    };
+    await withServer(open, async (client, _asked, port) => {
+      const watch = client.watch(configMaps, {}, new AbortController().signal)[Symbol.asyncIterator]();
+      await watch.next();
+      // proc(5): local and remote address, state, queues, then which timer runs (2: keepalive) and for how long.
+      const hex = port.toString(16).toUpperCase().padStart(4, "0");
+      const line = new RegExp(`^ *\\d+: \\S+ \\S+:${hex} 01 \\S+ 02:(\\S+)`, "m");
+      const [, ticks = ""] = line.exec(readFileSync("/proc/self/net/tcp", "utf8")) ?? [];
+      const seconds = Number.parseInt(ticks, 16) / 100;
+      assert.ok(seconds > 20 && seconds <= 30.5, `${seconds} s`);
     });
   });
 

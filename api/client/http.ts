@@ -4,7 +4,9 @@
  * Transport errors are retried by the callers that can (informers); a Status answer becomes a StatusError at once.
  */
 import { Agent, type Dispatcher, request } from "undici";
+import { type Clock, realClock } from "#lib/clock.ts";
 import { CodedError } from "#lib/errors.ts";
+import { type Random, systemRandom } from "#lib/random.ts";
 import type { TokenRequest } from "../authentication/token-request.ts";
 import { serviceAccounts } from "../core/service-account.ts";
 import { type KindRef, apiVersionOf, collectionPath } from "../kind.ts";
@@ -14,6 +16,7 @@ import { type Status, StatusError, statusCodes } from "../status.ts";
 import type { DeleteOptions, KubeClient, ListOptions, MergePatch, WatchEvent } from "./client.ts";
 import { splitLines } from "./lines.ts";
 import type { ClientAnswer } from "./metrics.ts";
+import { beginWatch, probed } from "./watch-life.ts";
 
 /** The server answered, but not as a Kubernetes API does. */
 export class ProtocolError extends CodedError<"NotAStatus"> {}
@@ -41,6 +44,9 @@ export interface HttpClientOptions {
   readonly headersTimeoutMs?: number;
   /** Told of each request once its headers are there, or it failed. */
   readonly observe?: (answer: ClientAnswer) => void;
+  /** How long watches live (watch-life.ts). Default: the system's. */
+  readonly clock?: Clock;
+  readonly random?: Random;
 }
 
 type Query = Readonly<Record<string, string | undefined>>;
@@ -54,9 +60,13 @@ export class HttpKubeClient implements KubeClient {
   readonly #headersTimeoutMs: number;
   readonly #token: () => string | undefined;
   readonly #observe: ((answer: ClientAnswer) => void) | undefined;
+  readonly #clock: Clock;
+  readonly #random: Random;
 
-  constructor({ server, ca, cert, key, token, headersTimeoutMs, observe }: HttpClientOptions) {
+  constructor({ server, ca, cert, key, token, headersTimeoutMs, observe, clock, random }: HttpClientOptions) {
     this.#observe = observe;
+    this.#clock = clock ?? realClock;
+    this.#random = random ?? systemRandom;
     this.#server = server;
     this.#token = token ?? (() => undefined);
     this.#headersTimeoutMs = headersTimeoutMs ?? 30_000;
@@ -66,7 +76,8 @@ export class HttpKubeClient implements KubeClient {
       ...(cert === undefined ? {} : { cert }),
       ...(key === undefined ? {} : { key }),
     };
-    this.#agent = new Agent({ connect: { ...tls, timeout }, allowH2: false, connections: null, pipelining: 1 });
+    const connect = { ...tls, ...probed, timeout };
+    this.#agent = new Agent({ connect, allowH2: false, connections: null, pipelining: 1 });
   }
 
   get<T extends KubeObject>(kind: KindRef<T>, key: ObjectKey): Promise<T> {
@@ -77,17 +88,27 @@ export class HttpKubeClient implements KubeClient {
     return this.#json("GET", collectionPath(kind, options.namespace), listQuery(options));
   }
 
+  /** Ends after 5 to 10 minutes, by the server or, when that is silent, by itself. */
   async *watch<T extends KubeObject>(
     kind: KindRef<T>,
     options: ListOptions,
     signal: AbortSignal,
   ): AsyncIterable<WatchEvent<T>> {
-    const query = { ...listQuery(options), watch: "true", allowWatchBookmarks: "true" };
-    const response = await this.#send("GET", collectionPath(kind, options.namespace), { query, signal });
-    for await (const line of splitLines(response.body, bodyBytesMax)) {
-      const event = JSON.parse(line) as WatchEvent<T>;
-      if (event.type === "ERROR") throw toStatusError(event.object);
-      yield event;
+    const life = beginWatch(this.#clock, this.#random, signal);
+    const timeoutSeconds = String(life.timeoutSeconds);
+    const query = { ...listQuery(options), watch: "true", allowWatchBookmarks: "true", timeoutSeconds };
+    try {
+      const path = collectionPath(kind, options.namespace);
+      const response = await this.#send("GET", path, { query, signal: life.signal });
+      for await (const line of splitLines(response.body, bodyBytesMax)) {
+        const event = JSON.parse(line) as WatchEvent<T>;
+        if (event.type === "ERROR") throw toStatusError(event.object);
+        yield event;
+      }
+    } catch (error) {
+      if (!life.isSilent()) throw error;
+    } finally {
+      life.end();
     }
   }
 

@@ -4,10 +4,12 @@
  *   API server ─▶ pages of 500 ─▶ slim() ─▶ onSet, onDelete ─▶ watch from there on
  *
  * A new list replaces object by object: never are two whole lists in memory. What failed is tried again, with
- * back-off.
+ * back-off. A watch lives for minutes, and one whose server is gone without a word does, too (watch-life.ts): the next
+ * one goes on from the version that it had, which bookmarks keep fresh.
  */
 import { Agent, type Dispatcher, request } from "undici";
 import { splitLines } from "#api/client/lines.ts";
+import { beginWatch, probed } from "#api/client/watch-life.ts";
 import type { KubeObject } from "#api/meta.ts";
 import { type BackoffConfig, backoffMs } from "#lib/backoff.ts";
 import type { Clock } from "#lib/clock.ts";
@@ -17,6 +19,8 @@ import type { Random } from "#lib/random.ts";
 import type { Access } from "./kubeconfig.ts";
 
 const pageSize = 500;
+/** Until the headers of an answer, and between two pieces of a list, in ms. Watches have a life of their own. */
+const answerMs = 30_000;
 const lineBytesMax = 16 * 1024 * 1024;
 const backoff: BackoffConfig = { baseMs: 100, maxMs: 30_000, jitterRatio: 0.3 };
 
@@ -33,13 +37,16 @@ export class APIReader {
       ...(cert === undefined ? {} : { cert }),
       ...(key === undefined ? {} : { key }),
     };
-    this.#agent = new Agent({ connect: tls, allowH2: false, bodyTimeout: 0 });
+    const connect = { ...tls, ...probed, timeout: 10_000 };
+    this.#agent = new Agent({ connect, allowH2: false, headersTimeout: answerMs });
   }
 
+  /** `silenceMs`: between two pieces of the body; 0: for ever. */
   async get(
     path: string,
     query: Readonly<Record<string, string>>,
     signal: AbortSignal,
+    silenceMs: number = answerMs,
   ): Promise<Dispatcher.ResponseData["body"]> {
     const url = new URL(path, this.#access.server);
     for (const [name, value] of Object.entries(query)) if (value !== "") url.searchParams.set(name, value);
@@ -47,6 +54,7 @@ export class APIReader {
     const response = await request(url, {
       dispatcher: this.#agent,
       signal,
+      bodyTimeout: silenceMs,
       headers: { accept: "application/json", ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
     });
     if (response.statusCode < 300) return response.body;
@@ -135,22 +143,29 @@ export class Reflector<T> {
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const { reader, path, labelSelector, onDelete } = this.#options;
-    const query = { watch: "true", allowWatchBookmarks: "true", resourceVersion: this.#revision, labelSelector };
-    const body = await reader.get(path, query, signal);
-    for await (const line of splitLines(body, lineBytesMax)) {
-      const { type, object } = JSON.parse(line) as WatchLine;
-      if (type === "ERROR") throw new Error(object.message ?? "the watch ended");
-      this.#revision = object.metadata.resourceVersion ?? this.#revision;
-      if (type === "BOOKMARK") continue;
-      if (type !== "DELETED") {
-        this.#set(object);
-        continue;
-      }
-      const key = keyOf(object);
-      this.#keys.delete(key);
-      onDelete(key);
+    const { reader, path, labelSelector, clock, random, log } = this.#options;
+    const life = beginWatch(clock, random, signal);
+    const from = { resourceVersion: this.#revision, timeoutSeconds: String(life.timeoutSeconds) };
+    const query = { watch: "true", allowWatchBookmarks: "true", ...from, labelSelector };
+    try {
+      const body = await reader.get(path, query, life.signal, 0);
+      for await (const line of splitLines(body, lineBytesMax)) this.#take(JSON.parse(line) as WatchLine);
+    } catch (error) {
+      if (!life.isSilent()) throw error;
+      log.warn("The API server is silent: begins another watch", { path });
+    } finally {
+      life.end();
     }
+  }
+
+  #take({ type, object }: WatchLine): void {
+    if (type === "ERROR") throw new Error(object.message ?? "the watch ended");
+    this.#revision = object.metadata.resourceVersion ?? this.#revision;
+    if (type === "BOOKMARK") return;
+    if (type !== "DELETED") return void this.#set(object);
+    const key = keyOf(object);
+    this.#keys.delete(key);
+    this.#options.onDelete(key);
   }
 
   #set(object: KubeObject): string {
