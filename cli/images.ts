@@ -13,7 +13,7 @@ import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { ImageMapEntry } from "#api/wire/image.ts";
 import { messageOf } from "#lib/errors.ts";
-import { parse } from "yaml";
+import { parseYAML } from "#lib/yaml.ts";
 import { CliError } from "./errors.ts";
 
 export function loadImageMaps(env: NodeJS.ProcessEnv, files: readonly string[]): ImageMapEntry[] {
@@ -41,7 +41,7 @@ function readMap(file: string): string {
 export function parseImageMap(text: string, file: string): ImageMapEntry[] {
   let document: unknown;
   try {
-    document = parse(text);
+    document = parseYAML(text);
   } catch (error) {
     throw new CliError("Failed", `Cannot read image map ${file}: ${messageOf(error)}`);
   }

@@ -9,7 +9,6 @@
 import { X509Certificate } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { parse } from "yaml";
 import { daemonSets } from "#api/apps/daemonset.ts";
 import { deployments } from "#api/apps/deployment.ts";
 import { jobs } from "#api/batch/job.ts";
@@ -32,6 +31,7 @@ import { formatTime } from "#api/meta.ts";
 import { isNotFound } from "#api/status.ts";
 import { realClock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
+import { readClusterKubeconfig } from "../cluster-kubeconfig.ts";
 import { connect } from "../connect.ts";
 import { readProcessStates } from "../launcher/process-states.ts";
 import { type LauncherRecord, bootTimeMs, stateDirOf } from "../launcher/state-dir.ts";
@@ -206,10 +206,8 @@ function listFiles(dir: string): readonly string[] {
 }
 
 function readKubeconfigCertificate(dir: string): string {
-  const config = parse(readFileSync(join(dir, "kubeconfig"), "utf8")) as {
-    readonly users: readonly { readonly user: { readonly "client-certificate-data": string } }[];
-  };
-  return Buffer.from(config.users[0]?.user["client-certificate-data"] ?? "", "base64").toString();
+  const config = readClusterKubeconfig(dir);
+  return Buffer.from(config.users[0].user["client-certificate-data"], "base64").toString();
 }
 
 function certificateOf(name: string, read: () => string): Certificate[] {

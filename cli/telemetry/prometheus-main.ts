@@ -62,7 +62,7 @@ async function run({ stateDir }: PrometheusStart): Promise<void> {
   const port = await listen(discovery);
   const config = join(stateDir, "prometheus.yaml");
   const template = join(import.meta.dirname, "..", "..", "charts", "prometheus", "prometheus.yaml");
-  const text = toHTTPDiscovery(readFileSync(template, "utf8"), `http://127.0.0.1:${port}`);
+  const text = toHTTPDiscovery(readFileSync(template, "utf8"), { file: template, base: `http://127.0.0.1:${port}` });
   writeFileSync(config, text, { mode: 0o600 });
   const child = startPrometheus(config, join(stateDir, "prometheus"));
   await whenReady(child);

@@ -58,7 +58,7 @@ test("toHTTPDiscovery() asks for the same roles by HTTP, and leaves the rest", (
     }[];
   }
   const before = parse(readFileSync(file, "utf8")) as Config;
-  const after = parse(toHTTPDiscovery(readFileSync(file, "utf8"), "http://127.0.0.1:1")) as Config;
+  const after = parse(toHTTPDiscovery(readFileSync(file, "utf8"), { file, base: "http://127.0.0.1:1" })) as Config;
   assert.equal(after.scrape_configs.length, before.scrape_configs.length);
   for (const [at, job] of after.scrape_configs.entries()) {
     const [discovery] = before.scrape_configs[at]!.kubernetes_sd_configs ?? [];
@@ -70,4 +70,16 @@ test("toHTTPDiscovery() asks for the same roles by HTTP, and leaves the rest", (
     );
     assert.deepEqual(job.relabel_configs, before.scrape_configs[at]!.relabel_configs);
   }
+});
+
+test("toHTTPDiscovery() names the file that it cannot read", () => {
+  for (const [text, problem] of [
+    ["scrape_configs: []\n---\nscrape_configs: []\n", "it has 2 YAML documents, wanted one"],
+    ["[]", "it is no YAML object"],
+    ["scrape_configs: {}", "scrape_configs: wanted a list"],
+  ] as const)
+    assert.throws(() => toHTTPDiscovery(text, { file: "p.yaml", base: "http://127.0.0.1:1" }), {
+      name: "CliError",
+      message: `Cannot read p.yaml: ${problem}`,
+    });
 });

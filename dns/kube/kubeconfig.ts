@@ -4,7 +4,8 @@
  *
  *   kubeconfig YAML ─▶ Access { server, ca, cert, key, token }
  */
-import { parse } from "yaml";
+import { messageOf } from "#lib/errors.ts";
+import { parseYAMLObject } from "#lib/yaml.ts";
 import { DNSError } from "../errors.ts";
 
 /** PEM texts and a bearer token. */
@@ -37,30 +38,34 @@ export function readKubeconfig(path: string, context: string | undefined, readFi
   const fail = (problem: string): never => {
     throw new DNSError("Corefile", `Cannot use kubeconfig ${path}: ${problem}`);
   };
-  let file: KubeconfigFile | null;
-  try {
-    file = parse(readFile(path)) as KubeconfigFile | null;
-  } catch {
-    return fail("it cannot be read, wanted YAML");
-  }
-  const name = context ?? file?.["current-context"];
-  const chosen = file?.contexts?.find((each) => each.name === name)?.context;
-  const cluster = file?.clusters?.find((each) => each.name === chosen?.["cluster"])?.cluster;
-  const user = file?.users?.find((each) => each.name === chosen?.["user"])?.user ?? {};
+  const attempt = <T>(read: () => T, before = ""): T => {
+    try {
+      return read();
+    } catch (error) {
+      return fail(`${before}${messageOf(error)}`);
+    }
+  };
+  const file: KubeconfigFile = attempt(() => parseYAMLObject(readFile(path)));
+  const name = context ?? file["current-context"];
+  const chosen = file.contexts?.find((each) => each.name === name)?.context;
+  const cluster = file.clusters?.find((each) => each.name === chosen?.["cluster"])?.cluster;
+  const user = file.users?.find((each) => each.name === chosen?.["user"])?.user ?? {};
   const server = cluster?.["server"];
   if (cluster === undefined || server === undefined) return fail(`no cluster for context "${name ?? ""}"`);
   const pem = (fields: Fields, field: string): string | undefined => {
     const data = fields[`${field}-data`];
     if (data !== undefined) return Buffer.from(data, "base64").toString("utf8");
     const file = fields[field];
-    return file === undefined ? undefined : readFile(file);
+    return file === undefined ? undefined : attempt(() => readFile(file), `${field}: `);
   };
   const [ca, cert, key] = [
     pem(cluster, "certificate-authority"),
     pem(user, "client-certificate"),
     pem(user, "client-key"),
   ];
-  const token = user["token"] ?? (user["tokenFile"] === undefined ? undefined : readFile(user["tokenFile"]).trim());
+  const { tokenFile } = user;
+  const readToken = (at: string): string => attempt(() => readFile(at).trim(), "tokenFile: ");
+  const token = user["token"] ?? (tokenFile === undefined ? undefined : readToken(tokenFile));
   return {
     server,
     ...(ca === undefined ? {} : { ca }),

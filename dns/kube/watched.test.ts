@@ -195,6 +195,10 @@ test("kubernetes reads a kubeconfig, and says what it lacks", async (t) => {
   const files = {
     good: `current-context: a\nclusters: [{name: c, cluster: {server: "${api.url}"}}]\nusers: [{name: u, user: {token: x}}]\ncontexts: [{name: a, context: {cluster: c, user: u}}]\n`,
     bad: "current-context: b\n",
+    several: "current-context: a\n---\ncurrent-context: b\n",
+    list: "- a\n",
+    broken: "{",
+    lost: `current-context: a\nclusters: [{name: c, cluster: {server: "${api.url}", certificate-authority: ca.crt}}]\ncontexts: [{name: a, context: {cluster: c}}]\n`,
   };
   const corefile = (file: string): string => `. {\n  kubernetes cluster.local {\n    kubeconfig ${file}\n  }\n}`;
   const block = await serveCorefile(t, corefile("good"), { files });
@@ -202,6 +206,16 @@ test("kubernetes reads a kubeconfig, and says what it lacks", async (t) => {
   await assert.rejects(serveCorefile(t, corefile("bad"), { files }), {
     message: 'Cannot use kubeconfig bad: no cluster for context "b"',
   });
+  for (const [file, problem] of [
+    ["several", "it has 2 YAML documents, wanted one"],
+    ["list", "it is no YAML object"],
+    ["broken", "it is no YAML: Flow map must end with a } at line 1, column 2"],
+    ["none", "no file none"],
+    ["lost", "certificate-authority: no file ca.crt"],
+  ] as const)
+    await assert.rejects(serveCorefile(t, corefile(file), { files }), {
+      message: `Cannot use kubeconfig ${file}: ${problem}`,
+    });
   await assert.rejects(serveCorefile(t, ". {\n  kubernetes cluster.local\n}"), {
     message:
       "Cannot find the API server: no KUBERNETES_SERVICE_HOST, wanted kubeconfig or endpoint outside of a cluster",
