@@ -53,7 +53,14 @@ export const plainTransport: UpstreamTransport = {
   tcp: connectTo,
 };
 
-/** UDP through these bound IPv4 sockets, given as descriptors; TCP by `tcp`. */
+/**
+ * UDP through these bound IPv4 sockets, given as descriptors; TCP by `tcp`. They stay unconnected: they are few, of the
+ * host's network, and no others can be made here. Connected, each upstream would have a share of their ports (easier to
+ * guess) and of their routes (a laptop that changes its network keeps the old address until somebody connects again).
+ * That nobody listens is therefore learned by deadlines and probes: questions of an outage's first seconds wait for
+ * theirs. The kernel would tell it of unconnected sockets, too (IP_RECVERR), but Node.js 26 aborts when libuv hands such
+ * a report to node:dgram.
+ */
 export function inheritedTransport(descriptors: readonly number[], tcp: UpstreamTransport["tcp"]): UpstreamTransport {
   return {
     isConnected: false,
