@@ -23,9 +23,13 @@ import { plainTransport } from "./transport.ts";
 
 export interface ResolverOptions {
   readonly file: string;
+  /** What stands for the file where it is none, as standard input; its imports are beside the working directory. */
+  readonly text?: string;
   /** For `dns://` blocks without a port. Default 53. */
   readonly port: number;
   readonly log: Logger;
+  /** Whether it is not said what is served. Default false. */
+  readonly isQuiet?: boolean;
   readonly clock?: Clock;
   readonly environmentVariable: (name: string) => string | undefined;
   /** The resolver found that it cannot go on. */
@@ -52,7 +56,8 @@ export class Resolver {
     await this.runtime.use(instance, http);
     this.#hash = hash;
     const listening = [...this.runtime.ports].map(([key, port]) => key.replace(/:0$/, `:${port}`));
-    this.#options.log.info("Serving", { addresses: listening.join(" ") });
+    const { log, isQuiet = false } = this.#options;
+    if (!isQuiet) log.info("Serving", { addresses: listening.join(" ") });
   }
 
   /** Takes the Corefile as it is now, if it has changed. */
@@ -90,7 +95,7 @@ export class Resolver {
     const { file, port, environmentVariable } = this.#options;
     let text: string;
     try {
-      text = readFileSync(file, "utf8");
+      text = this.#options.text ?? readFileSync(file, "utf8");
     } catch (error) {
       throw new DNSError("Corefile", `Cannot read ${file}: ${messageOf(error)}`, { cause: error });
     }
