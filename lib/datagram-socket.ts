@@ -149,7 +149,8 @@ export function whenReadable(fd: number, tell: () => void): () => void {
   };
 }
 
-function setOption(fd: number, level: number, option: number, value: number): void {
+/** A socket option of four bytes. Throws LinuxError. */
+export function setOption(fd: number, level: number, option: number, value: number): void {
   const bytes = new Uint8Array(new Int32Array([value]).buffer);
   check(setsockopt(fd, level, option, bytes, 4) as number, `set socket option ${level}/${option}`);
 }

@@ -51,6 +51,8 @@ export interface DatagramBatchOptions {
   readonly slots?: number;
   /** Bytes of a datagram, and of an answer. Default 4096. A longer datagram is cut, and says so. */
   readonly slotBytes?: number;
+  /** Whether answers leave from where their datagrams went, of a socket of all addresses. Default true. */
+  readonly keepsAddress?: boolean;
 }
 
 /**
@@ -83,14 +85,14 @@ export class DatagramBatch {
   #replies = 0;
 
   /** Throws DatagramError where the system is another, or `fd` no UDP socket over IP. */
-  constructor(fd: number, { slots = 64, slotBytes = 4096 }: DatagramBatchOptions = {}) {
+  constructor(fd: number, { slots = 64, slotBytes = 4096, keepsAddress = true }: DatagramBatchOptions = {}) {
     if (endianness() !== "LE" || (process.arch !== "x64" && process.arch !== "arm64"))
       throw new DatagramError("Unsupported", `Cannot batch datagrams on ${process.arch}: wanted x64 or arm64`);
     const { family, isWildcard } = describeSocket(fd);
     this.#fd = fd;
     this.#family = family;
     this.isIPv6 = family === AF_INET6;
-    this.#destination = isWildcard ? tellDestinations(fd, family) : undefined;
+    this.#destination = isWildcard && keepsAddress ? tellDestinations(fd, family) : undefined;
     const controlStride = this.#destination?.stride ?? 0;
     this.slots = slots;
     this.slotBytes = slotBytes;

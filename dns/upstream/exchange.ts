@@ -78,6 +78,15 @@ export class WaitingTable {
     for (const { settle } of all) settle({ kind: "malformed" });
   }
 
+  /** Who asked what begins so gets nothing: it did not arrive. False: nobody waits with that id. */
+  fail(bytes: Buffer): boolean {
+    const waiting = bytes.length < 2 ? undefined : this.#waiting.get(bytes.readUInt16BE(0));
+    if (waiting === undefined) return false;
+    this.#waiting.delete(waiting.id);
+    waiting.settle({ kind: "malformed" });
+    return true;
+  }
+
   /** Hands bytes to who waits for them. False: nobody does, as with a forged or late reply. */
   settle(bytes: Buffer): boolean {
     if (bytes.length < headerBytes) return false;

@@ -3,24 +3,19 @@
  *
  *   ask(query, upstream) ─▶ a socket by chance ─▶ reply of that address and port ─▶ Reply
  *
- * A connected socket hears (ICMP) that nobody listens: who waits on it gets nothing, at once. One that is shared does
- * not, and its questions run into their deadline. Replies from elsewhere are dropped and counted. Sockets that cannot
- * be had are tried again with the next question; connected ones that hear nothing for long are replaced.
+ * A connected socket hears (ICMP) that nobody listens: who waits on it gets nothing, at once. One that is shared hears
+ * which question did not arrive: that one gets nothing, where the report has its id, which who forges would have to
+ * guess. Replies from elsewhere are dropped and counted. Sockets that cannot be had are tried again with the next
+ * question; connected ones that hear nothing for long are replaced.
  */
-import type { Socket } from "node:dgram";
 import { isIPv6 } from "node:net";
 import type { Clock } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
-import type { UpstreamTransport } from "../transport.ts";
+import type { UpstreamAddress, UpstreamSocket, UpstreamTransport } from "../transport.ts";
 import type { Query } from "../wire/query.ts";
 import { encodeUpstreamQuery, nameToSend, type Reply, WaitingTable } from "./exchange.ts";
-
-export interface UpstreamAddress {
-  readonly address: string;
-  readonly port: number;
-}
 
 export interface Ask {
   readonly query: Query;
@@ -38,7 +33,7 @@ export interface UDPOptions {
 
 /** One socket, with the questions sent through it by upstream. */
 interface Port {
-  readonly socket: Socket;
+  readonly socket: UpstreamSocket;
   readonly tables: Map<string, WaitingTable>;
 }
 
@@ -105,8 +100,7 @@ export class UDPExchange {
         // It may be what became of an earlier question.
         if (transport.isConnected) known.failAll();
       };
-      if (transport.isConnected) port.socket.send(bytes, sent);
-      else port.socket.send(bytes, to.port, to.address, sent);
+      port.socket.send(bytes, to, sent);
     });
   }
 
@@ -140,7 +134,7 @@ export class UDPExchange {
     const nowMs = this.#options.clock.monotonicMs();
     const none: PortSet = { ports: [], openedMs: nowMs, heardMs: nowMs };
     if (this.#isClosed) return none;
-    let sockets: readonly Socket[];
+    let sockets: readonly UpstreamSocket[];
     try {
       sockets = await this.#options.transport.udp(to);
     } catch (error) {
@@ -161,16 +155,21 @@ export class UDPExchange {
     return set;
   }
 
-  #toPort(socket: Socket, setOf: () => PortSet): Port {
-    const { clock, transport } = this.#options;
+  #toPort(socket: UpstreamSocket, setOf: () => PortSet): Port {
+    const { clock } = this.#options;
     const tables = new Map<string, WaitingTable>();
-    socket.on("message", (bytes, { address, port }) => {
-      if (tables.get(`${address} ${port}`)?.settle(bytes) === true) setOf().heardMs = clock.monotonicMs();
-      else this.unexpected++;
-    });
-    socket.on("error", () => {
-      if (!transport.isConnected) return void this.unexpected++;
-      for (const table of tables.values()) table.failAll();
+    const tableOf = ({ address, port }: UpstreamAddress): WaitingTable | undefined => tables.get(`${address} ${port}`);
+    socket.hear({
+      message: (bytes, from) => {
+        if (tableOf(from)?.settle(bytes) === true) setOf().heardMs = clock.monotonicMs();
+        else this.unexpected++;
+      },
+      failed: () => {
+        for (const table of tables.values()) table.failAll();
+      },
+      undelivered: (bytes, to) => {
+        if (tableOf(to)?.fail(bytes) !== true) this.unexpected++;
+      },
     });
     return { socket, tables };
   }

@@ -12,13 +12,13 @@ import type { Clock, Timer } from "#lib/clock.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { Histogram } from "../metrics.ts";
-import type { UpstreamTransport } from "../transport.ts";
+import type { UpstreamAddress, UpstreamTransport } from "../transport.ts";
 import { classIN, rcodeNames, types } from "../wire/constants.ts";
 import { encodeQuery } from "../wire/message.ts";
 import { parseQuery, type Query } from "../wire/query.ts";
 import type { Reply } from "./exchange.ts";
 import { StreamExchange } from "./stream.ts";
-import type { Ask, UDPExchange, UpstreamAddress } from "./udp.ts";
+import type { Ask, UDPExchange } from "./udp.ts";
 
 export type UpstreamProto = "dns" | "tls" | "https";
 
