@@ -7,7 +7,7 @@
  * nginx, HAProxy and Envoy (WHERRY_ENVOY, or `envoy` on the PATH) are left out loudly where they are not installed.
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { pssOf } from "./memory.ts";
@@ -231,10 +231,27 @@ backend up
   },
 ];
 
+/** Wherry with an example filter in its chain, as a user writes one. */
+export const withFilter: Contestant = {
+  name: "Wherry with a filter",
+  command: [join(import.meta.dirname, "../wherry"), "sidecar"],
+  configure(ports, paths) {
+    const config = join(paths.folder, "filter.json");
+    copyFileSync(join(import.meta.dirname, "../examples/filters/add-header.ts"), join(paths.folder, "add-header.ts"));
+    const typed_config = {
+      "@type": "type.googleapis.com/wherry.v1.FilterModule",
+      module: "add-header.ts",
+      config: { request: { "x-team": "shop" }, response: { "x-served-by": "wherry" } },
+    };
+    writeFileSync(config, JSON.stringify(bootstrap(ports, paths, [{ name: "add-header", typed_config }])));
+    return ["-c", config, "--concurrency", "1"];
+  },
+};
+
 const types = "type.googleapis.com/envoy";
 
 /** The same for Envoy and Wherry. */
-function bootstrap({ upstream, port, tlsPort }: Ports, { cert, key }: Paths): object {
+function bootstrap({ upstream, port, tlsPort }: Ports, { cert, key }: Paths, filters: readonly object[] = []): object {
   const routes = {
     name: "routes",
     virtual_hosts: [{ name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "up" } }] }],
@@ -243,7 +260,10 @@ function bootstrap({ upstream, port, tlsPort }: Ports, { cert, key }: Paths): ob
     "@type": `${types}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`,
     stat_prefix: "bench",
     route_config: routes,
-    http_filters: [{ name: "router", typed_config: { "@type": `${types}.extensions.filters.http.router.v3.Router` } }],
+    http_filters: [
+      ...filters,
+      { name: "router", typed_config: { "@type": `${types}.extensions.filters.http.router.v3.Router` } },
+    ],
   };
   const tls = {
     name: "envoy.transport_sockets.tls",

@@ -2,17 +2,17 @@
  * What does a request through the HTTP engine cost, beside nginx, HAProxy, Envoy and http-proxy with the same job?
  *
  * One core for the proxy, another one for the load and the upstream (nginx); wrk for HTTP/1.1, h2load for HTTP/2. CPU
- * is the proxy's own user and system time by /proc, over the requests of the run. Then, with half of the requests a
- * second that Wherry answers at most, how late the slowest of a hundred is. Bounded: WHERRY_BENCH_SECONDS (3) a row and
- * contestant after three to warm up.
+ * is the proxy's own user and system time by /proc, over the requests of the run. Then what a filter module adds, and
+ * how late the slowest of a hundred is with half of the requests a second that Wherry answers at most. Bounded:
+ * WHERRY_BENCH_SECONDS (3) a row and contestant after three to warm up.
  */
 import { type ExecFileSyncOptionsWithStringEncoding, execFileSync } from "node:child_process";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createAuthority } from "../proxy/l7/tls/fixture.ts";
-import { type Paths, type Running, contestants, start, startUpstream } from "./http-servers.ts";
-import type { Measured } from "./measured.ts";
+import { type Paths, type Running, contestants, start, startUpstream, withFilter } from "./http-servers.ts";
+import { type Measured, median } from "./measured.ts";
 
 const seconds = Number(process.env["WHERRY_BENCH_SECONDS"] ?? 3);
 const warmSeconds = 3;
@@ -77,10 +77,27 @@ export async function run(): Promise<readonly Measured[]> {
       measured: (costs.get(name) ?? []).join(", "),
       budget: protocol === "http2" ? "< Envoy" : "≤ 1.5 × HAProxy and < Envoy",
     }));
-    return [...cpu, await compareLatency(upstream, paths)];
+    return [...cpu, await filterCost(upstream, paths), await compareLatency(upstream, paths)];
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Of one filter module, which changes both heads: without and with it in turns. */
+async function filterCost(upstream: Running, paths: Paths): Promise<Measured> {
+  const [row] = rows;
+  const plain = contestants.find(({ name }) => name === "Wherry");
+  if (row === undefined || plain === undefined) throw new Error("Cannot compare: there is no Wherry");
+  await using without = await start(plain, upstream.port, paths);
+  await using filtered = await start(withFilter, upstream.port, paths);
+  for (const running of [without, filtered]) load(row, running, warmSeconds);
+  const rounds = Array.from({ length: quietOf }, () => [without, filtered].map((one) => costOf(row, one).micros));
+  const [before = 0, after = 0] = [0, 1].map((at) => median(rounds.map((round) => round[at] ?? 0)));
+  return {
+    question: `CPU of a filter module that sets a header of each head: ${row.name}`,
+    measured: `${(after - before).toFixed(1)} µs (${before.toFixed(1)} µs without)`,
+    budget: "",
+  };
 }
 
 async function compareLatency(upstream: Running, paths: Paths): Promise<Measured> {
@@ -127,11 +144,14 @@ function slowest(
 /** In µs, with requests a second in brackets. */
 function measure(one: Row, running: Running): string {
   load(one, running, warmSeconds);
+  const { micros, perSecond } = costOf(one, running);
+  return perSecond === 0 ? "failed" : `${micros.toFixed(1)} µs (${Math.round(perSecond)}/s)`;
+}
+
+function costOf(one: Row, running: Running): { readonly micros: number; readonly perSecond: number } {
   const before = running.cpuMs();
   const requests = load(one, running, seconds);
-  const usedMs = running.cpuMs() - before;
-  if (requests === 0) return "failed";
-  return `${((usedMs * 1000) / requests).toFixed(1)} µs (${Math.round(requests / seconds)}/s)`;
+  return { micros: ((running.cpuMs() - before) * 1000) / requests, perSecond: requests / seconds };
 }
 
 /** Requests that were answered with 2xx. */
