@@ -188,6 +188,32 @@ test("FilterModules waits for a module, refuses what is none, and reloads withou
   assert.match(await raw(refusing.port, getClose), /^HTTP\/1\.1 500 /);
 });
 
+test("a filter whose module came while the request waited sees all of it, trailers too", async () => {
+  const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Down: d\r\n\r\n";
+  await using upstream = await startAnswering(chunked);
+  const seen: string[] = [];
+  const all: HttpFilter = {
+    onRequestTrailers(_context, { keys }) {
+      seen.push(`request ${keys.join()}`);
+      return "continue";
+    },
+    onResponseTrailers(_context, { keys }) {
+      seen.push(`response ${keys.join()}`);
+      return "continue";
+    },
+  };
+  const gate = Promise.withResolvers<void>();
+  const load = async (): Promise<unknown> => gate.promise.then(() => ({ default: always(all) }));
+  const modules = new FilterModules({ folder: "/filters", log: silentLogger, load });
+  await using rig = await rigWith(upstream.port, modules, [["x.ts", {}]]);
+  const head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+  const answer = raw(rig.port, `${head}2\r\nho\r\n0\r\nX-Up: u\r\n\r\n`);
+  await eventually(() => rig.listeners.connectionCount === 1, "connection");
+  gate.resolve();
+  assert.match(await answer, /^HTTP\/1\.1 200 /);
+  assert.deepEqual(seen, ["request x-up", "response x-down"]);
+});
+
 test("readModule() refuses files outside the filter folder", () => {
   for (const module of ["../x.ts", "/etc/../x.ts", "x.sh", "a/../../x.ts", "http:x.ts"])
     assert.throws(() => readModule(new Reader({ module }, "filter")), /filter\.module/);

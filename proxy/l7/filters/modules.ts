@@ -14,6 +14,7 @@ import { CodedError, messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Reader } from "../config/reader.ts";
 import type { EndVerdict, FilterContext, HttpFilter, HttpFilterFactory, Verdict } from "../filter.ts";
+import type { Headers } from "../http1/headers.ts";
 
 export const moduleType = "type.googleapis.com/wherry.v1.FilterModule";
 
@@ -224,6 +225,14 @@ class WaitingFilter implements HttpFilter {
 
   onResponseEnd(context: FilterContext): EndVerdict {
     return this.#filter?.onResponseEnd?.(context);
+  }
+
+  onRequestTrailers(context: FilterContext, trailers: Headers): Verdict {
+    return this.#filter?.onRequestTrailers?.(context, trailers) ?? "continue";
+  }
+
+  onResponseTrailers(context: FilterContext, trailers: Headers): Verdict {
+    return this.#filter?.onResponseTrailers?.(context, trailers) ?? "continue";
   }
 
   onEnd(context: FilterContext): void {
