@@ -189,13 +189,31 @@ test("DownstreamConnection answers a malformed upstream with 502", async () => {
   assert.match(await raw(rig.port, getClose), /^HTTP\/1\.1 502 .*x-wherry-error: UPE Cannot parse Content-Length/s);
 });
 
-test("DownstreamConnection still answers a downstream that half-closed behind its request", async () => {
-  await using upstream = await startAnswering(ok);
+test("DownstreamConnection lets go of the upstream when the downstream ends its side, as Envoy does", async () => {
+  await using upstream = await startUpstream((socket) => socket.on("end", () => socket.end()));
   await using rig = await startRig({ routes: routesTo("up"), clusters: [staticCluster("up", [upstream.port])] });
   const client = new RawClient(rig.port);
-  client.socket.end(get);
-  assert.match(await client.over(), /200 OK/);
-  client.close();
+  client.send(get);
+  await eventually(() => upstream.received[0]?.includes("\r\n\r\n") === true, "request");
+  client.socket.end();
+  assert.equal(await client.over(), "");
+  await eventually(() => upstream.sockets.size === 0, "upstream closed");
+  assert.deepEqual([rig.records[0]!.status, rig.records[0]!.flag], [0, "DC"]);
+});
+
+test("DownstreamConnection delivers what it answered before the downstream ended its side", async () => {
+  await using upstream = await startUpstream((socket) => {
+    socket.once("data", () => socket.write(ok));
+    socket.on("end", () => socket.end());
+  });
+  await using rig = await startRig({ routes: routesTo("up"), clusters: [staticCluster("up", [upstream.port])] });
+  const client = new RawClient(rig.port);
+  client.send(get);
+  await client.until("200 OK");
+  client.socket.end(`GARBAGE\r\n\r\n${get}`);
+  const text = await client.over();
+  assert.match(text, /200 OK.*HTTP\/1\.1 400 /s);
+  await eventually(() => rig.records.length === 2, "both records");
 });
 
 test("DownstreamConnection lets go of the upstream when the downstream resets", async () => {

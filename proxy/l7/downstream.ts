@@ -4,9 +4,9 @@
  *   Idle ─▶ Head ─▶ Exchange ─▶ Idle …        Exchange ─▶ Tunnel (after 101)        any ─▶ Lingering ─▶ Closed
  *
  * Pipelined requests wait: reading stops while bytes of the next request are held, so that at most what one read gave
- * is. A downstream that half-closes behind its request still gets the response, as it would without a proxy. Invariant:
- * a connection on which framing broke carries no other request; before it closes, what was answered is delivered
- * (closing with unread bytes would reset it away, RFC 9112 §9.6).
+ * is. A downstream that ends its side in a request is gone, as for Envoy: who waits with half a connection cannot be
+ * told from who left. Invariant: a connection on which framing broke carries no other request; before it closes, what
+ * was answered is delivered (closing with unread bytes would reset it away, RFC 9112 §9.6).
  */
 import type { Socket } from "node:net";
 import type { ConnectionInfo, HTTPContext } from "./context.ts";
@@ -55,7 +55,6 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
   #exchange: DownstreamHandler | undefined;
   #head: RequestHead | undefined;
   #isBlocked = false;
-  #hasEnded = false;
 
   constructor(socket: Socket, info: ConnectionInfo, context: HTTPContext) {
     this.socket = readInto(socket, this.#reads.options);
@@ -88,7 +87,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
     const head = this.#head;
     // What comes behind CONNECT may be of the tunnel that was not opened.
     const isLast = head === undefined || head.protocol === "HTTP/1.0" || head.method === "CONNECT";
-    if (isLast || head.hop.wantsClose || this.#hasEnded) return false;
+    if (isLast || head.hop.wantsClose) return false;
     const { connectionMsMax } = this.#context.options;
     if (connectionMsMax > 0 && this.timer.ageMs >= connectionMsMax) return false;
     return !this.#context.isDraining();
@@ -149,7 +148,6 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
     this.timer.armStream(true);
     const stash = this.#reader.takeStash();
     if (stash !== undefined) this.#exchange?.onRequestBody(stash);
-    if (this.#hasEnded) this.#exchange?.onRequestEnd(undefined);
     this.#updateReading();
   }
 
@@ -218,7 +216,6 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
   }
 
   #onEnd(): void {
-    this.#hasEnded = true;
     switch (this.#state) {
       case "idle":
       case "head":
@@ -226,11 +223,12 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
         this.socket.end();
         return;
       case "exchange":
-        // The request can not become whole any more; behind a whole one the response is still wanted.
-        if (this.#reader.isWhole) return;
         this.#exchange?.onDownstreamGone();
         this.#exchange = undefined;
-        this.socket.destroy();
+        // What was answered before is delivered; what was begun must not look whole, as HTTP/1.0's would.
+        this.#writer.flush();
+        if (this.#head?.protocol === "HTTP/1.0") resetSocket(this.socket);
+        else this.socket.destroySoon();
         return;
       case "tunnel":
         return this.#exchange?.onRequestEnd(undefined);

@@ -4,11 +4,11 @@
  *   bytes ─▶ Engine.send() ─▶ status, and the bytes that reached the upstream
  *   bytes ─▶ readByLLHTTP() ─▶ the requests that llhttp reads in them, or its error
  */
-
 import { type IncomingMessage, type ServerResponse, createServer as createHTTPServer } from "node:http";
 import { type Socket, connect } from "node:net";
 import { Duplex } from "node:stream";
 import { type Rig, type Upstream, routesTo, startRig, startUpstream, staticCluster } from "../../proxy/l7/fixture.ts";
+import { readForwarded } from "./reading.ts";
 
 /** One request as llhttp reads it. */
 export interface ReadRequest {
@@ -105,14 +105,19 @@ export async function startEngine(): Promise<Engine> {
   };
 }
 
-/** Sends the bytes and ends; resolves with the answer. */
+/** Sends the bytes, and ends when all that they ask for is answered: who ends before is gone. Resolves with the answer. */
 async function sendAndEnd(port: number, bytes: string): Promise<string> {
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+  const asked = readForwarded(bytes).length;
   let text = "";
-  socket.on("data", (chunk: Buffer) => (text += chunk.toString("latin1")));
+  socket.on("data", (chunk: Buffer) => {
+    text += chunk.toString("latin1");
+    if ((text.match(/^HTTP\/1\.1 [2-5]/gm)?.length ?? 0) >= asked) socket.end();
+  });
   // A reset ends the answer, as an end does.
   socket.on("error", () => socket.destroy());
-  socket.end(Buffer.from(bytes, "latin1"));
+  socket.write(Buffer.from(bytes, "latin1"));
+  if (asked === 0) socket.end();
   await new Promise<void>((resolve) => socket.once("close", () => resolve()).once("end", () => resolve()));
   socket.destroy();
   return text;
