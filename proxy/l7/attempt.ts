@@ -30,6 +30,8 @@ export interface AttemptOwner extends Pick<
   onAttemptHead(attempt: Attempt, head: ResponseHead, how: { framing: Framing; mayHaveTrailers: boolean }): void;
   onAttemptTunnel(attempt: Attempt, head: ResponseHead): void;
   onAttemptBroken(attempt: Attempt, failure: UpstreamFailure): void;
+  /** It waited, and the cluster has all the requests it may have. */
+  onAttemptOverflow(attempt: Attempt, lacking: Lacking): void;
   /** The time of one try passed, or nothing moved for its idle time. */
   onAttemptTimeout(attempt: Attempt, kind: "try" | "idle"): void;
 }
@@ -42,6 +44,9 @@ export interface AttemptTimes {
   readonly idleMs: number;
 }
 
+/** What a cluster has no more of. */
+export type Lacking = "requests that may wait" | "connections it may have" | "requests it may have";
+
 export class Attempt implements UpstreamHandler {
   readonly endpoint: Endpoint;
   stream: UpstreamStream | undefined;
@@ -51,8 +56,8 @@ export class Attempt implements UpstreamHandler {
   readonly #deps: EngineDeps;
   readonly #startMs: number;
   #pending: PendingStream | undefined;
-  /** It waits for a connection. */
-  #isWaiting = false;
+  /** What it holds of the cluster's limits: while it waits for a connection, and while it has one. */
+  #holds: "pending" | "requests" | undefined;
   #isOver = false;
   /** Made where there is a longest time. */
   #deadline: Deadline | undefined;
@@ -87,24 +92,29 @@ export class Attempt implements UpstreamHandler {
     }
   }
 
-  /** A stream on a connection that is at hand. */
-  take(head: RequestHead): UpstreamStream | undefined {
-    this.stream = this.endpoint.pool.take(this, head, this.#startMs);
+  /** A stream on a connection that is at hand; "overflow": there is one, and the cluster has all its requests. */
+  take(head: RequestHead): UpstreamStream | "overflow" | undefined {
+    const { pool } = this.endpoint;
+    if (!this.#limits.hasRoom("requests")) {
+      if (!pool.isReady(head)) return undefined;
+      this.#limits.take("requests");
+      return "overflow";
+    }
+    this.stream = pool.take(this, head, this.#startMs);
+    if (this.stream !== undefined) this.#hold("requests");
     return this.stream;
   }
 
   /** Asks for a stream on a new connection. What the cluster has no room for comes back. */
-  open(head: RequestHead): "requests that may wait" | "connections it may have" | undefined {
-    if (!this.#limits.take("pending")) return "requests that may wait";
-    this.#isWaiting = true;
+  open(head: RequestHead): Lacking | undefined {
+    if (!this.#hold("pending")) return "requests that may wait";
     this.#pending = this.endpoint.pool.open(this, head, this.#cluster.spec.connectTimeoutMs);
     return this.#pending === undefined ? "connections it may have" : undefined;
   }
 
   /** Asks for a connection that is a tunnel from the start. What the cluster has no room for comes back. */
-  openTunnel(): "requests that may wait" | "connections it may have" | undefined {
-    if (!this.#limits.take("pending")) return "requests that may wait";
-    this.#isWaiting = true;
+  openTunnel(): Lacking | undefined {
+    if (!this.#hold("pending")) return "requests that may wait";
     this.#pending = this.endpoint.pool.openTunnel(this, this.#cluster.spec.connectTimeoutMs);
     return this.#pending === undefined ? "connections it may have" : undefined;
   }
@@ -134,7 +144,7 @@ export class Attempt implements UpstreamHandler {
     if (this.#isOver) return;
     this.#isOver = true;
     this.stream = undefined;
-    this.#endWait();
+    this.#letGo();
     this.endpoint.activeRequests--;
     this.endpoint.accrual?.abandon();
     if (this.#deadline !== undefined) this.#deps.wheel.cancel(this.#deadline);
@@ -143,9 +153,10 @@ export class Attempt implements UpstreamHandler {
 
   onConnected(stream: UpstreamStream): void {
     this.#pending = undefined;
-    this.#endWait();
+    this.#letGo();
     this.stream = stream;
-    this.#owner.onAttemptOpen(this, stream);
+    if (this.#hold("requests")) this.#owner.onAttemptOpen(this, stream);
+    else this.#owner.onAttemptOverflow(this, "requests it may have");
   }
 
   onBatchStart(): void {
@@ -188,9 +199,15 @@ export class Attempt implements UpstreamHandler {
     this.#owner.onAttemptBroken(this, failure);
   }
 
-  #endWait(): void {
-    if (!this.#isWaiting) return;
-    this.#isWaiting = false;
-    this.#limits.release("pending");
+  #hold(what: "pending" | "requests"): boolean {
+    const hasRoom = this.#limits.take(what);
+    if (hasRoom) this.#holds = what;
+    return hasRoom;
+  }
+
+  #letGo(): void {
+    if (this.#holds === undefined) return;
+    this.#limits.release(this.#holds);
+    this.#holds = undefined;
   }
 }

@@ -10,7 +10,7 @@
 import type { BalancingPolicy } from "./balance/balancer.ts";
 import { HostSet, type HostSetOptions } from "./balance/host-set.ts";
 import { type SubsetSpec, Subsets } from "./balance/subsets.ts";
-import { ConnectionBudget } from "./connection-budget.ts";
+import { ConnectionBudget, openMax } from "./connection-budget.ts";
 import { Endpoint, type EndpointSpec } from "./endpoint.ts";
 import { type UpstreamOptions, upstreamOptionsDefault } from "./options.ts";
 import type { PoolOptions } from "./pool.ts";
@@ -25,8 +25,6 @@ import { createUpstreamTLS } from "./tls/context.ts";
 import type { UpstreamTLSSpec } from "./tls/types.ts";
 import type { EngineDeps, SocketAddress } from "./types.ts";
 
-/** Most upstream connections of one cluster, whatever its thresholds say. */
-export const clusterConnectionsMax = 16_384;
 /** Most original destinations remembered; the one unused for longest is dropped beyond. */
 const originalDestinationsMax = 1024;
 
@@ -110,7 +108,7 @@ export class Cluster {
     this.#pool = poolOptionsOf(spec);
     const thresholds = spec.thresholds ?? { default: noThresholds, high: noThresholds };
     this.limits = { default: new Limits(thresholds.default), high: new Limits(thresholds.high) };
-    this.#budget = new ConnectionBudget(Math.min(thresholds.default.connections, clusterConnectionsMax));
+    this.#budget = new ConnectionBudget(Math.min(thresholds.default.connections, openMax));
     const hosts = hostSetOptionsOf(spec);
     this.#hosts = new HostSet(hosts, deps);
     this.#subsets = spec.subsets === undefined ? undefined : new Subsets(spec.subsets, hosts, deps);

@@ -3,11 +3,13 @@
  *
  *   pool.ts ─▶ take() ─▶ a connection     │ wait() ─▶ Waiting.dial() at a release(), or the pool's next idle connection
  *
- * Invariants: never more than `max`; who waits is served in order, first those whose endpoint a connection is at; at
- * most `waitingMax` wait, however much the circuit breakers allow.
+ * Invariants: never more than `max`, but for those that are forced; who waits is served in order, first those whose
+ * endpoint a connection is at; at most `waitingMax` wait, however much the circuit breakers allow.
  * Source: Envoy's max_connections and max_pending_requests.
  */
 
+/** Most upstream connections of one cluster, whatever its thresholds say. */
+export const openMax = 16_384;
 /** Most requests that wait for a connection of one cluster. */
 const waitingMax = 4096;
 
@@ -38,9 +40,9 @@ export class ConnectionBudget {
     return this.#waiting.size > 0;
   }
 
-  /** Room for one more connection; false when there is none. */
-  take(): boolean {
-    if (this.#open >= this.max) return false;
+  /** Room for one more connection; false when there is none. `isForced`: beyond `max`, up to `openMax`. */
+  take(isForced = false): boolean {
+    if (this.#open >= (isForced ? openMax : this.max)) return false;
     this.#open++;
     this.total++;
     return true;

@@ -40,6 +40,7 @@ export interface Rig extends AsyncDisposable {
   readonly wheel: TimerWheel;
   readonly records: ExchangeRecord[];
   readonly tcpRecords: TCPRecord[];
+  cluster(name: string): Cluster;
   setRoutes(routes: RouteConfiguration): void;
   setEndpoints(cluster: string, ports: readonly number[]): void;
 }
@@ -105,6 +106,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
     wheel,
     records,
     tcpRecords,
+    cluster: (name) => clusters.get(name)!,
     setRoutes: (next) => void routes.set("routes", compileRoutes(next)),
     setEndpoints: (name, ports) => clusters.get(name)!.update(compileCluster(staticCluster(name, ports)).endpoints),
     async [Symbol.asyncDispose]() {

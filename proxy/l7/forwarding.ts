@@ -9,12 +9,12 @@
  * Invariants: what is held of the body is bounded (replay.ts, and what the sockets buffer); how the request ends is
  * told to the owner once, and nothing after that.
  */
-import type { Attempt, AttemptOwner } from "./attempt.ts";
+import type { Attempt, AttemptOwner, Lacking } from "./attempt.ts";
 import type { Cluster } from "./cluster.ts";
 import type { HTTPContext } from "./context.ts";
 import type { Endpoint } from "./endpoint.ts";
-import type { ExchangeFacts } from "./exchange-facts.ts";
-import { type FailureAnswer, answerToFailure, answerToTryTimeout, noEndpoint, overflowed } from "./failures.ts";
+import { answerToFailure, answerToTryTimeout, noEndpoint, overflowed } from "./failures.ts";
+import type { ForwardingOwner } from "./forwarding-owner.ts";
 import type { Framing } from "./http1/framing.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { ResponseHead } from "./http1/response.ts";
@@ -25,18 +25,6 @@ import type { ForwardPlan } from "./route/plan.ts";
 import { planResponse } from "./route/plan-response.ts";
 import type { DownstreamStream, UpstreamFailure, UpstreamStream } from "./stream.ts";
 import { Tries } from "./tries.ts";
-import type { ResponseFlag } from "./types.ts";
-
-/** The exchange, as its upstream side needs it. */
-export interface ForwardingOwner extends ExchangeFacts {
-  /** Answers in the upstream's stead. */
-  fail(answer: FailureAnswer): void;
-  /** What was sent to the downstream is not whole. */
-  abort(flag: ResponseFlag): void;
-  handBack(reason: "connect" | "reset"): void;
-  /** The response is whole. */
-  end(): void;
-}
 
 type State = "trying" | "sending" | "responding" | "tunnel" | "over";
 
@@ -82,7 +70,6 @@ export class Forwarding implements AttemptOwner {
 
   /** Begins the first try. */
   start(): void {
-    if (!this.#tries.begin()) return this.#owner.fail(overflowed(this.#cluster.name, "requests it may have"));
     const endpoint = this.#tries.pick();
     if (endpoint === undefined) return this.#owner.fail(noEndpoint(this.#cluster.name));
     if (this.#plan.mirrors.length > 0) this.#source.mirror(this.#context);
@@ -234,6 +221,10 @@ export class Forwarding implements AttemptOwner {
     owner.fail(answerToFailure(failure, this.#cluster.name));
   }
 
+  onAttemptOverflow(attempt: Attempt, lacking: Lacking): void {
+    if (!this.#tries.dropped(attempt)) this.#owner.fail(overflowed(this.#cluster.name, lacking));
+  }
+
   onAttemptTimeout(attempt: Attempt, kind: "try" | "idle"): void {
     if (this.hasBegun) return this.#owner.abort("SI");
     if (this.#state === "over") return;
@@ -256,13 +247,14 @@ export class Forwarding implements AttemptOwner {
     const attempt = this.#tries.start(endpoint, owner.attempts === 1 ? this.#startMs : this.#context.deps.nowMs());
     const isTunnel = this.#plan.route.endsConnect && owner.head.method === "CONNECT";
     const stream = mayReuse && !isTunnel ? attempt.take(owner.head) : undefined;
+    if (stream === "overflow") return this.onAttemptOverflow(attempt, "requests it may have");
     if (stream !== undefined) {
       this.#isCorked = !owner.isRequestWhole;
       if (this.#isCorked) stream.cork();
       return this.#send(stream);
     }
     const lacking = isTunnel ? attempt.openTunnel() : attempt.open(owner.head);
-    if (lacking !== undefined) owner.fail(overflowed(this.#cluster.name, lacking));
+    if (lacking !== undefined) this.onAttemptOverflow(attempt, lacking);
   }
 
   /** False: the end of `attempt` is that of the request. */

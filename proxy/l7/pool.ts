@@ -4,9 +4,9 @@
  *   exchange.ts ─▶ take() or open() ─▶ HTTP/1: UpstreamConnection ─▶ (response complete) give() ─▶ idle ─▶ closed
  *                                  └─▶ HTTP/2: http2/pool.ts, many streams a connection
  *
- * Where the cluster has all its connections, a request of HTTP/1 waits for one (connection-budget.ts).
- * Invariants: what take() returns is open and may be sent to at once; at most `idleMax` idle HTTP/1 connections; a
- * cluster never has more connections than its budget.
+ * Where the cluster has all its connections, a request of HTTP/1 waits for one (connection-budget.ts), one of HTTP/2 for
+ * a stream. Invariants: what take() returns is open and may be sent to at once; at most `idleMax` idle HTTP/1
+ * connections; a cluster never has more connections than its budget, but for the first HTTP/2 one of each endpoint.
  */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
@@ -55,6 +55,11 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
     return this.#idle.length;
   }
 
+  /** There is a connection that a request could be sent on at once. */
+  isReady(head: RequestHead): boolean {
+    return this.#speaksHTTP2(head) ? this.#http2?.isReady === true : this.#idle.length > 0;
+  }
+
   /** A stream on a connection that is open, or undefined when there is none fresh enough. */
   take(handler: UpstreamHandler, head: RequestHead, nowMs: number): UpstreamStream | undefined {
     if (this.#speaksHTTP2(head)) return this.#http2?.take(handler);
@@ -65,23 +70,13 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
 
   /** A stream on a new connection, or undefined when the cluster has all it may, and nobody may wait. */
   open(handler: UpstreamHandler, head: RequestHead, connectTimeoutMs: number): PendingStream | undefined {
-    const isHTTP2 = this.#speaksHTTP2(head);
-    // Streams may share a connection that is still in the making.
-    const shared = isHTTP2 ? this.#http2?.join(handler) : undefined;
-    if (shared !== undefined) return shared;
-    const isWaiting = !this.reserve();
-    if (isWaiting && !isHTTP2 && this.upstream.protocol !== "auto") {
-      const request = new WaitingRequest(this, handler, { head, timeoutMs: connectTimeoutMs });
-      if (this.#budget.wait(request)) return request;
-    }
-    if (isWaiting) {
-      this.deps.counters.upstreamOverflows++;
-      return undefined;
-    }
-    const target = { to: this.address, timeoutMs: connectTimeoutMs, tls: this.tls };
-    if (isHTTP2) return this.#http2Pool().open(handler, target);
-    if (this.upstream.protocol === "auto") return new Negotiation(this, handler, { head, timeoutMs: connectTimeoutMs });
-    return this.#connect(handler, head, connectTimeoutMs);
+    const wanted = { head, timeoutMs: connectTimeoutMs };
+    if (this.#speaksHTTP2(head)) return this.#openHTTP2(handler, wanted);
+    if (this.reserve()) return this.#connect(handler, wanted);
+    const request = new WaitingRequest(this, handler, wanted);
+    if (this.#budget.wait(request)) return request;
+    this.deps.counters.upstreamOverflows++;
+    return undefined;
   }
 
   /** A connection of TCP alone, or undefined when the cluster has all it may. */
@@ -96,9 +91,10 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
   }
 
   /** For one that waited, while there is room. */
-  dial(handler: UpstreamHandler, head: RequestHead, connectTimeoutMs: number): PendingStream {
+  dial(handler: UpstreamHandler, wanted: Wanted): PendingStream | undefined {
+    if (this.#speaksHTTP2(wanted.head)) return this.#openHTTP2(handler, wanted);
     this.reserve();
-    return this.#connect(handler, head, connectTimeoutMs);
+    return this.#connect(handler, wanted);
   }
 
   /** Nobody waits in this place any more. False: it was served meanwhile. */
@@ -136,8 +132,8 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
   }
 
   /** Room for one more connection of the cluster; false when there is none. */
-  reserve(): boolean {
-    if (!this.#budget.take()) return false;
+  reserve(isFirst = false): boolean {
+    if (!this.#budget.take(isFirst)) return false;
     this.deps.counters.upstreamOpen++;
     return true;
   }
@@ -150,7 +146,10 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
   /** The handshake is done: what was agreed on decides which connection the socket becomes. */
   onNegotiated(socket: Socket, handler: UpstreamHandler, head: RequestHead): void {
     this.#choseHTTP2 = (socket as TLSSocket).alpnProtocol === "h2";
-    if (this.#choseHTTP2) return this.#http2Pool().adopt(socket, handler);
+    if (this.#choseHTTP2) {
+      this.#http2Pool().adopt(socket, handler);
+      return this.#moveWaiting();
+    }
     const connection = new UpstreamConnection(this, handler, head.method);
     connection.attach(socket);
     handler.onConnected(connection);
@@ -171,7 +170,24 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
     }
   }
 
-  #connect(handler: UpstreamHandler, head: RequestHead, timeoutMs: number): PendingStream {
+  /** Who waited for a connection of its own shares this one. */
+  #moveWaiting(): void {
+    for (;;) {
+      const request = this.#budget.firstOf(this);
+      if (request === undefined || !this.#budget.leave(request)) return;
+      request.dial();
+    }
+  }
+
+  #openHTTP2(handler: UpstreamHandler, { timeoutMs }: Wanted): PendingStream | undefined {
+    const pending = this.#http2Pool().open(handler, { to: this.address, timeoutMs, tls: this.tls });
+    if (pending === undefined) this.deps.counters.upstreamOverflows++;
+    return pending;
+  }
+
+  #connect(handler: UpstreamHandler, wanted: Wanted): PendingStream {
+    if (this.upstream.protocol === "auto") return new Negotiation(this, handler, wanted);
+    const { head, timeoutMs } = wanted;
     const connection = new UpstreamConnection(this, handler, head.method);
     connection.connect({ to: this.address, timeoutMs, tls: this.tls });
     return connection;
@@ -197,7 +213,7 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
 }
 
 /** What a connection is wanted for. */
-interface Wanted {
+export interface Wanted {
   readonly head: RequestHead;
   /** For the connection to be made, in ms. */
   readonly timeoutMs: number;
@@ -222,8 +238,9 @@ class WaitingRequest implements PendingStream, Waiting {
   }
 
   dial(): void {
-    const { head, timeoutMs } = this.#wanted;
-    this.#dialing = this.pool.dial(this.#handler, head, timeoutMs);
+    this.#dialing = this.pool.dial(this.#handler, this.#wanted);
+    if (this.#dialing === undefined)
+      this.#handler.onBroken({ kind: "connect", why: "the cluster has all its connections" });
   }
 
   cancel(): void {

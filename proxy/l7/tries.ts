@@ -1,7 +1,7 @@
 /**
  * The tries of one request: those under way, whether there may be another, and what of the cluster's limits they hold.
  *
- *   forwarding.ts ─▶ begin() ─▶ pick() ─▶ start() [─▶ after() or hedge() ─▶ pick() …] ─▶ choose() ─▶ end()
+ *   forwarding.ts ─▶ pick() ─▶ start() [─▶ after() or hedge() ─▶ pick() …] ─▶ choose() ─▶ end()
  *
  * Invariants: what was taken is given back once, whatever way the request ends; one try is the last one, others are
  * under way beside it only where the route hedges.
@@ -36,7 +36,6 @@ export class Tries {
   #tried: Endpoint[] | undefined;
   /** Where the route has hash policies. */
   #hash: RequestHash | undefined;
-  #holdsRequest = false;
   #holdsRetry = false;
   #last: Attempt | undefined;
   #hedged: Set<Attempt> | undefined;
@@ -69,12 +68,6 @@ export class Tries {
   /** The cookie that the request's hash made, for its answer. */
   get setCookie(): string | undefined {
     return this.#hash?.setCookie;
-  }
-
-  /** False: the cluster has all the requests it may have. */
-  begin(): boolean {
-    this.#holdsRequest = this.#limits.take("requests");
-    return this.#holdsRequest;
   }
 
   /** The endpoint for the next try. */
@@ -130,6 +123,13 @@ export class Tries {
     return true;
   }
 
+  /** There is no room for it. True: others are under way beside it, and it is given up. */
+  dropped(attempt: Attempt): boolean {
+    if (this.#hedged === undefined || this.#hedged.size === 0) return false;
+    this.#drop(attempt);
+    return true;
+  }
+
   /** It is the one that answers. */
   choose(attempt: Attempt): void {
     if (this.#hedged === undefined) return;
@@ -147,9 +147,6 @@ export class Tries {
     this.#last = undefined;
     this.#cancelHedged();
     this.#releaseRetry();
-    if (!this.#holdsRequest) return;
-    this.#holdsRequest = false;
-    this.#limits.release("requests");
   }
 
   #mayRetry({ endpoint }: Attempt, end: TryEnd): boolean {

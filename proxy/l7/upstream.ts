@@ -48,6 +48,8 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   #requests = 0;
   #isReusable = false;
   #isChunked = false;
+  /** A head was sent. */
+  #isAsked = false;
   #requestEnded = false;
   #idleSinceMs = 0;
 
@@ -94,6 +96,7 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
     this.#sawBytes = false;
     this.#interims = 0;
     this.#requests++;
+    this.#isAsked = false;
     this.#requestEnded = false;
   }
 
@@ -111,6 +114,7 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   }
 
   sendHead(request: OutgoingRequest): boolean {
+    this.#isAsked = true;
     if (this.#method === tunnelMethod) {
       // Told behind the call, as an upstream's answer is.
       queueMicrotask(() => this.#state === "busy" && this.#openTunnel(opened, Buffer.alloc(0)));
@@ -150,10 +154,12 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
     this.#socket?.resume();
   }
 
-  /** Closes without telling the handler. */
+  /** Closes without telling the handler; a connection that nothing was asked on yet is kept. */
   cancel(): void {
     this.#handler = undefined;
-    this.#close(undefined);
+    if (this.#state !== "busy" || this.#isAsked) return this.#close(undefined);
+    this.#becomeIdle();
+    queueMicrotask(() => this.#pool.serveWaiting());
   }
 
   #onData(chunk: Buffer): ReadResult {
@@ -221,16 +227,19 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   #finish(hasSurplus: boolean): void {
     const handler = this.#handler;
     this.#handler = undefined;
-    if (this.#isReusable && this.#requestEnded && !hasSurplus) {
-      const { deps } = this.#pool;
-      this.#state = "idle";
-      this.#idleSinceMs = deps.nowMs();
-      deps.wheel.arm(this.#deadline, this.#idleSinceMs + this.#pool.idleMs);
-      this.#pool.give(this);
-      if (this.#socket?.isPaused() === true) this.#socket.resume();
-    } else this.#close(undefined);
+    if (this.#isReusable && this.#requestEnded && !hasSurplus) this.#becomeIdle();
+    else this.#close(undefined);
     handler?.onResponseEnd(this.#body.trailers);
     this.#pool.serveWaiting();
+  }
+
+  #becomeIdle(): void {
+    const { deps } = this.#pool;
+    this.#state = "idle";
+    this.#idleSinceMs = deps.nowMs();
+    deps.wheel.arm(this.#deadline, this.#idleSinceMs + this.#pool.idleMs);
+    this.#pool.give(this);
+    if (this.#socket?.isPaused() === true) this.#socket.resume();
   }
 
   /** A 2xx to CONNECT has no body: what follows is the tunnel (RFC 9110 §9.3.6). */

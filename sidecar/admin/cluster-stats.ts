@@ -35,6 +35,7 @@ export function clusterStats(cluster: Cluster): readonly Stat[] {
     members.reduce((total, { activeRequests }) => total + activeRequests, 0),
   );
   gauge("upstream_rq_pending_active", sum("used", "pending"));
+  counter("upstream_rq_total", limits.default.requestsTotal + limits.high.requestsTotal);
   counter("upstream_rq_active_overflow", sum("overflows", "requests"));
   counter("upstream_rq_pending_overflow", sum("overflows", "pending"));
   counter("upstream_rq_retry_overflow", sum("overflows", "retries"));

@@ -189,7 +189,6 @@ export class EnvoyStats {
 
 function countUpstream({ counters, time }: Group, _cluster: Cluster, record: ExchangeRecord): void {
   const { status, flag, attempts = 0, durationMs } = record;
-  if (attempts > 0) counters.add("upstream_rq_total", attempts);
   if (attempts > 1) counters.add("upstream_rq_retry", attempts - 1);
   const counted = flagCounters[flag];
   if (counted !== undefined) counters.add(counted);

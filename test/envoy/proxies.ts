@@ -16,6 +16,8 @@ import type { Fields } from "./types.ts";
 export interface RunningProxy {
   /** By the name of the listener. */
   readonly ports: ReadonlyMap<string, number>;
+  /** Of the admin pages, ADDRESS:PORT. */
+  readonly admin: string;
   /** Resolves when it has ended and its access logs are written. */
   stop(): Promise<void>;
 }
@@ -54,7 +56,7 @@ export async function startEnvoy(binary: string, bootstrap: Fields, dir: string)
       .trim()
       .split("\n")
       .map((line) => [line.slice(0, line.indexOf("::")), Number(line.slice(line.lastIndexOf(":") + 1))] as const);
-    return { ports: new Map(ports), stop: () => stopChild(child) };
+    return { ports: new Map(ports), admin, stop: () => stopChild(child) };
   } catch (error) {
     await stopChild(child);
     throw error;
@@ -101,8 +103,10 @@ export async function startWherry(bootstrap: Fields): Promise<RunningProxy> {
     onQuit: () => undefined,
   });
   await sidecar.start();
+  const { address, port: adminPort } = sidecar.adminAddress!;
   return {
     ports: new Map([...sidecar.addresses].map(([name, { port }]) => [name, port] as const)),
+    admin: `${address}:${adminPort}`,
     stop: () => sidecar.shutDown({ drainMs: 0 }),
   };
 }

@@ -21,26 +21,44 @@ export interface SessionOptions {
   readonly idleMs: number;
   /** Streams before it is closed; 0 is any number. */
   readonly requestsMax: number;
+  /** Streams that the peer took at once on the connection before; undefined: nobody knows yet. */
+  readonly streamsMax: number | undefined;
+  /** The peer has said how many streams it takes at once. */
+  readonly onSettings: (streamsMax: number) => void;
+  /** A stream has ended, or the connection takes no more. */
+  readonly onRoom: () => void;
   readonly onClose: () => void;
 }
+
+/**
+ * Streams before the peer has said how many it takes. RFC 9113 §6.5.2 asks every peer for 100 at least; more could only
+ * be refused.
+ */
+const unsettledStreamsMax = 100;
+
+/** Time for the peer to close a connection that is over, in ms. */
+const closeMs = 50;
 
 export class HTTP2Session implements SessionOwner {
   readonly session: ClientHttp2Session;
   readonly scheme: "http" | "https";
   readonly deps: EngineDeps;
   readonly #options: SessionOptions;
+  readonly #socket: Socket;
   readonly #idle: Deadline;
   #allowsConnect: boolean | undefined;
   #streams = 0;
   #opened = 0;
-  /** The peer's, or ours where it has none. */
+  /** The smaller of the peer's and ours. */
   #streamsMax: number;
+  #isSettled = false;
   #state: "open" | "closing" | "closed" = "open";
 
   constructor(socket: Socket, options: SessionOptions) {
     this.#options = options;
+    this.#socket = socket;
     this.deps = options.deps;
-    this.#streamsMax = options.http2.concurrentStreamsMax;
+    this.#streamsMax = Math.min(options.http2.concurrentStreamsMax, options.streamsMax ?? unsettledStreamsMax);
     this.#idle = new Deadline(() => this.close());
     this.scheme = "encrypted" in socket ? "https" : "http";
     const sessionOptions = {
@@ -58,18 +76,29 @@ export class HTTP2Session implements SessionOwner {
     session.setLocalWindowSize(options.http2.connectionWindowBytes);
     session.on("remoteSettings", ({ maxConcurrentStreams, enableConnectProtocol }) => {
       this.#allowsConnect = enableConnectProtocol === true;
-      this.#streamsMax = Math.min(maxConcurrentStreams ?? Infinity, options.http2.concurrentStreamsMax);
+      this.#isSettled = true;
+      const peerMax = maxConcurrentStreams ?? Infinity;
+      this.#streamsMax = Math.min(peerMax, options.http2.concurrentStreamsMax);
+      options.onSettings(peerMax);
     });
-    session.on("goaway", () => this.#retire());
+    session.on("goaway", () => this.#onGoaway());
     // Each of its streams is told by itself.
-    session.on("error", () => this.#retire());
-    session.on("close", () => this.#onClose(socket));
+    session.on("error", () => this.#onGoaway());
+    session.on("close", () => this.#onClose());
     socket.on("end", () => session.destroy());
     this.#armIdle();
   }
 
   get hasRoom(): boolean {
     return this.#state === "open" && this.#streams < this.#streamsMax && !this.session.closed;
+  }
+
+  /** How many more streams there will be room for, once the peer has said how many it takes. */
+  get room(): number {
+    if (this.#state !== "open" || this.session.closed) return 0;
+    const { requestsMax, http2: ours } = this.#options;
+    const room = (this.#isSettled ? this.#streamsMax : ours.concurrentStreamsMax) - this.#streams;
+    return requestsMax > 0 ? Math.min(room, requestsMax - this.#opened) : room;
   }
 
   /** RFC 8441: the peer takes tunnels. Undefined before its settings came. */
@@ -85,15 +114,25 @@ export class HTTP2Session implements SessionOwner {
   }
 
   onStreamEnd(): void {
-    if (--this.#streams > 0) return;
-    if (this.#state === "closing") this.close();
-    else this.#armIdle();
+    if (--this.#streams === 0) {
+      if (this.#state === "closing") this.close();
+      else this.#armIdle();
+    }
+    this.#options.onRoom();
   }
 
   /** Closed behind the streams there are. */
   close(): void {
     this.#retire();
-    if (!this.session.closed && !this.session.destroyed && this.#streams === 0) this.session.close();
+    if (this.#streams > 0 || this.#state === "closed") return;
+    if (!this.session.closed && !this.session.destroyed) this.session.close();
+    // The session ends its side and waits for the peer to end the other, which not every peer does.
+    this.deps.after(closeMs, () => this.#socket.destroy());
+  }
+
+  #onGoaway(): void {
+    this.#retire();
+    this.#options.onRoom();
   }
 
   #retire(): void {
@@ -105,11 +144,11 @@ export class HTTP2Session implements SessionOwner {
     if (idleMs > 0 && this.#state === "open") deps.wheel.arm(this.#idle, deps.nowMs() + idleMs);
   }
 
-  #onClose(socket: Socket): void {
+  #onClose(): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.deps.wheel.cancel(this.#idle);
-    socket.destroy();
+    this.#socket.destroy();
     this.#options.onClose();
   }
 }

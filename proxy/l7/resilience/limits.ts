@@ -1,7 +1,7 @@
 /**
  * Circuit breaking: how much of each thing a cluster may have at a time. Plain counters.
  *
- *   exchange.ts, pool.ts ─▶ take(what) ─▶ true, or overflow: counted, and answered 503 UO or not retried
+ *   attempt.ts, tries.ts ─▶ take(what) ─▶ true, or overflow: counted, and answered 503 UO or not retried
  *
  * Source: envoy.config.cluster.v3.CircuitBreakers; defaults 1024, 1024, 1024, 3. Without thresholds in its
  * configuration a cluster has Envoy's.
@@ -44,18 +44,27 @@ export class Limits {
   /** Refused so far. */
   readonly overflows: Record<Limited, number> = { connections: 0, pending: 0, requests: 0, retries: 0 };
 
+  /** Requests that were sent so far, each try for itself. */
+  requestsTotal = 0;
+
   constructor(thresholds: Thresholds) {
     this.thresholds = thresholds;
   }
 
   /** Takes one, to be given back by `release`. */
   take(what: Limited): boolean {
-    if (this.used[what] < this.#max(what)) {
+    if (this.hasRoom(what)) {
       this.used[what]++;
+      if (what === "requests") this.requestsTotal++;
       return true;
     }
     this.overflows[what]++;
     return false;
+  }
+
+  /** One more may be taken. */
+  hasRoom(what: Limited): boolean {
+    return this.used[what] < this.#max(what);
   }
 
   release(what: Limited): void {

@@ -110,9 +110,9 @@ describe("retries", () => {
     await using rig = await rigWith(
       [silent, good],
       routesWith(retry, { timeout: "10s", hedge_policy: { hedge_on_per_try_timeout: true } }),
-      { circuit_breakers: { thresholds: [{ max_requests: 1, max_retries: 1 }] } },
+      { circuit_breakers: { thresholds: [{ max_requests: 2, max_retries: 1 }] } },
     );
-    // The limits let through one request and one retry at a time: what is not given back stops the third.
+    // Each try counts. The limits let through two and one retry at a time: what is not given back stops the third.
     assert.deepEqual(await statuses(rig, 4), [200, 200, 200, 200]);
     assert.equal(rig.counters.retries, 2);
     // The tries that lost are given up.
