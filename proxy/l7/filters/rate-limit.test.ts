@@ -6,9 +6,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { decodeMessage } from "#api/xds/decode.ts";
+import { findMessage } from "#api/xds/descriptors.ts";
 import { encodeMessage } from "#api/xds/encode.ts";
 import { compileListener } from "../config/listener.ts";
 import { type Rig, startAnswering, startRig, staticCluster } from "../fixture.ts";
@@ -19,6 +20,9 @@ const serviceName = "envoy.service.ratelimit.v3";
 
 const byUser = { request_headers: { header_name: "x-user", descriptor_key: "user" } };
 const byPlan = { generic_key: { descriptor_value: "free", descriptor_key: "plan" } };
+
+// Without the table of messages the limiter lets everything pass; here it is said what is missing.
+before(() => assert.ok(findMessage(`${serviceName}.RateLimitRequest`), "build/xds.json knows the service"));
 
 /** One filter before the router; "/open" has no limits, "/plan" other ones, the rest those of its virtual host. */
 async function rigWith(clusters: Readonly<Record<string, number>>, filter: object): Promise<Rig> {
