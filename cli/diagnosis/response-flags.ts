@@ -9,6 +9,10 @@ export const responseFlagMessages: MessageTable<Exclude<ResponseFlag, "-">> = {
     hint: "see whether the program listens: wherry logs POD",
   },
   UC: { sentence: "The endpoint closed the connection before its answer was whole", hint: "see why: wherry logs POD" },
+  UR: {
+    sentence: "The endpoint reset the request's stream before its answer was whole",
+    hint: "see why: wherry logs POD",
+  },
   UO: {
     sentence: "The cluster has all the connections that it may have",
     hint: "add replicas, or send less at a time",

@@ -37,13 +37,23 @@ export function answerToFailure(failure: UpstreamFailure, cluster: string): Fail
     case "connect":
       return { status: 503, flag: "UF", sentence: `Cannot connect to an endpoint of ${cluster}: ${failure.why}` };
     case "refused":
-    case "reset":
       return {
         status: 503,
-        flag: "UC",
-        sentence: `Cannot read response of ${cluster}: the upstream closed before its end`,
+        flag: "UR",
+        sentence: `Cannot send request to ${cluster}: the upstream refused the stream`,
       };
+    case "reset": {
+      const did = failure.isStream === true ? "reset the stream" : "closed";
+      const sentence = `Cannot read response of ${cluster}: the upstream ${did} before its end`;
+      return { status: 503, flag: cutFlag(failure), sentence };
+    }
   }
+}
+
+/** What a response is cut by: the stream's reset, the connection's end, or bytes that are not HTTP. */
+export function cutFlag(failure: UpstreamFailure): "UR" | "UC" | "UPE" {
+  if (failure.kind === "malformed") return "UPE";
+  return failure.kind === "reset" && failure.isStream === true ? "UR" : "UC";
 }
 
 /** "stream": the longest time of a stream; "idle" before and behind the end of the request. */

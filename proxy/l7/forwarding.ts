@@ -13,7 +13,7 @@ import type { Attempt, AttemptOwner, Lacking } from "./attempt.ts";
 import type { Cluster } from "./cluster.ts";
 import type { HTTPContext } from "./context.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { answerToFailure, answerToTryTimeout, noEndpoint, overflowed } from "./failures.ts";
+import { answerToFailure, answerToTryTimeout, cutFlag, noEndpoint, overflowed } from "./failures.ts";
 import type { ForwardingOwner } from "./forwarding-owner.ts";
 import type { Framing } from "./http1/framing.ts";
 import type { Headers } from "./http1/headers.ts";
@@ -212,7 +212,7 @@ export class Forwarding implements AttemptOwner {
     // Behind the end of a tunnel its connection closes by itself.
     if (this.#state === "over") return;
     const owner = this.#owner;
-    if (this.hasBegun) return owner.abort(failure.kind === "malformed" ? "UPE" : "UC");
+    if (this.hasBegun) return owner.abort(cutFlag(failure));
     attempt.report({ kind: "local" });
     if (this.#triesAgain(attempt, failure)) return;
     const isUntouched = failure.kind !== "malformed" && (failure.kind !== "reset" || !failure.sawBytes);

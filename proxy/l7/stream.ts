@@ -99,8 +99,11 @@ export type UpstreamFailure =
   | { readonly kind: "connect"; readonly why: string }
   /** The upstream said that it did not look at the request (RFC 9113 §8.7). */
   | { readonly kind: "refused" }
-  /** Closed or reset before the response was complete; `sawBytes` when some of it had come. */
-  | { readonly kind: "reset"; readonly sawBytes: boolean }
+  /**
+   * Closed or reset before the response was complete; `sawBytes` when some of it had come, `isStream` when the upstream
+   * reset this stream alone.
+   */
+  | { readonly kind: "reset"; readonly sawBytes: boolean; readonly isStream?: boolean }
   /** The response broke HTTP. */
   | { readonly kind: "malformed"; readonly why: string };
 

@@ -88,6 +88,7 @@ export type ResponseFlag =
   | "UH"
   | "UF"
   | "UC"
+  | "UR"
   | "UO"
   | "UT"
   | "URX"

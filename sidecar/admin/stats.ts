@@ -49,6 +49,7 @@ const flagCounters: Readonly<Record<string, string>> = {
   UF: "upstream_cx_connect_fail",
   UH: "upstream_cx_none_healthy",
   UC: "upstream_rq_pending_failure_eject",
+  UR: "upstream_rq_rx_reset",
   UPE: "upstream_cx_protocol_error",
 };
 

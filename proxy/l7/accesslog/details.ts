@@ -9,6 +9,7 @@ const details: Readonly<Record<string, string>> = {
   UH: "no_healthy_upstream",
   UF: "upstream_reset_before_response_started{connection_failure}",
   UC: "upstream_reset_before_response_started{connection_termination}",
+  UR: "upstream_reset_before_response_started{remote_reset}",
   UO: "upstream_reset_before_response_started{overflow}",
   UT: "response_timeout",
   FI: "fault_filter_abort",

@@ -72,7 +72,7 @@ export function parseRequestHead(text: string, headersMax?: number): RequestHead
 export function checkMethod(method: string): void {
   if (methods.has(method)) return;
   if (method === "CONNECT")
-    throw new HTTP1Error("CONNECT_UNSUPPORTED", 501, "Cannot serve CONNECT: tunnels by request are not supported");
+    throw new HTTP1Error("CONNECT_UNSUPPORTED", 501, "Cannot serve CONNECT: wanted an authority and nothing else");
   if (method === "PRI")
     throw new HTTP1Error("BAD_VERSION", 505, "Cannot serve HTTP/2: this listener speaks HTTP/1.1 (use HTTP/1.1)");
   throw new HTTP1Error("BAD_METHOD", 400, "Cannot parse request line: the method is not a registered one");
@@ -91,7 +91,10 @@ function parseVersion(version: string): Protocol {
  * CONNECT: its target is an authority, which Host says too, and it has neither path nor body. What follows it are bytes
  * of the tunnel, or nothing: a length would make two parsers disagree where they begin (RFC 9110 §9.3.6).
  */
-function connectHead(received: string, head: Omit<RequestHead, "target" | "path" | "query" | "framing">): RequestHead {
+export function connectHead(
+  received: string,
+  head: Omit<RequestHead, "target" | "path" | "query" | "framing">,
+): RequestHead {
   const { hop, host, protocol } = head;
   if (protocol === "HTTP/1.0")
     throw new HTTP1Error("CONNECT_UNSUPPORTED", 501, "Cannot serve CONNECT: HTTP/1.0 does not have it");

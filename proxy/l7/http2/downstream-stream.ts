@@ -19,7 +19,7 @@ import { hopHeaders, upgradeOf } from "../http1/write.ts";
 import { type LocalReply, renderReply } from "../reply.ts";
 import type { DownstreamHandler, DownstreamStream, ResponseOptions } from "../stream.ts";
 import { Deadline } from "../timer-wheel.ts";
-import { parseTrailers, toObject, toResponseList, trailersOf } from "./heads.ts";
+import { parseTrailers, toObject, toResponseList, toTunnelList, trailersOf } from "./heads.ts";
 import { withKey } from "./websocket.ts";
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR, NGHTTP2_REFUSED_STREAM } = http2.constants;
@@ -47,6 +47,9 @@ export class HTTP2DownstreamStream implements DownstreamStream {
   #sentTrailers: Headers | undefined;
   #waitsForTrailers = false;
   #hasEnded = false;
+  /** A request for a tunnel whose downstream ended its side: told when the tunnel is open. */
+  #endsTunnel = false;
+  #isTunnelAsked = false;
   #isTunnel = false;
   /** The downstream has ended its side. */
   #hasRequest = false;
@@ -79,9 +82,10 @@ export class HTTP2DownstreamStream implements DownstreamStream {
     const exchange = startExchange(this, this.#owner.context, head, this.#lastMs);
     this.#exchange = exchange;
     stream.on("drain", () => this.#onDrain());
-    if (isWhole) stream.resume();
+    const isTunnel = head.method === "CONNECT" || upgradeOf(head) !== undefined;
+    this.#isTunnelAsked = isTunnel;
+    if (isWhole && !isTunnel) stream.resume();
     else this.#read(stream, exchange);
-    const isTunnel = upgradeOf(head) !== undefined;
     // What comes before the tunnel is open waits for it.
     if (isTunnel) stream.pause();
     exchange.start(isWhole || isTunnel);
@@ -149,11 +153,9 @@ export class HTTP2DownstreamStream implements DownstreamStream {
     this.#wholeDueMs = Infinity;
     this.#dueMs = Infinity;
     this.#idleMs = tunnelIdleMs;
-    const list = toResponseList(head, 200);
-    const at = list.indexOf("sec-websocket-accept");
-    if (at >= 0) list.splice(at, 2);
-    this.#respond(list, false, false);
+    this.#respond(toTunnelList(head), false, false);
     this.#stream.resume();
+    if (this.#endsTunnel) queueMicrotask(() => this.#exchange?.onRequestEnd(undefined));
   }
 
   reset(): void {
@@ -200,6 +202,8 @@ export class HTTP2DownstreamStream implements DownstreamStream {
     // A reset ends the readable side too; the request is not whole by it.
     if (stream.rstCode !== NGHTTP2_NO_ERROR || stream.aborted) return;
     this.#hasRequest = true;
+    this.#endsTunnel = this.#isTunnelAsked && !this.#isTunnel;
+    if (this.#endsTunnel) return;
     exchange.onRequestEnd(this.#trailers);
     exchange.flush();
   }

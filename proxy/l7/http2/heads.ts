@@ -13,7 +13,7 @@ import { STATUS_CODES } from "node:http";
 import { HTTP1Error } from "../http1/errors.ts";
 import { type Framing, type Hop, chunkedBody, noBody, plainHop } from "../http1/framing.ts";
 import type { Headers } from "../http1/headers.ts";
-import { type RequestHead, checkMethod, checkTarget, parseAuthority } from "../http1/request.ts";
+import { type RequestHead, checkMethod, checkTarget, connectHead, parseAuthority } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import { type OutgoingRequest, hopHeaders, isTrailer, keptWhenListed } from "../http1/write.ts";
 
@@ -43,7 +43,10 @@ export function parseRequest(list: HeaderList, isWhole: boolean): RequestHead {
   const headers: MutableHeaders = { names: [], keys: [], values: [] };
   const length = readHeaders(list, at, headers);
   const host = takeHost(headers, authority);
-  if (method === "CONNECT" && upgrade !== undefined) method = "GET";
+  // nghttp2 has refused one with :path or :scheme (RFC 9113 §8.5).
+  if (method === "CONNECT" && upgrade === undefined)
+    return connectHead(authority, { method, host, protocol: "HTTP/2", headers, hop: hopOf(length, undefined) });
+  if (method === "CONNECT") method = "GET";
   else checkMethod(method);
   checkTarget(target);
   if (!target.startsWith("/") && !(target === "*" && method === "OPTIONS"))
@@ -94,8 +97,8 @@ export function toRequestList({ head, added, addedLines, authority }: OutgoingRe
   const { listed, upgrade } = head.hop;
   const isTunnel = upgrade !== undefined;
   const host = head.host === "" ? authority : head.host;
-  const list = [":method", isTunnel ? "CONNECT" : head.method, ":scheme", scheme, ":authority", host];
-  list.push(":path", head.target);
+  const list = [":method", isTunnel ? "CONNECT" : head.method, ":authority", host];
+  if (head.method !== "CONNECT") list.push(":scheme", scheme, ":path", head.target);
   if (isTunnel) list.push(":protocol", upgrade.toLowerCase());
   for (let at = 0; at < keys.length; at++) {
     const key = keys[at]!;
@@ -111,6 +114,18 @@ export function toRequestList({ head, added, addedLines, authority }: OutgoingRe
   }
   pushLines(list, addedLines);
   if (!isTunnel && head.framing.kind === "length") list.push("content-length", String(head.framing.bytes));
+  return list;
+}
+
+/** The list that opens a tunnel to a downstream: without a length, and with a status that ends no stream. */
+export function toTunnelList(head: ResponseHead): string[] {
+  const isOpening = head.status >= 200 && head.status < 300 && head.status !== 204 && head.status !== 205;
+  const list = toResponseList(
+    { ...head, hop: { ...head.hop, contentLength: undefined } },
+    isOpening ? head.status : 200,
+  );
+  const at = list.indexOf("sec-websocket-accept");
+  if (at >= 0) list.splice(at, 2);
   return list;
 }
 

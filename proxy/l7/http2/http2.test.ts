@@ -224,7 +224,7 @@ test("HTTP/2 upstream that resets in the middle resets the downstream, whatever 
   assert.doesNotMatch(await raw(rig.port, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), /half.{6}/s);
   assert.deepEqual(
     rig.records.map(({ flag }) => flag),
-    ["UC", "UC"],
+    ["UR", "UR"],
   );
 });
 

@@ -65,14 +65,10 @@ export class HTTP2UpstreamStream implements UpstreamStream {
 
   sendHead(request: OutgoingRequest, isWhole: boolean): boolean {
     this.#request = request;
-    if (request.head.method === "CONNECT") {
-      const why = "Cannot forward CONNECT: the upstream speaks HTTP/2, wanted HTTP/1.1 or connect_config";
-      queueMicrotask(() => this.#break({ kind: "malformed", why }));
-      return true;
-    }
-    this.#isTunnelAsked = upgradeOf(request.head) !== undefined;
-    if (this.#isTunnelAsked) this.#askForTunnel(request);
-    else this.#open(request, isWhole);
+    const isExtended = upgradeOf(request.head) !== undefined;
+    this.#isTunnelAsked = isExtended || request.head.method === "CONNECT";
+    if (isExtended) this.#askForTunnel(request);
+    else this.#open(request, isWhole && !this.#isTunnelAsked);
     return true;
   }
 
@@ -183,9 +179,10 @@ export class HTTP2UpstreamStream implements UpstreamStream {
     }
   }
 
-  /** Open => Tunnel. As HTTP/1 would say it: 101, with the answer to the key. */
+  /** Open => Tunnel. An extended CONNECT's as HTTP/1 would say it: 101, with the answer to the key. */
   #openTunnel(head: ResponseHead, { head: asked }: OutgoingRequest, handler: UpstreamHandler): void {
     this.#state = "tunnel";
+    if (asked.method === "CONNECT") return handler.onTunnel(head);
     const { names, keys, values } = head.headers;
     const accept = acceptOf(asked.headers);
     const headers: Headers =
@@ -232,7 +229,9 @@ export class HTTP2UpstreamStream implements UpstreamStream {
       return this.#finish();
     }
     if (stream.rstCode === NGHTTP2_REFUSED_STREAM) return this.#break({ kind: "refused" });
-    this.#break({ kind: "reset", sawBytes: this.#hasHead });
+    // A connection that ends resets its streams, too.
+    const isStream = stream.rstCode !== NGHTTP2_NO_ERROR && !this.#owner.session.destroyed;
+    this.#break({ kind: "reset", sawBytes: this.#hasHead, isStream });
   }
 
   #fail(why: string): void {
