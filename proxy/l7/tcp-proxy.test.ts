@@ -1,5 +1,7 @@
 /** TCP chains and protocol detection, end to end on loopback. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
 import { test } from "node:test";
 import { ManualClock } from "#lib/clock.ts";
 import { httpDefault } from "./config/http.ts";
@@ -10,6 +12,7 @@ import {
   RawClient,
   type RigOptions,
   eventually,
+  listenOn,
   raw,
   refusedPort,
   routesTo,
@@ -18,6 +21,7 @@ import {
   startUpstream,
   staticCluster,
 } from "./fixture.ts";
+import { resetSocket } from "./tcp.ts";
 
 const tcpChain = plainChain("tcp", plainTCP("tcp"));
 const httpFilter = { ...httpDefault, routeName: "routes", inline: undefined };
@@ -107,4 +111,17 @@ test("detectProtocol() knows HTTP by its whole request line, byte by byte", () =
   ];
   for (const [text, wanted] of rows)
     assert.equal(detectProtocol(Buffer.from(text, "latin1")), wanted, JSON.stringify(text));
+});
+
+test("resetSocket() closes a socket whose end is on its way", async () => {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => undefined).resume();
+    socket.end();
+    resetSocket(socket);
+  });
+  const client = connect({ port: await listenOn(server), host: "127.0.0.1" });
+  client.on("error", () => undefined).resume();
+  await once(client, "close");
+  server.close();
+  await eventually(() => !process.getActiveResourcesInfo().includes("TCPSocketWrap"), "no handle that Node.js lost");
 });
