@@ -268,6 +268,7 @@ function tcpContextOf(
     observer,
     idleMs: filter.idleMs,
     triesMax: filter.connectTries,
+    tunneling: filter.tunneling,
     cluster: () => live().clusters.get(pickTCPCluster(filter)),
   };
 }

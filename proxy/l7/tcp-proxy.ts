@@ -12,7 +12,11 @@ import type { Cluster } from "./cluster.ts";
 import type { ConnectionInfo, Observer, TCPRecord } from "./context.ts";
 import { type DialOwner, Dialing } from "./dial.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { HTTP1Error } from "./http1/errors.ts";
+import type { RequestHead } from "./http1/request.ts";
+import { TCPTunnel, type TCPTunnelOwner } from "./tcp-tunnel.ts";
 import { resetSocket, splice } from "./tcp.ts";
+import { type TunnelRequest, tunnelHead } from "./tunnel-request.ts";
 import type { EngineDeps, ResponseFlag } from "./types.ts";
 
 export interface TCPContext {
@@ -22,10 +26,12 @@ export interface TCPContext {
   readonly idleMs: number;
   /** Endpoints tried for one connection. */
   readonly triesMax: number;
+  /** The upstream is asked for a tunnel. */
+  readonly tunneling: TunnelRequest | undefined;
   cluster(): Cluster | undefined;
 }
 
-export class TCPProxy implements TCPRecord, DialOwner {
+export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
   readonly deps: EngineDeps;
   readonly connection: ConnectionInfo;
   cluster: Cluster | undefined;
@@ -37,8 +43,10 @@ export class TCPProxy implements TCPRecord, DialOwner {
   readonly #context: TCPContext;
   readonly #tried: Endpoint[] = [];
   #initial: Buffer | undefined;
-  #dialing: Dialing | undefined;
+  /** The upstream in the making. */
+  #dialing: { cancel(): void } | undefined;
   #upstream: Socket | undefined;
+  #tunnel: TCPTunnel | undefined;
 
   constructor(downstream: Socket, connection: ConnectionInfo, context: TCPContext) {
     this.#downstream = downstream;
@@ -81,8 +89,42 @@ export class TCPProxy implements TCPRecord, DialOwner {
   }
 
   #connect(endpoint: Endpoint, cluster: Cluster): void {
+    const { tunneling } = this.#context;
+    if (tunneling !== undefined) return this.#ask(endpoint, cluster, tunneling);
     const { tls } = endpoint.pool;
     this.#dialing = new Dialing(this, { to: endpoint, timeoutMs: cluster.spec.connectTimeoutMs, tls });
+  }
+
+  #ask(endpoint: Endpoint, cluster: Cluster, request: TunnelRequest): void {
+    let head: RequestHead;
+    try {
+      head = tunnelHead(request, this);
+    } catch (error) {
+      if (!(error instanceof HTTP1Error)) throw error;
+      this.deps.log.warn("Cannot ask for tunnel", { cluster: cluster.name, error: error.message });
+      return this.#refuse("UF");
+    }
+    const { idleMs } = this.#context;
+    const downstream = this.#downstream;
+    const tunnel = new TCPTunnel(this, { downstream, cluster, endpoint, head, idleMs, counts: this });
+    this.#dialing = tunnel;
+    this.#tunnel = tunnel;
+    tunnel.start();
+  }
+
+  onTunnelOpen(): void {
+    this.#dialing = undefined;
+    this.#begin();
+    this.#tunnel!.serve(this.#initial);
+    this.#initial = undefined;
+  }
+
+  onTunnelFailed(why: string): void {
+    this.onDialFailed(why);
+  }
+
+  onTunnelEnd(): void {
+    this.#context.observer.onTCPClose(this);
   }
 
   onDialed(upstream: Socket): void {
@@ -99,12 +141,9 @@ export class TCPProxy implements TCPRecord, DialOwner {
 
   #splice(upstream: Socket): void {
     const { deps } = this.#context;
-    const downstream = this.#downstream;
-    downstream.off("close", this.#onGone);
-    downstream.off("error", this.#onGone);
+    this.#begin();
     deps.counters.upstreamOpen++;
-    this.#context.observer.onTCPOpen(this);
-    splice(downstream, upstream, {
+    splice(this.#downstream, upstream, {
       wheel: deps.wheel,
       nowMs: deps.nowMs,
       idleMs: this.#context.idleMs,
@@ -116,6 +155,13 @@ export class TCPProxy implements TCPRecord, DialOwner {
       },
     });
     this.#initial = undefined;
+  }
+
+  /** The downstream is the splice's, or the tunnel's. */
+  #begin(): void {
+    this.#downstream.off("close", this.#onGone);
+    this.#downstream.off("error", this.#onGone);
+    this.#context.observer.onTCPOpen(this);
   }
 
   #refuse(flag: ResponseFlag): void {

@@ -44,7 +44,7 @@ function managerOf({ upstream, isWebSocket = false }: TunnelCase, at: number, pa
   const cluster = `tunnel-${at}`;
   const routes = [
     { match: { connect_matcher: {} }, route: { cluster, upgrade_configs: [connect] } },
-    { match: { prefix: "/" }, route: { cluster } },
+    { match: { prefix: "/" }, route: { cluster, timeout: "1s" } },
   ];
   const config = {
     "@type": `${filters}.network.http_connection_manager.v3.HttpConnectionManager`,

@@ -45,7 +45,28 @@ const headers: readonly TunnelCase[] = sides.flatMap((downstream) =>
   sides.map((upstream) => ({ downstream, upstream, answer: "200", headers: { "x-a": "b" }, what: "a header" })),
 );
 
-export const tunnelCases: readonly TunnelCase[] = [...ended, ...asked, ...headers, ...webSockets];
+const overTCP: readonly TunnelCase[] = sides.flatMap((upstream) => [
+  ...answers
+    .filter((answer) => answer !== "101" || upstream === "http1")
+    .map((answer): TunnelCase => ({ downstream: "tcp", upstream, answer })),
+  {
+    downstream: "tcp" as const,
+    upstream,
+    answer: "200",
+    what: "formatted",
+    tunneling: {
+      hostname: "%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%:443",
+      headers_to_add: [
+        { header: { key: "x-a", value: "b" } },
+        { header: { key: "x-b", value: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%" }, append_action: "ADD_IF_ABSENT" },
+        { header: { key: "x-a", value: "c" }, append_action: "APPEND_IF_EXISTS_OR_ADD" },
+      ],
+    },
+  },
+  { downstream: "tcp" as const, upstream, answer: "200", what: "no port", tunneling: { hostname: "plain" } },
+]);
+
+export const tunnelCases: readonly TunnelCase[] = [...ended, ...asked, ...headers, ...webSockets, ...overTCP];
 
 export const nameOf = ({ downstream, upstream, answer, isWebSocket = false, what }: TunnelCase): string =>
   `${downstream} to ${upstream}${isWebSocket ? ", WebSocket" : ""}, ${answer}${what === undefined ? "" : `, ${what}`}`;

@@ -4,7 +4,9 @@
 import { compileAccessLogs } from "../accesslog/config.ts";
 import type { AccessLogSpec } from "../accesslog/log.ts";
 import { SmoothWeighted } from "../route/weight.ts";
+import type { TunnelRequest } from "../tunnel-request.ts";
 import type { Reader } from "./reader.ts";
+import { readTunneling } from "./tunneling.ts";
 
 /** Envoy's default for idle_timeout, in ms. */
 const idleMsDefault = 3_600_000;
@@ -22,6 +24,8 @@ export interface CompiledTCP {
   /** Time without bytes in either direction, in ms; 0 is none. */
   readonly idleMs: number;
   readonly connectTries: number;
+  /** The upstream is asked for a tunnel; undefined: connections go to it as they are. */
+  readonly tunneling: TunnelRequest | undefined;
   readonly accessLogs: readonly AccessLogSpec[];
 }
 
@@ -35,6 +39,7 @@ export function plainTCP(cluster: string): CompiledTCP {
     weights: undefined,
     idleMs: idleMsDefault,
     connectTries: connectTriesDefault,
+    tunneling: undefined,
     accessLogs: [],
   };
 }
@@ -47,6 +52,7 @@ export function pickTCPCluster({ cluster, clusterNames, weights }: CompiledTCP):
 export function compileTCP(config: Reader): CompiledTCP {
   const statPrefix = config.text("stat_prefix") ?? "";
   const { names, weights } = readClusters(config);
+  const tunneling = readTunneling(config);
   const compiled: CompiledTCP = {
     kind: "tcp",
     statPrefix,
@@ -54,7 +60,9 @@ export function compileTCP(config: Reader): CompiledTCP {
     clusterNames: names,
     weights,
     idleMs: config.durationMs("idle_timeout") ?? idleMsDefault,
-    connectTries: config.integer("max_connect_attempts", 1) ?? connectTriesDefault,
+    // An upstream that refused a tunnel has looked at it: asked once, as in Envoy.
+    connectTries: config.integer("max_connect_attempts", 1) ?? (tunneling === undefined ? connectTriesDefault : 1),
+    tunneling,
     accessLogs: compileAccessLogs(config, "access_log"),
   };
   config.done();
