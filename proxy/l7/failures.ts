@@ -43,17 +43,20 @@ export function answerToFailure(failure: UpstreamFailure, cluster: string): Fail
         sentence: `Cannot send request to ${cluster}: the upstream refused the stream`,
       };
     case "reset": {
-      const did = failure.isStream === true ? "reset the stream" : "closed";
+      const did = resetBy[failure.by ?? "connection"];
       const sentence = `Cannot read response of ${cluster}: the upstream ${did} before its end`;
-      return { status: 503, flag: cutFlag(failure), sentence };
+      return { status: failure.by === "protocol" ? 502 : 503, flag: cutFlag(failure), sentence };
     }
   }
 }
 
+const resetBy = { connection: "closed", stream: "reset the stream", protocol: "broke HTTP/2" } as const;
+
 /** What a response is cut by: the stream's reset, the connection's end, or bytes that are not HTTP. */
 export function cutFlag(failure: UpstreamFailure): "UR" | "UC" | "UPE" {
   if (failure.kind === "malformed") return "UPE";
-  return failure.kind === "reset" && failure.isStream === true ? "UR" : "UC";
+  if (failure.kind !== "reset" || failure.by === undefined) return "UC";
+  return failure.by === "protocol" ? "UPE" : "UR";
 }
 
 /** "stream": the longest time of a stream; "idle" before and behind the end of the request. */

@@ -100,10 +100,10 @@ export type UpstreamFailure =
   /** The upstream said that it did not look at the request (RFC 9113 §8.7). */
   | { readonly kind: "refused" }
   /**
-   * Closed or reset before the response was complete; `sawBytes` when some of it had come, `isStream` when the upstream
-   * reset this stream alone.
+   * Closed or reset before the response was complete; `sawBytes` when some of it had come. "stream": the upstream reset
+   * this stream alone; "protocol": it broke HTTP/2, on this stream or on another of its connection.
    */
-  | { readonly kind: "reset"; readonly sawBytes: boolean; readonly isStream?: boolean }
+  | { readonly kind: "reset"; readonly sawBytes: boolean; readonly by?: "stream" | "protocol" }
   /** The response broke HTTP. */
   | { readonly kind: "malformed"; readonly why: string };
 

@@ -19,7 +19,8 @@ import { isGRPC } from "./grpc.ts";
 import { parseResponse, parseTrailers, toRequestList, trailersOf } from "./heads.ts";
 import { acceptOf } from "./websocket.ts";
 
-const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_REFUSED_STREAM, NGHTTP2_FLAG_END_STREAM } = http2.constants;
+const { NGHTTP2_CANCEL, NGHTTP2_NO_ERROR, NGHTTP2_PROTOCOL_ERROR, NGHTTP2_REFUSED_STREAM, NGHTTP2_FLAG_END_STREAM } =
+  http2.constants;
 /** Interim responses (1xx) in a row before the upstream is taken for broken. */
 const interimMax = 16;
 
@@ -49,6 +50,8 @@ export class HTTP2UpstreamStream implements UpstreamStream {
   /** The upstream has ended its side. */
   #hasEnded = false;
   #interims = 0;
+  /** Of node:http2's error, which is told before the end. */
+  #errorCode: string | undefined;
 
   constructor(owner: SessionOwner, handler: UpstreamHandler) {
     this.#owner = owner;
@@ -149,7 +152,9 @@ export class HTTP2UpstreamStream implements UpstreamStream {
     // Trailers are told in the same turn, and may be behind the end.
     stream.on("end", () => queueMicrotask(() => this.#onEnd(stream)));
     // "close" follows and acts.
-    stream.on("error", () => undefined);
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      this.#errorCode = error.code;
+    });
     stream.on("close", () => this.#onClose(stream));
   }
 
@@ -229,9 +234,16 @@ export class HTTP2UpstreamStream implements UpstreamStream {
       return this.#finish();
     }
     if (stream.rstCode === NGHTTP2_REFUSED_STREAM) return this.#break({ kind: "refused" });
+    const reset = { kind: "reset", sawBytes: this.#hasHead } as const;
+    if (this.#hasBrokenProtocol(stream)) return this.#break({ ...reset, by: "protocol" });
     // A connection that ends resets its streams, too.
-    const isStream = stream.rstCode !== NGHTTP2_NO_ERROR && !this.#owner.session.destroyed;
-    this.#break({ kind: "reset", sawBytes: this.#hasHead, isStream });
+    this.#break(this.#owner.session.destroyed ? reset : { ...reset, by: "stream" });
+  }
+
+  /** By the session's error, or by the code of a reset: whose it was, ours or the peer's, node:http2 does not say. */
+  #hasBrokenProtocol(stream: ClientHttp2Stream): boolean {
+    if (this.#errorCode === "ERR_HTTP2_ERROR") return true;
+    return !this.#owner.session.destroyed && stream.rstCode === NGHTTP2_PROTOCOL_ERROR;
   }
 
   #fail(why: string): void {
