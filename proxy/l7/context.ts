@@ -45,6 +45,8 @@ export interface ExchangeRecord {
   /** Of the upstream; undefined when there was none. */
   readonly response?: ResponseHead | undefined;
   readonly sentHead?: RequestHead | undefined;
+  /** Every filter let it pass, and a route was looked for. */
+  readonly isRouted?: boolean;
   readonly routeName?: string | undefined;
   readonly virtualHostName?: string | undefined;
   readonly responseTrailers?: Headers | undefined;

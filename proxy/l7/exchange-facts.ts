@@ -31,6 +31,8 @@ export class ExchangeFacts implements ExchangeRecord {
   /** From the start, in ms: to the end of the request, to the first byte of the response. */
   requestMs: number | undefined;
   responseMs: number | undefined;
+  /** Every filter let it pass, and a route was looked for. */
+  isRouted = false;
   /** Tries made. */
   attempts = 0;
   status = 0;

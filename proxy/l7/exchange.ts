@@ -26,6 +26,8 @@ import type { DownstreamHandler, DownstreamStream } from "./stream.ts";
 import type { ResponseFlag } from "./types.ts";
 
 const noHeaders: AnswerPlan["headers"] = [];
+/** Answers that Envoy's router gives; others are given before it is asked. */
+const ofRouter: ReadonlySet<string> = new Set(["direct_response", "route_not_found"]);
 
 export class Exchange extends ExchangeFacts implements DownstreamHandler, ForwardingOwner {
   readonly #downstream: DownstreamStream;
@@ -58,6 +60,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
       record: this,
     });
     this.#plan = plan;
+    this.isRouted = plan.kind === "forward" || ofRouter.has(plan.details);
     this.route = plan.route;
     this.sentHead = plan.head;
     // A request for a tunnel is not whole before the tunnel is.

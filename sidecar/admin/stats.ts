@@ -157,7 +157,8 @@ export class EnvoyStats {
       counters.add(head.protocol === "HTTP/2" ? "downstream_rq_http2_total" : "downstream_rq_http1_total");
     const counted = detailCounters[details ?? ""];
     if (counted !== undefined) counters.add(counted);
-    counters.add("rq_total");
+    // What the router has seen; filters may have answered before.
+    if (record.isRouted === true) counters.add("rq_total");
     if (status >= 100) {
       counters.add(`downstream_rq_${Math.floor(status / 100)}xx`);
       counters.add("downstream_rq_completed");

@@ -4,9 +4,6 @@
  * A case that does not differ any more must leave the list.
  */
 export const differences: Readonly<Record<string, string>> = {
-  "cors/preflight of another": "Envoy adds Content-Length: 0 to OPTIONS without a body; both say the same",
-  "cors/options without method": "Envoy adds Content-Length: 0 to OPTIONS without a body; both say the same",
-  "plain/OPTIONS": "Envoy adds Content-Length: 0 to OPTIONS without a body; both say the same",
   "failures/named unknown": "%RESPONSE_CODE% in a header of a local answer is 0 in Envoy; here it is the code",
   "failures/named not at all": "%RESPONSE_CODE% in a header of a local answer is 0 in Envoy; here it is the code",
   "escaped-reject//a%2Fb": "the answer has flag DPE, so that x-wherry-error says why it is refused",

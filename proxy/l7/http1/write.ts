@@ -53,6 +53,9 @@ export interface OutgoingRequest {
   readonly authority: string;
 }
 
+/** Methods whose requests say nothing of a body that they do not have, as in Envoy. */
+const bodiless: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "TRACE", "CONNECT"]);
+
 /** The head for the upstream. */
 export function formatRequestHead({ head, added, addedLines, authority }: OutgoingRequest): string {
   const { names, keys, values } = head.headers;
@@ -66,8 +69,10 @@ export function formatRequestHead({ head, added, addedLines, authority }: Outgoi
     text += `${names[at]!}: ${values[at]!}\r\n`;
   }
   text += addedLines;
-  text += framingLine(head.framing);
   const upgrade = upgradeOf(head);
+  // RFC 9110 §8.6: where a body is expected its absence is said.
+  const isEmpty = head.framing.kind === "none" && upgrade === undefined && !bodiless.has(head.method);
+  text += isEmpty ? "Content-Length: 0\r\n" : framingLine(head.framing);
   if (upgrade !== undefined) text += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`;
   return `${text}\r\n`;
 }

@@ -56,6 +56,11 @@ export const managerCases: readonly CaseGroup[] = [
     { name: "DELETE", method: "DELETE", path: "/d" },
     { name: "PUT", method: "PUT", path: "/d", body: "x".repeat(3000) },
     { name: "OPTIONS", method: "OPTIONS", path: "/d" },
+    ...["POST", "PUT", "PATCH", "DELETE", "PROPFIND", "TRACE"].map((method) => ({
+      name: `${method} without a body`,
+      method,
+      path: "/empty",
+    })),
     { name: "PATCH", method: "PATCH", path: "/d", body: "{}" },
     withHeaders("repeated", ["x-a", "1"], ["x-a", "2"], ["X-A", "3"]),
     withHeaders("cookies", ["Cookie", "a=1; b=2"]),
