@@ -138,8 +138,22 @@ export function loadProtos(): protobuf.Root {
   const root = new protobuf.Root();
   root.resolvePath = (_origin, target) => resolveProto(target);
   root.loadSync([...files, join(here, "wherry.proto")], { keepCase: true });
+  addNewerFields(root);
   root.resolveAll();
   return root;
+}
+
+/** Fields that Envoy 1.40 has and the .proto files do not yet; one that they have is theirs. */
+function addNewerFields(root: protobuf.Root): void {
+  const cookie = root.lookupType("envoy.type.http.v3.Cookie");
+  if (cookie.fields["attributes"] !== undefined) return;
+  const attribute = new protobuf.Type("CookieAttribute")
+    .add(new protobuf.Field("name", 1, "string"))
+    .add(new protobuf.Field("value", 2, "string"));
+  cookie.parent!.add(attribute);
+  const attributes = new protobuf.Field("attributes", 4, "CookieAttribute", "repeated");
+  cookie.add(attributes);
+  attributes.resolve();
 }
 
 function resolveProto(target: string): string | null {

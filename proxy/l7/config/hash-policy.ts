@@ -2,6 +2,7 @@
  * hash_policy → HashPolicy. Pure. Source: envoy.config.route.v3.RouteAction.HashPolicy.
  */
 import type { HashPolicy } from "../route/types.ts";
+import { readCookieAttributes } from "./cookie.ts";
 import { readRegexRewrite } from "./match.ts";
 import type { Reader } from "./reader.ts";
 
@@ -46,11 +47,7 @@ function readCookie(cookie: Reader): Extract<HashPolicy, { kind: "cookie" }>["co
     name: cookie.wantText("name"),
     ttlSeconds: ttlMs === undefined ? undefined : Math.floor(ttlMs / 1000),
     path: cookie.text("path") ?? "",
-    attributes: cookie.list("attributes").map((attribute) => {
-      const pair = [attribute.wantText("name"), attribute.text("value") ?? ""] as const;
-      attribute.done();
-      return pair;
-    }),
+    attributes: readCookieAttributes(cookie),
   };
   cookie.done();
   return read;

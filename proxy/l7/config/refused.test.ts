@@ -85,6 +85,14 @@ const refused: readonly (readonly [path: string, () => unknown])[] = [
         session_state: { name: "s", typed_config: { "@type": "type.googleapis.com/x" } },
       }),
   ],
+  [
+    "hash_policy[0].cookie.attributes[0].name",
+    () => route({ hash_policy: [{ cookie: { name: "c", attributes: [{ name: "Same Site" }] } }] }),
+  ],
+  [
+    "hash_policy[0].cookie.attributes[0].value",
+    () => route({ hash_policy: [{ cookie: { name: "c", attributes: [{ name: "a", value: "b; c=d" }] } }] }),
+  ],
   ["request_direction_config.common_config.enabled", () => compressing({}, { request_direction_config: {} })],
   ["compressor_library.typed_config.window_bits", () => compressing({ window_bits: 16 })],
   ["compressor_library.typed_config.memory_level", () => compressing({ memory_level: 0 })],

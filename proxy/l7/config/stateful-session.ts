@@ -5,12 +5,14 @@
  *
  * Source: envoy.extensions.filters.http.stateful_session.v3, envoy.extensions.http.stateful_session.{cookie,header}.v3.
  */
+import type { CookieTerms } from "../route/cookie.ts";
+import { readCookieAttributes } from "./cookie.ts";
 import { disabledFilter } from "./disabled.ts";
 import type { Reader } from "./reader.ts";
 
 export type SessionState =
   /** The endpoint stands in a cookie, for requests below `path`; `ttlSeconds` 0 is a session cookie. */
-  | { readonly kind: "cookie"; readonly name: string; readonly path: string; readonly ttlSeconds: number }
+  | ({ readonly kind: "cookie" } & CookieTerms)
   /** It stands in a header of that name, both ways. */
   | { readonly kind: "header"; readonly name: string };
 
@@ -58,6 +60,7 @@ function readState(extension: Reader): SessionState {
     name: cookie.wantText("name"),
     path: cookie.text("path") ?? "",
     ttlSeconds: Math.floor((cookie.durationMs("ttl") ?? 0) / 1000),
+    attributes: readCookieAttributes(cookie),
   } as const;
   cookie.done();
   return state;

@@ -64,8 +64,7 @@ function tell(context: FilterContext, state: SessionState, address: string): voi
   if (state.kind === "header") return context.responseHeaders.set(state.name, formatSessionHeader(address));
   const { ttlSeconds } = state;
   const expires = ttlSeconds === 0 ? 0 : Math.floor(context.wallMs() / 1000) + ttlSeconds;
-  const terms = { ...state, attributes: [] };
-  context.responseHeaders.append("Set-Cookie", formatCookie(terms, formatSessionCookie(address, expires)));
+  context.responseHeaders.append("Set-Cookie", formatCookie(state, formatSessionCookie(address, expires)));
 }
 
 /** Does the cookie's path hold for the target? (RFC 6265 §5.1.4) */

@@ -46,6 +46,20 @@ const cookies: CaseGroup = {
     to("/shop/off", { disabled: true }, "a"),
     to("/shop/long", { stateful_session: sessionOf(byCookie({ name: "sid", ttl: "3600s" })) }, "a"),
     to("/shop/short", { stateful_session: sessionOf(byCookie({ name: "sid", path: "/shop/short/", ttl: "9s" })) }, "a"),
+    to(
+      "/shop/marked",
+      {
+        stateful_session: sessionOf(
+          byCookie({
+            name: "sid",
+            path: "/shop/marked",
+            ttl: "9s",
+            attributes: [{ name: "SameSite", value: "Strict" }, { name: "Secure" }, { name: "Partitioned", value: "" }],
+          }),
+        ),
+      },
+      "a",
+    ),
     to("/shop/alone", { stateful_session: strict }, "a"),
     to("/shop/strict", { stateful_session: strict }),
     to("/shop/refused", { stateful_session: strict }, "refused"),
@@ -61,6 +75,7 @@ const cookies: CaseGroup = {
   ],
   requests: [
     get("first", "/shop/a"),
+    get("marked", "/shop/marked"),
     ...["b", "b", "a", "b", "a", "a"].map((host, at) => cookie(`to ${host} ${at}`, "/shop", `sid="@proto:${host}@"`)),
     cookie("among others", "/shop", "x=y; sid=@proto:b@; sid=@proto:a@"),
     cookie("old form", "/shop/strict", "sid=@base64:b@"),
