@@ -41,6 +41,8 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
   /** With ALPN: what the endpoint chose the last time. */
   #choseHTTP2 = false;
   #closed = false;
+  /** Connections that are open or in the making. */
+  openCount = 0;
 
   constructor(address: SocketAddress, budget: ConnectionBudget, deps: EngineDeps, options?: PoolOptions) {
     this.address = address;
@@ -49,10 +51,6 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
     this.upstream = options?.upstream ?? upstreamOptionsDefault;
     this.idleMs = this.upstream.idleMs ?? idleMsDefault.http1;
     this.tls = options?.tls;
-  }
-
-  get idleCount(): number {
-    return this.#idle.length;
   }
 
   /** There is a connection that a request could be sent on at once. */
@@ -135,10 +133,12 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
   reserve(isFirst = false): boolean {
     if (!this.#budget.take(isFirst)) return false;
     this.deps.counters.upstreamOpen++;
+    this.openCount++;
     return true;
   }
 
   release(): void {
+    this.openCount--;
     this.deps.counters.upstreamOpen--;
     this.#budget.release();
   }

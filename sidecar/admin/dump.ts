@@ -12,6 +12,7 @@ import { thresholdsDefault } from "#proxy/l7/resilience/limits.ts";
 import type { SocketAddress } from "#proxy/l7/types.ts";
 import type { NamedResource } from "../state.ts";
 import { redact } from "./redact.ts";
+import type { HostCounts } from "./stats-page.ts";
 
 export interface DumpSource {
   readonly bootstrap: object;
@@ -107,7 +108,29 @@ function limitsOf({ spec }: Cluster): readonly (readonly [name: string, value: n
   });
 }
 
-export function clustersText(clusters: Iterable<Cluster>, isStatic: DumpSource["isStatic"]): string {
+/** What an endpoint of a cluster is known by between processes. */
+export function hostKey(cluster: string, endpoint: SocketAddress): string {
+  return `${cluster}::${at(endpoint)}`;
+}
+
+/** What each endpoint has open now, in this process. */
+export function hostCounts(clusters: Iterable<Cluster>): Record<string, HostCounts> {
+  const hosts: Record<string, HostCounts> = {};
+  for (const { name, members } of clusters)
+    for (const endpoint of members)
+      hosts[hostKey(name, endpoint)] = { connections: endpoint.pool.openCount, requests: endpoint.activeRequests };
+  return hosts;
+}
+
+const nothingOpen: HostCounts = { connections: 0, requests: 0 };
+
+/** What the pages say of clusters: how they came, and what all processes have open to their endpoints. */
+export interface ClusterFacts {
+  readonly isStatic: DumpSource["isStatic"];
+  readonly hosts: Readonly<Record<string, HostCounts>>;
+}
+
+export function clustersText(clusters: Iterable<Cluster>, { isStatic, hosts }: ClusterFacts): string {
   const lines: string[] = [];
   for (const cluster of clusters) {
     const { name } = cluster;
@@ -115,16 +138,18 @@ export function clustersText(clusters: Iterable<Cluster>, isStatic: DumpSource["
     for (const [limit, value] of limitsOf(cluster)) lines.push(`${name}::${limit}::${value}`);
     lines.push(`${name}::added_via_api::${String(!isStatic("cluster", name))}`);
     for (const endpoint of cluster.members) {
-      const host = `${name}::${at(endpoint)}`;
-      for (const [stat, value] of hostStats(endpoint)) lines.push(`${host}::${stat}::${value}`);
+      const host = hostKey(name, endpoint);
+      for (const [stat, value] of hostStats(endpoint, hosts[host] ?? nothingOpen))
+        lines.push(`${host}::${stat}::${value}`);
     }
   }
   return lines.map((line) => `${line}\n`).join("");
 }
 
-function hostStats(endpoint: Endpoint): readonly (readonly [string, string | number])[] {
+function hostStats(endpoint: Endpoint, open: HostCounts): readonly (readonly [string, string | number])[] {
   return [
-    ["cx_active", endpoint.pool.idleCount],
+    ["cx_active", open.connections],
+    ["rq_active", open.requests],
     ["hostname", endpoint.hostname === endpoint.address ? "" : endpoint.hostname],
     ["health_flags", endpoint.isHealthy ? "healthy" : "/failed_eds_health"],
     ["weight", endpoint.weight],
@@ -138,14 +163,18 @@ function hostStats(endpoint: Endpoint): readonly (readonly [string, string | num
   ];
 }
 
-export function clustersJSON(clusters: Iterable<Cluster>, isStatic: DumpSource["isStatic"]): object {
+export function clustersJSON(clusters: Iterable<Cluster>, { isStatic, hosts }: ClusterFacts): object {
+  const gauges = ({ connections, requests }: HostCounts): object[] => [
+    { name: "cx_active", type: "GAUGE", value: String(connections) },
+    { name: "rq_active", type: "GAUGE", value: String(requests) },
+  ];
   return {
     cluster_statuses: [...clusters].map((cluster) => ({
       name: cluster.name,
       added_via_api: !isStatic("cluster", cluster.name),
       host_statuses: cluster.members.map((endpoint) => ({
         address: { socket_address: { address: endpoint.address, port_value: endpoint.port } },
-        stats: [{ name: "cx_active", type: "GAUGE", value: String(endpoint.pool.idleCount) }],
+        stats: gauges(hosts[hostKey(cluster.name, endpoint)] ?? nothingOpen),
         health_status: { eds_health_status: endpoint.isHealthy ? "HEALTHY" : "UNHEALTHY" },
         weight: endpoint.weight,
         hostname: endpoint.hostname === endpoint.address ? "" : endpoint.hostname,

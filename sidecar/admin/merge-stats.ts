@@ -7,7 +7,7 @@
  */
 import { Histogram } from "../histogram.ts";
 import type { Stat } from "./stats.ts";
-import type { AllStats } from "./stats-page.ts";
+import type { AllStats, HostCounts } from "./stats-page.ts";
 
 /** What every process says alike. */
 const saidByEach =
@@ -16,7 +16,12 @@ const saidByEach =
 export function mergeStats(parts: readonly AllStats[]): AllStats {
   const stats = new Map<string, Stat>();
   const histograms = new Map<string, Histogram>();
+  const hosts: Record<string, HostCounts> = {};
   for (const part of parts) {
+    for (const [key, { connections, requests }] of Object.entries(part.hosts ?? {})) {
+      const known = hosts[key] ?? { connections: 0, requests: 0 };
+      hosts[key] = { connections: known.connections + connections, requests: known.requests + requests };
+    }
     for (const stat of part.stats) {
       const known = stats.get(stat.name);
       stats.set(stat.name, known === undefined ? stat : { ...stat, value: joined(known, stat) });
@@ -28,6 +33,7 @@ export function mergeStats(parts: readonly AllStats[]): AllStats {
     }
   }
   return {
+    hosts,
     stats: [...stats.values()],
     histograms: [...histograms].map(([name, histogram]) => ({ name, histogram })),
   };
@@ -39,6 +45,7 @@ function joined(known: Stat, { name, value }: Stat): number {
 
 /** As it goes from process to process, in JSON. */
 export interface PlainStats {
+  readonly hosts?: AllStats["hosts"];
   readonly stats: readonly Stat[];
   readonly histograms: readonly {
     readonly name: string;
@@ -46,8 +53,9 @@ export interface PlainStats {
   }[];
 }
 
-export function toPlain({ stats, histograms }: AllStats): PlainStats {
+export function toPlain({ hosts = {}, stats, histograms }: AllStats): PlainStats {
   return {
+    hosts,
     stats,
     histograms: histograms.map(({ name, histogram: { counts, sum } }) => ({
       name,
@@ -56,8 +64,9 @@ export function toPlain({ stats, histograms }: AllStats): PlainStats {
   };
 }
 
-export function fromPlain({ stats, histograms }: PlainStats): AllStats {
+export function fromPlain({ hosts = {}, stats, histograms }: PlainStats): AllStats {
   return {
+    hosts,
     stats,
     histograms: histograms.map(({ name, histogram: plain }) => {
       const histogram = new Histogram();

@@ -56,10 +56,11 @@ const pages: Readonly<Record<string, Page>> = {
   "/clusters": {
     help: "upstream cluster status",
     method: "GET",
-    answer: (view, query) => {
-      const { isStatic } = view.dump();
-      if (query.get("format") === "json") return json(clustersJSON(view.clusters(), isStatic));
-      return text(200, clustersText(view.clusters(), isStatic));
+    answer: async (view, query) => {
+      const { hosts = {} } = await view.stats();
+      const facts = { isStatic: view.dump().isStatic, hosts };
+      if (query.get("format") === "json") return json(clustersJSON(view.clusters(), facts));
+      return text(200, clustersText(view.clusters(), facts));
     },
   },
   "/config_dump": { help: "dump current configs", method: "GET", answer: dumpPage },

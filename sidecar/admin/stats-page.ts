@@ -29,7 +29,15 @@ export function parseStatsQuery(query: URLSearchParams): StatsQuery | string {
   return { format: format === "text-readouts" ? "text" : format, filter: regex, usedOnly };
 }
 
+/** What one process has open to an endpoint. */
+export interface HostCounts {
+  readonly connections: number;
+  readonly requests: number;
+}
+
 export interface AllStats {
+  /** By `hostKey`. */
+  readonly hosts?: Readonly<Record<string, HostCounts>>;
   readonly stats: readonly Stat[];
   readonly histograms: readonly HistogramStat[];
 }

@@ -10,6 +10,7 @@ import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
 import { type EngineDeps, createCounters } from "#proxy/l7/types.ts";
 import { Histogram } from "../histogram.ts";
 import { clusterStats } from "./cluster-stats.ts";
+import { clustersJSON, clustersText, hostCounts } from "./dump.ts";
 import { fromPlain, mergeStats, toPlain } from "./merge-stats.ts";
 import type { AllStats } from "./stats-page.ts";
 
@@ -17,6 +18,7 @@ function partOf(requests: number, ms: number): AllStats {
   const histogram = new Histogram();
   histogram.observe(ms);
   return {
+    hosts: { "c::10.0.0.1:80": { connections: requests, requests: 1 } },
     stats: [
       { name: "http.x.downstream_rq_total", kind: "counter", value: requests },
       { name: "http.x.downstream_cx_active", kind: "gauge", value: 1 },
@@ -30,7 +32,7 @@ function partOf(requests: number, ms: number): AllStats {
 
 test("mergeStats() adds what processes count, and takes once what all of them say", () => {
   const overTheWire = fromPlain(JSON.parse(JSON.stringify(toPlain(partOf(3, 7)))));
-  const { stats, histograms } = mergeStats([partOf(1, 2), overTheWire, { stats: [], histograms: [] }]);
+  const { hosts, stats, histograms } = mergeStats([partOf(1, 2), overTheWire, { stats: [], histograms: [] }]);
   assert.deepEqual(Object.fromEntries(stats.map(({ name, value }) => [name, value])), {
     "http.x.downstream_rq_total": 4,
     "http.x.downstream_cx_active": 2,
@@ -38,6 +40,7 @@ test("mergeStats() adds what processes count, and takes once what all of them sa
     "cluster.c.circuit_breakers.default.cx_open": 1,
     "server.live": 1,
   });
+  assert.deepEqual(hosts, { "c::10.0.0.1:80": { connections: 4, requests: 2 } });
   const [{ histogram } = { histogram: new Histogram() }] = histograms;
   assert.equal(histogram.sum, 9);
   assert.equal(
@@ -83,4 +86,31 @@ test("clusterStats() says what a cluster's limits hold and refused", () => {
     ].map(valueOf),
     [1, 0, 1, 1, 0, 1, 0],
   );
+});
+
+test("clustersText() and clustersJSON() say what all processes have open to an endpoint", () => {
+  const clock = new ManualClock();
+  const deps: EngineDeps = {
+    dial: () => {
+      throw new Error("Nobody dials here");
+    },
+    wheel: new TimerWheel(clock),
+    nowMs: () => clock.monotonicMs(),
+    wallMs: () => clock.nowMs(),
+    after: () => undefined,
+    log: silentLogger,
+    random: seededRandom(1),
+    counters: createCounters(),
+  };
+  const lb_endpoints = ["::1", "10.0.0.1"].map((address) => ({
+    endpoint: { address: { socket_address: { address, port_value: 80 } } },
+  }));
+  const load_assignment = { cluster_name: "c", endpoints: [{ lb_endpoints }] };
+  const cluster = new Cluster(compileCluster({ name: "c", type: "STATIC", load_assignment }), deps);
+  const facts = { isStatic: () => true, hosts: { "c::10.0.0.1:80": { connections: 4, requests: 2 } } };
+  const lines = clustersText([cluster], facts).split("\n");
+  for (const line of ["c::10.0.0.1:80::cx_active::4", "c::10.0.0.1:80::rq_active::2", "c::[::1]:80::cx_active::0"])
+    assert.ok(lines.includes(line), line);
+  assert.match(JSON.stringify(clustersJSON([cluster], facts)), /"rq_active","type":"GAUGE","value":"2"/);
+  assert.deepEqual(hostCounts([cluster])["c::10.0.0.1:80"], { connections: 0, requests: 0 });
 });

@@ -6,7 +6,7 @@
 import { typeUrls } from "#api/xds/envoy.ts";
 import type { LiveConfig } from "#proxy/l7/listener.ts";
 import type { EngineDeps, SocketAddress } from "#proxy/l7/types.ts";
-import type { DumpSource } from "../admin/dump.ts";
+import { type DumpSource, hostCounts } from "../admin/dump.ts";
 import type { AdminPagesView } from "../admin/pages.ts";
 import { clusterStats } from "../admin/cluster-stats.ts";
 import type { EnvoyStats, Stat } from "../admin/stats.ts";
@@ -124,6 +124,7 @@ export function statsOf(sidecar: AdminContext): AllStats {
   for (const [prefix, named] of counters.filters)
     for (const [name, value] of Object.entries(named)) counter(`${prefix}${name}`, value);
   for (const cluster of live.clusters.values()) gauges.push(...clusterStats(cluster));
-  const counted = { stats: [...stats.counters()], histograms: [...stats.histograms()] };
+  const hosts = hostCounts(live.clusters.values());
+  const counted = { hosts, stats: [...stats.counters()], histograms: [...stats.histograms()] };
   return mergeStats([{ stats: gauges, histograms: [] }, counted]);
 }
