@@ -180,7 +180,8 @@ export class HealthChecker {
           signal: AbortSignal.timeout(this.#spec.timeoutMs),
         },
       );
-      body.destroy();
+      // What is left of the body is not wanted, and cutting it off is no failure.
+      body.on("error", () => undefined).destroy();
       return expected.some(([from, to]) => statusCode >= from && statusCode < to);
     } finally {
       await agent.destroy();
