@@ -16,6 +16,12 @@ export const differences: Readonly<Record<string, string>> = {
   "hedges/silent": "one flag is told, the one that explains the answer; Envoy tells URX beside it",
   "faults/own": "one flag is told, the one that explains the answer; Envoy tells DI beside it",
   "gzip/accepts on two lines": "Envoy joins the lines of a header; here they go on as they came",
+  "inside: remote address false, 0 hops/inside, outside by lines":
+    "Envoy joins the lines of a header; here they go on as they came",
+  "inside: remote address false, 1 hops/inside, outside by lines":
+    "Envoy joins the lines of a header; here they go on as they came",
+  "inside: remote address false, 2 hops/inside, outside by lines":
+    "Envoy joins the lines of a header; here they go on as they came",
   "gzip/answer 206": "the ranges of a part count bytes that are not compressed, so that it is passed on as it is",
   "session-cookies/who does not answer": "an answer of the proxy's own makes no session with who did not answer",
   "session-cookies/who does not answer, again":

@@ -18,7 +18,7 @@ import { isHit } from "./match.ts";
 import { type RequestPolicy, prepareHead } from "./policy.ts";
 import { redirectLocation } from "./rewrite.ts";
 import type { RouteTable } from "./table.ts";
-import { requestTimeouts } from "./timeouts.ts";
+import { requestTimeouts, withoutSteering } from "./timeouts.ts";
 import type {
   CompiledRoute,
   CorsPolicy,
@@ -162,11 +162,13 @@ interface ForwardInput {
   readonly cors: HeaderPairs;
 }
 
-function forward(head: RequestHead, route: CompiledRoute, { name, entry, input, cors }: ForwardInput): Plan {
+function forward(received: RequestHead, route: CompiledRoute, { name, entry, input, cors }: ForwardInput): Plan {
   const changes = entry === undefined ? route.changes : entry.changes;
-  const refusal = refuseUpgrade(head, route, input.policy);
-  if (refusal !== undefined) return { ...answer(head, route, refusal), cors };
-  const timeouts = requestTimeouts(head, route, input.policy.isInternal !== undefined);
+  const refusal = refuseUpgrade(received, route, input.policy);
+  if (refusal !== undefined) return { ...answer(received, route, refusal), cors };
+  const isSteered = input.policy.isInternal !== undefined;
+  const timeouts = requestTimeouts(received, route, isSteered);
+  const head = isSteered ? withoutSteering(received) : received;
   return {
     kind: "forward",
     head:

@@ -195,7 +195,7 @@ function stripHost(editor: HeadEditor, policy: RequestPolicy, connection: Format
 /** x-forwarded-for, x-forwarded-proto, and what an internal client may say. */
 function setOrigin(editor: HeadEditor, policy: RequestPolicy, connection: FormatConnection): void {
   const scheme = connection.isTLS === true ? "https" : "http";
-  const received = editor.get("x-forwarded-for");
+  const received = joinedHeaderValue(editor.headers, "x-forwarded-for");
   if (policy.usesRemoteAddress) {
     if (policy.appendsForwardedFor && connection.remoteAddress !== "")
       appendValue(editor, "X-Forwarded-For", connection.remoteAddress);
@@ -213,7 +213,7 @@ function sanitize(
   policy: RequestPolicy,
   { received, connection }: { received: string | undefined; connection: FormatConnection },
 ): void {
-  const address = policy.usesRemoteAddress && received === undefined ? connection.remoteAddress : received?.trim();
+  const address = originOf(policy, received, connection);
   const isInternal = address !== undefined && isIP(address) !== 0 && policy.isInternal?.(address) === true;
   if (isInternal) return editor.set("x-envoy-internal", "true");
   editor.remove("x-envoy-internal");
@@ -224,13 +224,27 @@ function sanitize(
   if (policy.usesRemoteAddress) for (const key of edgeOnly) editor.remove(key);
 }
 
+/**
+ * The one address that a request may have come from; undefined: several, or whoever says so is not believed. Where the
+ * connection's own address counts, anybody could write the list.
+ */
+function originOf(
+  { usesRemoteAddress, trustedHops }: RequestPolicy,
+  received: string | undefined,
+  { remoteAddress }: FormatConnection,
+): string | undefined {
+  if (usesRemoteAddress) return received === undefined ? remoteAddress : undefined;
+  return trustedHops === 0 ? received?.trim() : undefined;
+}
+
 /** The client as the trusted proxies in front say it: so many entries from the end. */
 function externalAddress(received: string | undefined, trustedHops: number): string | undefined {
-  return trustedHops === 0 ? undefined : received?.split(",").at(-trustedHops)?.trim();
+  const entry = trustedHops === 0 ? undefined : received?.split(",").at(-trustedHops)?.trim();
+  return entry === undefined || isIP(entry) === 0 ? undefined : entry;
 }
 
 /** To the list that is there, as one line. */
 function appendValue(editor: HeadEditor, name: string, value: string, separator = ","): void {
-  const before = editor.get(name.toLowerCase());
+  const before = joinedHeaderValue(editor.headers, name.toLowerCase());
   editor.set(name, before === undefined || before === "" ? value : `${before}${separator}${value}`);
 }

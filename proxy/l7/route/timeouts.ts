@@ -6,6 +6,7 @@
  */
 import { headerValue } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
+import { HeadEditor } from "./head-editor.ts";
 import { isGRPC } from "./match.ts";
 import type { CompiledRoute } from "./types.ts";
 
@@ -31,6 +32,28 @@ export function requestTimeouts(head: RequestHead, route: CompiledRoute, isSteer
     perTryTimeoutMs: bounded(perTryMs, timeoutMs),
     retriesMax: numberIn(head, "x-envoy-max-retries") ?? retriesMax,
   };
+}
+
+/** What an internal client says to the router and to nobody behind it; from the fourth on it is not read here. */
+const consumed = [
+  "x-envoy-upstream-rq-timeout-ms",
+  "x-envoy-upstream-rq-per-try-timeout-ms",
+  "x-envoy-max-retries",
+  "x-envoy-retry-on",
+  "x-envoy-retry-grpc-on",
+  "x-envoy-retriable-status-codes",
+  "x-envoy-retriable-header-names",
+  "x-envoy-hedge-on-per-try-timeout",
+  "x-envoy-expected-rq-timeout-ms",
+  "x-envoy-upstream-alt-stat-name",
+] as const;
+
+/** The head as it goes on, once `requestTimeouts` has read it. */
+export function withoutSteering(head: RequestHead): RequestHead {
+  if (!head.headers.keys.some((key) => key.startsWith("x-envoy-"))) return head;
+  const editor = new HeadEditor(head);
+  for (const key of consumed) editor.remove(key);
+  return editor.finish();
 }
 
 /** A try that may take as long as the whole is not bounded by itself. */

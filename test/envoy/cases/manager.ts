@@ -34,6 +34,36 @@ const forwardedFor = (name: string, manager: Fields): CaseGroup =>
     withHeaders("internal", ["x-envoy-internal", "true"]),
   ]);
 
+const steers = [
+  "x-envoy-attempt-count",
+  "x-envoy-expected-rq-timeout-ms",
+  "x-envoy-hedge-on-per-try-timeout",
+  "x-envoy-ip-tags",
+  "x-envoy-max-retries",
+  "x-envoy-original-url",
+  "x-envoy-retriable-header-names",
+  "x-envoy-retriable-status-codes",
+  "x-envoy-retry-grpc-on",
+  "x-envoy-retry-on",
+  "x-envoy-upstream-alt-stat-name",
+  "x-envoy-upstream-rq-per-try-timeout-ms",
+] as const;
+
+/** Whose x-envoy-… headers count: from everywhere that a request may come. */
+const fromInside = (name: string, manager: Fields): CaseGroup => {
+  const steering = ["x-envoy-upstream-rq-timeout-ms", "9999"] as const;
+  const lists = ["10.0.0.1", "10.0.0.1, 10.0.0.2", "8.8.8.8", "8.8.8.8, 10.0.0.1", "10.0.0.1:80", "no address"];
+  const inside = { address_prefix: "10.0.0.0", prefix_len: 8 };
+  const loopback = { address_prefix: "127.0.0.0", prefix_len: 8 };
+  return group(name, { ...manager, internal_address_config: { cidr_ranges: [inside, loopback] } }, [
+    withHeaders("none", steering),
+    withHeaders("all that steers", ...steers.map((key) => [key, "9999"] as const)),
+    ...lists.map((list) => withHeaders(list, ["x-forwarded-for", list], steering)),
+    withHeaders("inside, outside by lines", ["x-forwarded-for", "10.0.0.1"], ["x-forwarded-for", "8.8.8.8"], steering),
+    withHeaders("said to be internal", ["x-forwarded-for", "8.8.8.8"], ["x-envoy-internal", "true"], steering),
+  ]);
+};
+
 const escaped = ["/a%2Fb", "/a%2fb%5Cc?d%2Fe", "/plain"].map(get);
 
 const filterConfig: Fields = { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig" };
@@ -48,6 +78,14 @@ const adding = (name: string, key: string): Fields => ({
 });
 
 export const managerCases: readonly CaseGroup[] = [
+  ...[false, true].flatMap((use_remote_address) =>
+    [0, 1, 2].map((xff_num_trusted_hops) =>
+      fromInside(`inside: remote address ${use_remote_address}, ${xff_num_trusted_hops} hops`, {
+        use_remote_address,
+        xff_num_trusted_hops,
+      }),
+    ),
+  ),
   group("plain", {}, [
     get("/a//b/../c/./d?x=%20&y=1+2"),
     get("/%41%2f%7e"),
