@@ -86,7 +86,9 @@ function secure(
     // What node:tls does where it made the socket itself; node:http2 waits for it.
     Object.assign(socket, { secureConnecting: false });
     const hasPeer = Object.keys(socket.getPeerCertificate()).length > 0;
-    const isTrusted = tls.spec.trustedCA !== undefined && verifyErrorOf(socket) === undefined;
+    // One that is known by its hash alone was not refused above.
+    const isKnown = tls.spec.trustedCA === undefined && tls.spec.certificateHashes.length > 0;
+    const isTrusted = isKnown || (tls.spec.trustedCA !== undefined && verifyErrorOf(socket) === undefined);
     const peerCertificate = !hasPeer ? "none" : isTrusted ? "validated" : "presented";
     const alpn = socket.alpnProtocol;
     const protocol = alpn === "h2" ? "h2c" : alpn === false || alpn === null ? undefined : "http/1.1";

@@ -1,5 +1,6 @@
 /** Filters end to end on loopback: order, stops, replies, bodies, failures, modules and their reload; the examples. */
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { resolve } from "node:path";
 import { test } from "node:test";
 import { silentLogger } from "#lib/log.ts";
@@ -7,7 +8,16 @@ import { httpDefault } from "../config/http.ts";
 import { plainChain } from "../config/listener.ts";
 import { Reader } from "../config/reader.ts";
 import type { FilterContext, FilterReply, HttpFilter } from "../filter.ts";
-import { type Rig, eventually, raw, routesTo, startAnswering, startRig, staticCluster } from "../fixture.ts";
+import {
+  type Rig,
+  eventually,
+  raw,
+  routesTo,
+  startAnswering,
+  startRig,
+  startUpstream,
+  staticCluster,
+} from "../fixture.ts";
 import { type FilterModule, FilterModules, moduleType, readModule } from "./modules.ts";
 
 const ok = (body: string, type = "text/plain"): string =>
@@ -212,6 +222,33 @@ test("a filter whose module came while the request waited sees all of it, traile
   gate.resolve();
   assert.match(await answer, /^HTTP\/1\.1 200 /);
   assert.deepEqual(seen, ["request x-up", "response x-down"]);
+});
+
+test("an upstream that takes nothing holds the downstream back, whatever filters stop and resume", async () => {
+  await using upstream = await startUpstream((socket) => void socket.pause());
+  let taken = 0;
+  const slow: HttpFilter = {
+    onRequestData(context, data) {
+      taken += data.length;
+      context.after(1, () => context.resume());
+      return "stop";
+    },
+  };
+  await using rig = await rigWith(upstream.port, modulesOf({ "slow.ts": always(slow) }), [["slow.ts", {}]]);
+  const client = connect({ port: rig.port, host: "127.0.0.1" });
+  client.on("error", () => undefined);
+  const bytes = 64 * 1024 * 1024;
+  client.write(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${bytes}\r\n\r\n`);
+  client.write(Buffer.alloc(bytes));
+  await eventually(() => taken > 0, "first bytes");
+  // Until nothing moves any more.
+  for (let before = 0, still = 0; still < 20;) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    still = taken === before ? still + 1 : 0;
+    before = taken;
+  }
+  assert.ok(taken < bytes / 2, `${taken} bytes were taken`);
+  client.destroy();
 });
 
 test("readModule() refuses files outside the filter folder", () => {

@@ -44,6 +44,8 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   #exchange: Exchange | undefined;
   #options: ResponseOptions | undefined;
   #isRequestWhole = false;
+  /** The exchange wants nothing more of the request for now. */
+  #isUpstreamFull = false;
   #isOver = false;
 
   constructor(downstream: DownstreamStream, context: HTTPContext, head: RequestHead, startMs: number) {
@@ -126,13 +128,13 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
     this.#exchange?.onRequestEnd(trailers);
   }
 
-  /** Nothing is held any more: the downstream may go on. */
+  /** Nothing is held any more: the downstream may go on, as far as filters are asked. */
   unblockRequest(): void {
-    this.#downstream.setBlocked(false);
+    this.#updateBlocked();
   }
 
   continueRequest(): void {
-    this.#downstream.setBlocked(false);
+    this.#updateBlocked();
     if (headerValue(this.received.headers, "expect")?.toLowerCase() === "100-continue")
       this.#downstream.sendInterim(continued);
   }
@@ -235,7 +237,13 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   }
 
   setBlocked(isBlocked: boolean): void {
-    this.#downstream.setBlocked(isBlocked || this.#pass.isRequestFull);
+    this.#isUpstreamFull = isBlocked;
+    this.#updateBlocked();
+  }
+
+  /** The downstream waits for both: what filters hold, and the upstream. */
+  #updateBlocked(): void {
+    this.#downstream.setBlocked(this.#isUpstreamFull || this.#pass.isRequestFull);
   }
 
   touch(): void {

@@ -28,8 +28,8 @@ export function readDownstreamTLS(socket: Reader): DownstreamTLSSpec | undefined
   context.allow("prefer_client_ciphers", [false], "the order of cipher_suites counts").done();
   if (common.certificates.length === 0)
     throw context.bad("common_tls_context.tls_certificates", "it is empty, wanted at least one");
-  if (requiresClientCertificate && common.trustedCA === undefined)
-    throw context.bad("require_client_certificate", "there is no trusted_ca to verify the certificate with");
+  if (requiresClientCertificate && common.trustedCA === undefined && common.certificateHashes.length === 0)
+    throw context.bad("require_client_certificate", "there is nothing to verify the certificate with");
   return { ...common, requiresClientCertificate };
 }
 

@@ -43,7 +43,7 @@ export function createDownstreamTLS(spec: DownstreamTLSSpec, alpn: readonly stri
   const [first, ...others] = spec.certificates.map((one) => contextOf(spec, one));
   const byName = others.map((one, index) => ({ one, spec: spec.certificates[index + 1]! }));
   const protocols = spec.alpn.length > 0 ? spec.alpn : alpn;
-  const verifies = spec.trustedCA !== undefined;
+  const verifies = spec.trustedCA !== undefined || spec.certificateHashes.length > 0;
   return {
     spec,
     options: () => ({
@@ -57,7 +57,7 @@ export function createDownstreamTLS(spec: DownstreamTLSSpec, alpn: readonly stri
     refuse: (socket) => {
       const hasCertificate = Object.keys(socket.getPeerCertificate()).length > 0;
       if (!hasCertificate) return spec.requiresClientCertificate ? "the downstream showed no certificate" : undefined;
-      return verifies ? refusePeer(socket, spec) : undefined;
+      return refusePeer(socket, spec);
     },
   };
 }
@@ -78,7 +78,7 @@ export function createUpstreamTLS(spec: UpstreamTLSSpec, alpn: readonly string[]
   return {
     spec,
     options: () => options,
-    refuse: (socket) => (spec.trustedCA === undefined ? refuseHash(socket, spec) : refusePeer(socket, spec)),
+    refuse: (socket) => refusePeer(socket, spec),
   };
 }
 
@@ -109,6 +109,8 @@ function read(source: DataSource): string {
 
 /** Why the peer is not who it must be, or undefined. */
 function refusePeer(socket: TLSSocket, spec: TLSSpec): string | undefined {
+  // Without an authority to trust, the certificate is known by its hash alone.
+  if (spec.trustedCA === undefined) return refuseHash(socket, spec);
   const error = verifyErrorOf(socket);
   if (error !== undefined) return `the peer's certificate is not trusted: ${error}`;
   if (spec.sans.length > 0) {

@@ -1,5 +1,6 @@
 /** TLS on either side of the engine, end to end on loopback, with certificates made for the test. */
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import http2 from "node:http2";
 import https from "node:https";
@@ -99,6 +100,24 @@ async function get(port: number, options: tls.ConnectionOptions): Promise<string
     request.on("error", (error) => resolve(error.message));
   });
 }
+
+test("a TLS chain knows downstreams by the hash of their certificates, with no authority to trust", async () => {
+  const authority = await createAuthority();
+  const [own, known, other] = [await authority.issue("a"), await authority.issue("b"), await authority.issue("c")];
+  const hash = new X509Certificate(known.cert).fingerprint256;
+  await using upstream = await startAnswering(ok);
+  const validation_context = { verify_certificate_hash: [hash] };
+  for (const isRequired of [false, true]) {
+    const socket = downstreamTLS(own, { require_client_certificate: isRequired }, { validation_context });
+    const chain = { filters: [hcm], transport_socket: socket };
+    await using rig = await rigOf([chain], [staticCluster("up", [upstream.port])]);
+    const trusted = { ca: authority.cert, checkServerIdentity: () => undefined };
+    assert.equal(await get(rig.port, { ...trusted, ...known }), "200 ok");
+    assert.doesNotMatch(await get(rig.port, { ...trusted, ...other }), /200/);
+    const answer = await get(rig.port, trusted);
+    assert.equal(answer === "200 ok", !isRequired, answer);
+  }
+});
 
 test("A TLS chain ends TLS, agrees on HTTP/2 by ALPN, and tells chains apart by server name", async () => {
   const authority = await createAuthority();
