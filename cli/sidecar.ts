@@ -15,6 +15,7 @@ import { realClock as clock } from "#lib/clock.ts";
 import { expectShortLives } from "#lib/collect.ts";
 import { messageOf } from "#lib/errors.ts";
 import { descriptorOf, originalDestination } from "#lib/linux.ts";
+import { allowTaking } from "#lib/process.ts";
 import { systemRandom as random } from "#lib/random.ts";
 import { FilterModules } from "#proxy/l7/filters/modules.ts";
 import type { SocketAddress } from "#proxy/l7/types.ts";
@@ -104,7 +105,14 @@ async function serveFirst({ config, deps, options, count, onQuit, ending, drainM
   const control =
     path === undefined
       ? undefined
-      : await serveHandOver({ path, log, pid: process.pid, sockets: () => proxy.sockets(), onReplaced: onQuit });
+      : await serveHandOver({
+          path,
+          log,
+          pid: process.pid,
+          sockets: () => proxy.sockets(),
+          allow: allowTaking,
+          onReplaced: onQuit,
+        });
   process.on("SIGUSR1", () => proxy.reopenLogs());
   await ending();
   control?.close();

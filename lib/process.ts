@@ -6,6 +6,7 @@ import koffi from "koffi";
 import { LinuxError } from "./linux.ts";
 
 const PR_SET_CHILD_SUBREAPER = 36;
+const PR_SET_PTRACER = 0x59616d61;
 const RLIMIT_NOFILE = 7;
 
 /**
@@ -36,11 +37,24 @@ function statOf(pid: number): readonly string[] | undefined {
 
 /** Orphans below this process become its children (prctl(2)). Outlives exec, is not inherited by children. */
 export function becomeSubreaper(): void {
-  const prctl = koffi
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1) === 0) return;
+  throw new LinuxError("EINVAL", "Cannot become the reaper of orphans: prctl failed");
+}
+
+/**
+ * Lets one other process of this user take descriptors of this one (linux.ts takeDescriptor); undefined: none any more.
+ * Without Yama all of the user's may, and there is nothing to do; with it (Ubuntu's default, kernel.yama.ptrace_scope
+ * 1) a process may take those of its descendants alone.
+ */
+export function allowTaking(pid: number | undefined): void {
+  prctl(PR_SET_PTRACER, pid ?? 0);
+}
+
+function prctl(option: number, argument: number): number {
+  const call = koffi
     .load(null)
     .func("int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)");
-  if ((prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) as number) === 0) return;
-  throw new LinuxError("EINVAL", "Cannot become the reaper of orphans: prctl failed");
+  return call(option, argument, 0, 0, 0) as number;
 }
 
 /**

@@ -30,8 +30,10 @@ test("takeOver() gets the sockets of the one before, which is told once the new 
   const next = answering("new");
   const port = await listenOn(old);
   const replaced = Promise.withResolvers<void>();
+  const allowed: (number | undefined)[] = [];
   const control = await serveHandOver({
     path,
+    allow: (pid) => void allowed.push(pid),
     log: silentLogger,
     pid: process.pid,
     sockets: () => [{ key: "127.0.0.1:80", fd: descriptorOf(old as unknown as Socket)! }],
@@ -44,6 +46,7 @@ test("takeOver() gets the sockets of the one before, which is told once the new 
     assert.equal(await ask(port), "old");
     const taken = await takeOver(path, takeDescriptor);
     await assert.rejects(takeOver(path, takeDescriptor), /another one takes them already/);
+    assert.deepEqual(allowed, [process.pid]);
     const fd = taken!.sockets.get("127.0.0.1:80")!;
     await new Promise<void>((resolve) => next.listen({ fd }, resolve));
     const during = await Promise.all(Array.from({ length: 20 }, async () => ask(port)));
@@ -52,6 +55,7 @@ test("takeOver() gets the sockets of the one before, which is told once the new 
     await replaced.promise;
     const after = await Promise.all(Array.from({ length: 20 }, async () => ask(port)));
     assert.deepEqual(new Set(after), new Set(["new"]));
+    assert.deepEqual(allowed, [process.pid, undefined]);
     assert.equal(await takeOver(path, takeDescriptor), undefined);
   } finally {
     old.close();
@@ -65,10 +69,19 @@ test("serveHandOver() goes on serving when the one that follows ends before it i
   const folder = mkdtempSync(join(tmpdir(), "wherry-hot-"));
   const path = join(folder, "hot");
   let replaced = 0;
-  const options = { path, log: silentLogger, pid: process.pid, sockets: () => [], onReplaced: () => void replaced++ };
+  const allowed = new Set<number | undefined>();
+  const options = {
+    path,
+    log: silentLogger,
+    pid: process.pid,
+    sockets: () => [],
+    allow: (pid: number | undefined) => void allowed.add(pid),
+    onReplaced: () => void replaced++,
+  };
   const control = await serveHandOver(options);
   try {
-    for (const bytes of ["garbage\n", '{"kind":"hello"}\n', "x".repeat(300_000)]) {
+    const hello = (pid: number): string => `${JSON.stringify({ kind: "hello", pid })}\n`;
+    for (const bytes of ["garbage\n", '{"kind":"hello"}\n', hello(-1), hello(0), hello(7), "x".repeat(300_000)]) {
       await new Promise<void>((resolve) => {
         const socket = connect(path, () => socket.write(bytes));
         socket.on("data", () => socket.destroy());
@@ -77,6 +90,7 @@ test("serveHandOver() goes on serving when the one that follows ends before it i
       });
     }
     assert.equal(replaced, 0);
+    assert.deepEqual(allowed, new Set([undefined, 7]));
     // The connection before may not be over on the other side yet.
     for (let turn = 0; turn < 10; turn++) await new Promise<void>((resolve) => setImmediate(resolve));
     const taken = await takeOver(path, takeDescriptor);

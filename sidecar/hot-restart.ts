@@ -40,12 +40,15 @@ export interface HandOverOptions {
   readonly pid: number;
   /** What listens now. */
   sockets(): readonly ListeningSocket[];
+  /** From now on that process may take them; undefined: none. */
+  allow(pid: number | undefined): void;
   /** The other one serves: drain and end. */
   onReplaced(): void;
 }
 
 type Message =
-  | { readonly kind: "hello" }
+  /** `pid`: of who takes. */
+  | { readonly kind: "hello"; readonly pid: number }
   | { readonly kind: "live" }
   | { readonly kind: "sockets"; readonly pid: number; readonly sockets: readonly ListeningSocket[] }
   | { readonly kind: "busy" };
@@ -59,11 +62,15 @@ export async function serveHandOver(options: HandOverOptions): Promise<Server> {
       return;
     }
     taker = socket;
-    socket.on("close", () => (taker = undefined));
+    socket.on("close", () => {
+      taker = undefined;
+      options.allow(undefined);
+    });
     readMessages(socket, (message) => {
-      if (message.kind === "hello")
+      if (message.kind === "hello") {
+        options.allow(message.pid);
         socket.write(format({ kind: "sockets", pid: options.pid, sockets: options.sockets() }));
-      else if (message.kind === "live") {
+      } else if (message.kind === "live") {
         options.log.info("Replaced: draining");
         // The path is the other one's from now on.
         server.close();
@@ -108,7 +115,7 @@ export async function takeOver(path: string, take: Take): Promise<TakenOver | un
   socket.on("error", (error) => broken(messageOf(error)));
   socket.on("close", () => broken("the other process ended"));
   readMessages(socket, (message) => answer.resolve(message));
-  socket.write(format({ kind: "hello" }));
+  socket.write(format({ kind: "hello", pid: process.pid }));
   const message = await answer.promise;
   if (message.kind !== "sockets") {
     socket.destroy();
@@ -153,9 +160,10 @@ function parse(line: string): Message | undefined {
   try {
     const value = JSON.parse(line) as Partial<Extract<Message, { kind: "sockets" }>> | null;
     const kind: string | undefined = value?.kind;
-    if (kind === "hello" || kind === "live" || kind === "busy") return { kind };
-    const isList = Array.isArray(value?.sockets) && Number.isInteger(value.pid);
-    return kind === "sockets" && isList ? (value as Message) : undefined;
+    if (kind === "live" || kind === "busy") return { kind };
+    // Less than 1 stands for several processes, or none.
+    if (!Number.isInteger(value?.pid) || (value?.pid ?? 0) < 1) return undefined;
+    return kind === "hello" || (kind === "sockets" && Array.isArray(value?.sockets)) ? (value as Message) : undefined;
   } catch {
     return undefined; // The caller ends the connection.
   }
