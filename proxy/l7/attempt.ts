@@ -79,16 +79,18 @@ export class Attempt implements UpstreamHandler {
     endpoint.accrual?.begin();
   }
 
+  /** Its times run from now on. */
   setTimes({ tryMs, idleMs }: AttemptTimes): void {
     const { wheel } = this.#deps;
+    const nowMs = this.#deps.nowMs();
     if (tryMs > 0) {
       this.#deadline = new Deadline(() => this.#owner.onAttemptTimeout(this, "try"));
-      wheel.arm(this.#deadline, this.#startMs + tryMs);
+      wheel.arm(this.#deadline, nowMs + tryMs);
     }
     if (idleMs > 0) {
       this.#idleMs = idleMs;
       this.#idleDeadline = new Deadline(() => this.#owner.onAttemptTimeout(this, "idle"));
-      wheel.arm(this.#idleDeadline, this.#startMs + idleMs);
+      wheel.arm(this.#idleDeadline, nowMs + idleMs);
     }
   }
 
@@ -186,6 +188,7 @@ export class Attempt implements UpstreamHandler {
   }
 
   onTunnel(head: ResponseHead): void {
+    this.report({ kind: "status", status: head.status });
     this.#owner.onAttemptTunnel(this, head);
   }
 

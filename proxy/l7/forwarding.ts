@@ -5,7 +5,8 @@
  *
  *   Trying ─▶ Sending ─▶ Responding ─▶ Over     (Trying | Sending) ─▶ Trying on a retry     Sending ─▶ Tunnel ─▶ Over
  *
- * With hedging a try whose time passed goes on beside the next one, and the first that answers is the one.
+ * With hedging a try whose time passed goes on beside the next one, and the first that answers is the one. The time of
+ * a try begins when it has a connection and the request is whole, as Envoy's: hedged tries have all of it.
  * Invariants: what is held of the body is bounded (replay.ts, and what the sockets buffer); how the request ends is
  * told to the owner once, and nothing after that.
  */
@@ -79,22 +80,20 @@ export class Forwarding implements AttemptOwner {
   // Of the downstream.
 
   body(slice: Buffer): void {
-    const { hedged, last } = this.#tries;
-    if (hedged !== undefined) for (const { stream } of hedged) stream?.sendBody(slice);
     if (this.#state === "trying") {
       if (!this.#source.hold(slice)) this.#downstream.setBlocked(true);
       return;
     }
     this.#source.sent(slice, this.#state === "sending" && this.#plan.route.retry !== undefined);
+    const { last } = this.#tries;
     last!.touch();
     if (!last!.stream!.sendBody(slice)) this.#downstream.setBlocked(true);
   }
 
   endRequest(trailers: Headers | undefined): void {
     this.#source.end(trailers);
-    const { hedged, last } = this.#tries;
-    if (hedged !== undefined) for (const { stream } of hedged) stream?.end(trailers);
-    last?.stream?.end(trailers);
+    this.#tries.last?.stream?.end(trailers);
+    if (this.#state === "sending") this.#tries.startTimes();
     if (this.#state === "tunnel" && this.#hasResponse) this.#owner.end();
   }
 
@@ -284,9 +283,9 @@ export class Forwarding implements AttemptOwner {
 
   /** Trying => Sending. */
   #send(stream: UpstreamStream): void {
-    const isLast = stream === this.#tries.last?.stream;
-    if (isLast) this.#state = "sending";
-    const isWritable = this.#source.sendTo(stream, this.#tries.hedged !== undefined);
-    if (isLast && !this.#owner.isRequestWhole) this.#downstream.setBlocked(!isWritable);
+    this.#state = "sending";
+    const isWritable = this.#source.sendTo(stream, this.#tries.isHedging);
+    if (this.#owner.isRequestWhole) this.#tries.startTimes();
+    else this.#downstream.setBlocked(!isWritable);
   }
 }

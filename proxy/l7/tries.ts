@@ -37,6 +37,8 @@ export class Tries {
   /** Where the route has hash policies. */
   #hash: RequestHash | undefined;
   #holdsRetry = false;
+  /** Another try is to be made, now or in a moment. */
+  #isNextDue = false;
   #last: Attempt | undefined;
   #hedged: Set<Attempt> | undefined;
 
@@ -46,14 +48,14 @@ export class Tries {
     this.#limits = request.cluster.limits[request.plan.route.priority];
   }
 
-  /** Undefined while the next one waits for its time. */
+  /** Undefined while the next one waits for its time, and where only tries whose time passed are under way. */
   get last(): Attempt | undefined {
     return this.#last;
   }
 
-  /** Tries whose time passed and that go on. */
-  get hedged(): ReadonlySet<Attempt> | undefined {
-    return this.#hedged;
+  /** A try whose time passed goes on, or did. */
+  get isHedging(): boolean {
+    return this.#hedged !== undefined;
   }
 
   /** How many are over, or have another beside them. */
@@ -90,13 +92,18 @@ export class Tries {
 
   /** A try at `endpoint`, from `nowMs` on. */
   start(endpoint: Endpoint, nowMs: number): Attempt {
-    const { cluster, context, plan } = this.#request;
+    const { cluster, context } = this.#request;
     const attempt = new Attempt(this.#owner, endpoint, { cluster, limits: this.#limits, deps: context.deps, nowMs });
     this.#last = attempt;
-    const { perTryTimeoutMs: tryMs, route } = plan;
-    const idleMs = route.retry === undefined ? 0 : route.retry.perTryIdleMs;
-    if (tryMs > 0 || idleMs > 0) attempt.setTimes({ tryMs, idleMs });
+    this.#isNextDue = false;
     return attempt;
+  }
+
+  /** The last try has a connection and the request is whole: its times begin (Envoy's UpstreamRequest). */
+  startTimes(): void {
+    const { perTryTimeoutMs: tryMs, route } = this.#request.plan;
+    const idleMs = route.retry === undefined ? 0 : route.retry.perTryIdleMs;
+    if (tryMs > 0 || idleMs > 0) this.#last?.setTimes({ tryMs, idleMs });
   }
 
   /**
@@ -104,13 +111,11 @@ export class Tries {
    * nothing, so that its end is that of the request.
    */
   after(attempt: Attempt, end: TryEnd): "retry" | "wait" | "nothing" {
-    const isLast = attempt === this.#last;
-    if (isLast && this.#mayRetry(attempt, end)) {
+    if (attempt === this.#last && this.#mayRetry(attempt, end)) {
       this.#drop(attempt);
       return "retry";
     }
-    const hasOthers = !isLast || (this.#hedged !== undefined && this.#hedged.size > 0);
-    if (!hasOthers || (end.kind === "head" && !this.#isWanted(end))) return "nothing";
+    if (!this.#hasOthers(attempt) || (end.kind === "head" && !this.#isWanted(end))) return "nothing";
     this.#drop(attempt);
     return "wait";
   }
@@ -125,7 +130,7 @@ export class Tries {
 
   /** There is no room for it. True: others are under way beside it, and it is given up. */
   dropped(attempt: Attempt): boolean {
-    if (this.#hedged === undefined || this.#hedged.size === 0) return false;
+    if (!this.#hasOthers(attempt)) return false;
     this.#drop(attempt);
     return true;
   }
@@ -149,6 +154,13 @@ export class Tries {
     this.#releaseRetry();
   }
 
+  /** One beside `attempt` is under way, or about to be. */
+  #hasOthers(attempt: Attempt): boolean {
+    if (this.#isNextDue || (this.#last !== undefined && this.#last !== attempt)) return true;
+    const hedged = this.#hedged;
+    return hedged !== undefined && hedged.size > (hedged.has(attempt) ? 1 : 0);
+  }
+
   #mayRetry({ endpoint }: Attempt, end: TryEnd): boolean {
     this.#releaseRetry();
     const { plan, facts } = this.#request;
@@ -160,6 +172,7 @@ export class Tries {
     }
     this.#holdsRetry = this.#limits.take("retries");
     if (!this.#holdsRetry) return false;
+    this.#isNextDue = true;
     (this.#tried ??= []).push(endpoint);
     this.#request.context.deps.counters.retries++;
     return true;
