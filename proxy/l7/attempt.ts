@@ -14,6 +14,7 @@ import type { Framing } from "./http1/framing.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
 import type { ResponseHead } from "./http1/response.ts";
+import { isFailure } from "./resilience/accrual.ts";
 import type { Limits } from "./resilience/limits.ts";
 import type { TryResult } from "./resilience/outlier.ts";
 import type { PendingStream, UpstreamFailure, UpstreamHandler, UpstreamStream } from "./stream.ts";
@@ -55,6 +56,8 @@ export class Attempt implements UpstreamHandler {
   readonly #limits: Limits;
   readonly #deps: EngineDeps;
   readonly #startMs: number;
+  /** Of its endpoint's breaker, which it decides about. */
+  #isProbe: boolean;
   #pending: PendingStream | undefined;
   /** What it holds of the cluster's limits: while it waits for a connection, and while it has one. */
   #holds: "pending" | "requests" | undefined;
@@ -76,7 +79,7 @@ export class Attempt implements UpstreamHandler {
     this.#deps = deps;
     this.#startMs = nowMs;
     endpoint.activeRequests++;
-    endpoint.accrual?.begin();
+    this.#isProbe = endpoint.accrual?.begin() === true;
   }
 
   /** Its times run from now on. */
@@ -125,6 +128,9 @@ export class Attempt implements UpstreamHandler {
   report(result: TryResult): void {
     if (this.#deadline !== undefined) this.#deps.wheel.cancel(this.#deadline);
     if (this.#cluster.isWatching) this.#cluster.report(this.endpoint, result, this.#deps.nowMs() - this.#startMs);
+    if (!this.#isProbe) return;
+    this.#isProbe = false;
+    this.endpoint.accrual?.judge(isFailure(result));
   }
 
   /** Something moved. */
@@ -148,7 +154,7 @@ export class Attempt implements UpstreamHandler {
     this.stream = undefined;
     this.#letGo();
     this.endpoint.activeRequests--;
-    this.endpoint.accrual?.abandon();
+    if (this.#isProbe) this.endpoint.accrual?.abandon();
     if (this.#deadline !== undefined) this.#deps.wheel.cancel(this.#deadline);
     if (this.#idleDeadline !== undefined) this.#deps.wheel.cancel(this.#idleDeadline);
   }

@@ -6,11 +6,12 @@
  *
  * opossum keeps the state and the time; what counts as a failure and how long the penalty is, is decided here. One is
  * made with the first failure of an endpoint, so that endpoints that never fail cost nothing. Source: linkerd2-proxy's
- * failure accrual, whose defaults these are.
+ * failure accrual, whose defaults these are. Invariant: only the probe itself decides how the half-open state ends.
  */
 import { EventEmitter } from "node:events";
 import CircuitBreaker from "opossum";
 import type { Random } from "#lib/random.ts";
+import type { TryResult } from "./outlier.ts";
 
 export interface AccrualSpec {
   /** Failures in a row, >= 1. Default 7. */
@@ -28,6 +29,11 @@ export const accrualDefault: AccrualSpec = {
   penaltyMaxMs: 60_000,
   jitter: 0.5,
 };
+
+/** Such an end is a failure of the endpoint. */
+export function isFailure(result: TryResult): boolean {
+  return result.kind === "local" || result.status >= 500;
+}
 
 /** Nobody turns it: the breakers' own statistics are not used. */
 const stillController = new EventEmitter();
@@ -64,41 +70,40 @@ export class FailureAccrual {
     return !this.#breaker.opened;
   }
 
-  /** A request goes to the endpoint. */
-  begin(): void {
-    if (!this.#breaker.halfOpen || this.#isProbing) return;
+  /** A request goes to the endpoint. True: it is the probe, whose end is told by judge() or abandon(). */
+  begin(): boolean {
+    if (!this.#breaker.halfOpen || this.#isProbing) return false;
     this.#isProbing = true;
     this.#onChange();
+    return true;
   }
 
-  /** A request to the endpoint ended. */
+  /** A request to the endpoint ended, be it the probe or not. */
   report(hasFailed: boolean): void {
-    if (this.#breaker.halfOpen) return this.#judgeProbe(hasFailed);
-    // What was under way when it opened says nothing new.
-    if (this.#breaker.opened) return;
+    // What was under way when it opened says nothing new, and nothing about the probe.
+    if (this.#breaker.opened || this.#breaker.halfOpen) return;
     this.#row = hasFailed ? this.#row + 1 : 0;
     if (this.#row >= this.#spec.failuresMax) this.#open();
   }
 
-  /** A request to the endpoint ended without a verdict: its caller left. Another may probe. */
-  abandon(): void {
-    if (!this.#isProbing) return;
-    this.#isProbing = false;
-    this.#onChange();
-  }
-
-  close(): void {
-    this.#breaker.shutdown();
-  }
-
-  #judgeProbe(hasFailed: boolean): void {
-    if (!this.#isProbing) return;
+  /** HalfOpen => (Closed | Open). The probe ended. */
+  judge(hasFailed: boolean): void {
     this.#isProbing = false;
     if (hasFailed) return this.#open();
     this.#row = 0;
     this.#openings = 0;
     this.#breaker.close();
     this.#onChange();
+  }
+
+  /** The probe ended without a verdict: its caller left. Another may probe. */
+  abandon(): void {
+    this.#isProbing = false;
+    this.#onChange();
+  }
+
+  close(): void {
+    this.#breaker.shutdown();
   }
 
   #open(): void {
