@@ -8,8 +8,8 @@
 import { Deadline } from "./timer-wheel.ts";
 import type { EngineDeps } from "./types.ts";
 
-/** Time without a byte before a tunnel is closed, in ms: Envoy's tcp_proxy default. */
-export const tunnelIdleMs = 3_600_000;
+/** Time for one more request on a connection that has grown old, in ms: Envoy's drain_timeout. */
+export const drainMs = 5000;
 
 export class DownstreamTimer {
   /** When something moved last. */
@@ -52,16 +52,23 @@ export class DownstreamTimer {
     else this.#deps.wheel.arm(this.#deadline, dueMs);
   }
 
+  /** Between requests: for the end of the idle time, or of the connection's age and the drain behind it; 0 is none. */
+  armIdle(idleMs: number, ageMsMax: number): void {
+    const idleDueMs = idleMs === 0 ? Infinity : this.lastMs + idleMs;
+    const oldDueMs = ageMsMax === 0 ? Infinity : this.#startMs + ageMsMax + drainMs;
+    this.arm(Math.min(idleDueMs, oldDueMs));
+  }
+
   /** For what comes first in an exchange or a tunnel. */
-  armStream(isTunnel: boolean): void {
-    const idleMs = isTunnel ? tunnelIdleMs : this.streamIdleMs;
+  armStream(): void {
+    const idleMs = this.streamIdleMs;
     const idleDueMs = idleMs === 0 ? Infinity : this.lastMs + idleMs;
     this.arm(Math.min(idleDueMs, this.requestDueMs, this.wholeDueMs));
   }
 
   /** What has passed at `nowMs`: the time to send the request, to have it answered, or without a byte. */
-  streamVerdict(nowMs: number, isTunnel: boolean): "whole" | "route" | "idle" | "nothing" {
-    const idleMs = isTunnel ? tunnelIdleMs : this.streamIdleMs;
+  streamVerdict(nowMs: number): "whole" | "route" | "idle" | "nothing" {
+    const idleMs = this.streamIdleMs;
     if (nowMs >= this.wholeDueMs) return "whole";
     if (nowMs >= this.requestDueMs) return "route";
     return idleMs > 0 && nowMs >= this.lastMs + idleMs ? "idle" : "nothing";

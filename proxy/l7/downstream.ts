@@ -10,7 +10,7 @@
  */
 import type { Socket } from "node:net";
 import type { ConnectionInfo, HTTPContext } from "./context.ts";
-import { DownstreamTimer, tunnelIdleMs } from "./downstream-timer.ts";
+import { DownstreamTimer } from "./downstream-timer.ts";
 import { unreadExchange } from "./exchange-facts.ts";
 import { startExchange } from "./filters/run.ts";
 import type { HTTP1Error } from "./http1/errors.ts";
@@ -26,6 +26,8 @@ import { resetSocket } from "./tcp.ts";
 
 /** Time for the downstream to take the last answer, in ms. */
 const lingerMs = 2000;
+/** Time for a slow one, where its listener has no idle time for streams, in ms. */
+const slowReaderMs = 3_600_000;
 
 /** Of a read that is a part of a body. */
 const largeBytes: number = 64 * 1024;
@@ -144,8 +146,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
   onTunnel(): void {
     this.#state = "tunnel";
     this.#isBlocked = false;
-    this.timer.requestDueMs = Infinity;
-    this.timer.armStream(true);
+    this.timer.armStream();
     const stash = this.#reader.takeStash();
     if (stash !== undefined) this.#exchange?.onRequestBody(stash);
     this.#updateReading();
@@ -185,7 +186,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
     const exchange = startExchange(this.#writer, this.#context, head, this.timer.lastMs);
     this.#exchange = exchange;
     exchange.start(this.#reader.isWhole);
-    if (this.#exchange === exchange) this.timer.armStream(false);
+    if (this.#exchange === exchange) this.timer.armStream();
   }
 
   onRequestEnd(trailers: Headers | undefined): void {
@@ -247,7 +248,8 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
   #becomeIdle(): void {
     this.#state = "idle";
     this.timer.touch();
-    this.timer.arm(this.timer.lastMs + this.#context.options.keepAliveIdleMs);
+    const { keepAliveIdleMs, connectionMsMax } = this.#context.options;
+    this.timer.armIdle(keepAliveIdleMs, connectionMsMax);
   }
 
   /** Ends the answer and drops what still comes, until the downstream closes or time is up. */
@@ -280,7 +282,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
         return this.#onStreamDeadline(nowMs, this.#state === "tunnel");
       case "lingering": {
         // A slow reader has what is left of the stream's idle time to take the rest of the answer.
-        const mayRead = nowMs < this.timer.lastMs + (this.timer.streamIdleMs || tunnelIdleMs);
+        const mayRead = nowMs < this.timer.lastMs + (this.timer.streamIdleMs || slowReaderMs);
         if (this.socket.writableFinished || !mayRead) this.socket.destroy();
         else this.timer.arm(nowMs + lingerMs);
         return;
@@ -290,18 +292,20 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
   }
 
   #onStreamDeadline(nowMs: number, isTunnel: boolean): void {
-    switch (this.timer.streamVerdict(nowMs, isTunnel)) {
+    switch (this.timer.streamVerdict(nowMs)) {
       case "whole":
         return this.#exchange?.onDownstreamError(408, "Cannot read request: it did not come in time");
       case "route":
-        return this.#exchange?.onTimeout("route");
+        this.#exchange?.onTimeout("route");
+        if (isTunnel) this.socket.destroy();
+        return;
       case "idle":
         this.#exchange?.onTimeout("idle");
         // A tunnel whose both sides have ended may still wait for a peer that takes nothing.
         if (isTunnel) this.socket.destroy();
         return;
       case "nothing":
-        return this.timer.armStream(isTunnel);
+        return this.timer.armStream();
     }
   }
 }

@@ -137,8 +137,8 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
 
   onTimeout(kind: "route" | "idle"): void {
     if (this.#isOver) return;
-    if (this.#forwarding?.hasBegun === true) return this.abort(kind === "route" ? "UT" : "SI");
     const isStreamDue = kind === "route" && this.#context.deps.nowMs() >= this.#streamDueMs;
+    if (this.#forwarding?.hasBegun === true) return this.abort(isStreamDue ? "DT" : kind === "route" ? "UT" : "SI");
     if (isStreamDue) this.details = "max_duration_timeout";
     this.#forwarding?.reportTimeout();
     this.fail(answerToTimeout(isStreamDue ? "stream" : kind, this.isRequestWhole));
@@ -155,6 +155,11 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
     this.flag = flag;
     this.end();
     this.#downstream.reset();
+  }
+
+  /** The route's timeout is over with it, as in Envoy; the longest time of the stream is not. */
+  onTunnelOpen(): void {
+    this.#downstream.setDeadline(this.#streamDueMs);
   }
 
   handBack(reason: "connect" | "reset"): void {

@@ -13,6 +13,8 @@ export interface ForwardingOwner extends ExchangeFacts {
   fail(answer: FailureAnswer): void;
   /** What was sent to the downstream is not whole. */
   abort(flag: ResponseFlag): void;
+  /** The tunnel that the request asked for is open. */
+  onTunnelOpen(): void;
   handBack(reason: "connect" | "reset"): void;
   /** The response is whole. */
   end(): void;

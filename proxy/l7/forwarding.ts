@@ -200,6 +200,7 @@ export class Forwarding implements AttemptOwner {
     this.#state = "tunnel";
     this.#source.close();
     this.#downstream.openTunnel(owner.response);
+    owner.onTunnelOpen();
   }
 
   onDrain(): void {

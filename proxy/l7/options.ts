@@ -35,9 +35,9 @@ export interface HTTPOptions {
   readonly requestHeadMs: number;
   /** Time for the whole request to come, in ms; 0, the default, is none. */
   readonly requestMs: number;
-  /** Time without a request before a connection is closed, in ms, default 1 h. */
+  /** Time without a request before a connection is closed, in ms, default 1 h; 0 is none. */
   readonly keepAliveIdleMs: number;
-  /** Time after which a connection takes no more requests, in ms; 0, the default, is none. */
+  /** Time after which a connection takes one more request at most, within 5 s, in ms; 0, the default, is none. */
   readonly connectionMsMax: number;
   readonly http2: HTTP2Options;
 }

@@ -140,7 +140,7 @@ export class ResponseWriter implements DownstreamStream {
 
   setDeadline(dueMs: number): void {
     this.#owner.timer.requestDueMs = dueMs;
-    this.#owner.timer.armStream(false);
+    this.#owner.timer.armStream();
   }
 
   setIdle(idleMs: number): void {

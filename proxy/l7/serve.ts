@@ -114,7 +114,8 @@ function serveProtocol(socket: Socket, options: ServeOptions, { initial, protoco
   // The first bytes decide; a connection that is silent is closed as an idle one.
   const { deps, info } = options;
   const deadline = new Deadline(() => socket.destroy());
-  deps.wheel.arm(deadline, deps.nowMs() + chain.filter.options.keepAliveIdleMs);
+  const { keepAliveIdleMs } = chain.filter.options;
+  if (keepAliveIdleMs > 0) deps.wheel.arm(deadline, deps.nowMs() + keepAliveIdleMs);
   const settle = (): void => {
     deps.wheel.cancel(deadline);
     socket.off("data", onData).off("end", onEnd).off("error", onError).off("close", onClose);

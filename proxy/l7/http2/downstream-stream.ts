@@ -23,8 +23,6 @@ import { parseTrailers, toObject, toResponseList, toTunnelList, trailersOf } fro
 import { withKey } from "./websocket.ts";
 
 const { NGHTTP2_NO_ERROR, NGHTTP2_INTERNAL_ERROR, NGHTTP2_REFUSED_STREAM } = http2.constants;
-/** Time without a byte before a tunnel is closed, in ms: Envoy's tcp_proxy default. */
-const tunnelIdleMs = 3_600_000;
 
 const tooSlow = "Cannot read request: it did not come in time";
 
@@ -151,8 +149,6 @@ export class HTTP2DownstreamStream implements DownstreamStream {
   openTunnel(head: ResponseHead): void {
     this.#isTunnel = true;
     this.#wholeDueMs = Infinity;
-    this.#dueMs = Infinity;
-    this.#idleMs = tunnelIdleMs;
     this.#respond(toTunnelList(head), false, false);
     this.#stream.resume();
     if (this.#endsTunnel) queueMicrotask(() => this.#exchange?.onRequestEnd(undefined));

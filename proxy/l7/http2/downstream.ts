@@ -124,7 +124,11 @@ export class HTTP2Connection implements DownstreamOwner {
 
   #armIdle(): void {
     const { deps, options } = this.context;
-    if (options.keepAliveIdleMs > 0) deps.wheel.arm(this.#idle, deps.nowMs() + options.keepAliveIdleMs);
+    const { keepAliveIdleMs, connectionMsMax } = options;
+    const idleDueMs = keepAliveIdleMs === 0 ? Infinity : deps.nowMs() + keepAliveIdleMs;
+    const oldDueMs = connectionMsMax === 0 ? Infinity : this.#startMs + connectionMsMax + announceMs;
+    const dueMs = Math.min(idleDueMs, oldDueMs);
+    if (dueMs < Infinity) deps.wheel.arm(this.#idle, dueMs);
   }
 }
 
