@@ -4,7 +4,8 @@
  *   exchange.ts (head, body slices) ─▶ Shadows ─▶ one stream a copy; its answer is read and dropped
  *
  * Invariants: the request itself never waits for a copy and never fails by one; a copy whose cluster takes the body too
- * slowly is given up once `heldBytesMax` wait for it. Source: Envoy's request_mirror_policies.
+ * slowly is given up once `heldBytesMax` wait for it; one that its cluster has no room for is not sent, and counted
+ * there. Source: Envoy's request_mirror_policies.
  */
 import type { HTTPContext } from "./context.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -13,6 +14,7 @@ import type { RequestHead } from "./http1/request.ts";
 import type { OutgoingRequest } from "./http1/write.ts";
 import { HeadEditor } from "./route/head-editor.ts";
 import type { ForwardPlan } from "./route/plan.ts";
+import type { Limits } from "./resilience/limits.ts";
 import type { PendingStream, UpstreamHandler, UpstreamStream } from "./stream.ts";
 import { Deadline } from "./timer-wheel.ts";
 
@@ -32,7 +34,8 @@ export class Shadows {
       if (cluster === undefined || endpoint === undefined) return [];
       const { head } = request;
       const copy = appendsShadow ? { ...request, head: withShadowHost(head) } : request;
-      const shadow = new Shadow(copy, endpoint, context, timeoutMs || longestMs);
+      const target = { endpoint, limits: cluster.limits.default };
+      const shadow = new Shadow(copy, target, context, timeoutMs || longestMs);
       shadow.start(isWhole, cluster.spec.connectTimeoutMs);
       return [shadow];
     });
@@ -60,23 +63,34 @@ function shadowHost(host: string): string {
   return hasPort ? `${host.slice(0, colon)}-shadow${host.slice(colon)}` : `${host}-shadow`;
 }
 
+/** Where a copy goes. */
+interface Target {
+  readonly endpoint: Endpoint;
+  /** Of its cluster, for what has no priority: a copy has none (Envoy's AsyncClient). */
+  readonly limits: Limits;
+}
+
 /** One copy: Connecting ─▶ Sending ─▶ Over. */
 class Shadow implements UpstreamHandler {
   readonly #request: OutgoingRequest;
   readonly #endpoint: Endpoint;
+  readonly #limits: Limits;
   readonly #context: HTTPContext;
   readonly #deadline: Deadline;
   #pending: PendingStream | undefined;
   #stream: UpstreamStream | undefined;
+  /** Of the limits: while it waits for a connection, and while it has one. */
+  #holds: "pending" | "requests" | undefined;
   #held: Buffer[] = [];
   #heldBytes = 0;
   #isWhole = false;
   #isOver = false;
   #trailers: Headers | undefined;
 
-  constructor(request: OutgoingRequest, endpoint: Endpoint, context: HTTPContext, timeoutMs: number) {
+  constructor(request: OutgoingRequest, { endpoint, limits }: Target, context: HTTPContext, timeoutMs: number) {
     this.#request = request;
     this.#endpoint = endpoint;
+    this.#limits = limits;
     this.#context = context;
     this.#deadline = new Deadline(() => this.#giveUp());
     context.deps.wheel.arm(this.#deadline, context.deps.nowMs() + timeoutMs);
@@ -85,10 +99,16 @@ class Shadow implements UpstreamHandler {
   start(isWhole: boolean, connectTimeoutMs: number): void {
     this.#isWhole = isWhole;
     const { head } = this.#request;
+    const { pool } = this.#endpoint;
     this.#endpoint.activeRequests++;
-    const idle = this.#endpoint.pool.take(this, head, this.#context.deps.nowMs());
+    // Beyond the limits there is no copy.
+    if (!this.#limits.hasRoom("requests") && pool.isReady(head)) {
+      this.#limits.take("requests");
+      return this.#over();
+    }
+    const idle = pool.take(this, head, this.#context.deps.nowMs());
     if (idle !== undefined) return this.onConnected(idle);
-    this.#pending = this.#endpoint.pool.open(this, head, connectTimeoutMs);
+    if (this.#hold("pending")) this.#pending = pool.open(this, head, connectTimeoutMs);
     if (this.#pending === undefined) this.#over();
   }
 
@@ -96,11 +116,11 @@ class Shadow implements UpstreamHandler {
     if (this.#isOver) return;
     if (this.#stream !== undefined) {
       // Not waited for: what the socket does not take is held there, so a slow copy is given up.
-      if (!this.#stream.sendBody(slice)) this.#hold(slice.length);
+      if (!this.#stream.sendBody(slice)) this.#holdBytes(slice.length);
       return;
     }
     this.#held.push(slice);
-    this.#hold(slice.length);
+    this.#holdBytes(slice.length);
   }
 
   end(trailers: Headers | undefined): void {
@@ -112,6 +132,8 @@ class Shadow implements UpstreamHandler {
   onConnected(stream: UpstreamStream): void {
     this.#pending = undefined;
     this.#stream = stream;
+    this.#letGo();
+    if (!this.#hold("requests")) return this.#giveUp();
     stream.sendHead(this.#request, this.#isWhole && this.#held.length === 0 && this.#trailers === undefined);
     for (const slice of this.#held) stream.sendBody(slice);
     this.#held = [];
@@ -159,7 +181,19 @@ class Shadow implements UpstreamHandler {
     this.#over();
   }
 
-  #hold(bytes: number): void {
+  #hold(what: "pending" | "requests"): boolean {
+    const hasRoom = this.#limits.take(what);
+    if (hasRoom) this.#holds = what;
+    return hasRoom;
+  }
+
+  #letGo(): void {
+    if (this.#holds === undefined) return;
+    this.#limits.release(this.#holds);
+    this.#holds = undefined;
+  }
+
+  #holdBytes(bytes: number): void {
     this.#heldBytes += bytes;
     if (this.#heldBytes > heldBytesMax) this.#giveUp();
   }
@@ -174,6 +208,7 @@ class Shadow implements UpstreamHandler {
   #over(): void {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#letGo();
     this.#held = [];
     this.#endpoint.activeRequests--;
     this.#context.deps.wheel.cancel(this.#deadline);
