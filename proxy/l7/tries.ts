@@ -86,8 +86,11 @@ export class Tries {
       const newCookie = (): string => Buffer.from(context.deps.random.bytes(8)).toString("hex");
       this.#hash = hashOf(hashPolicies, plan.head, { remoteAddress, newCookie });
     }
-    const tried = this.#tried ?? none;
-    return cluster.pick({ tried, destination, hash: this.#hash?.hash, metadataMatch: plan.metadataMatch });
+    const hash = this.#hash?.hash;
+    // Who is found by a hash stays the one (Envoy); where the turn decides, another is always better.
+    const mayMove = hash === undefined || plan.route.retry?.retriesOtherHosts === true;
+    const tried = (mayMove ? this.#tried : undefined) ?? none;
+    return cluster.pick({ tried, destination, hash, metadataMatch: plan.metadataMatch });
   }
 
   /** A try at `endpoint`, from `nowMs` on. */

@@ -93,7 +93,7 @@ export interface RetryPolicy extends RetryRule {
   readonly responseHeaders: readonly HeadersPredicate[];
   /** When there are any: only requests that match one of them are retried. */
   readonly requestHeaders: readonly Predicate[];
-  /** Prefer endpoints that were not tried (the previous_hosts predicate). */
+  /** Prefer endpoints that were not tried (the previous_hosts predicate), where a hash chooses; others always do. */
   readonly retriesOtherHosts: boolean;
   /** Picks made to find such an endpoint, >= 1. */
   readonly hostSelectionMax: number;

@@ -17,6 +17,15 @@ const answering = (status: string, path: string, ...headers: readonly (readonly 
 
 const hedging: Fields = { timeout: "5s", hedge_policy: { hedge_on_per_try_timeout: true } };
 
+const hashPolicy: readonly Fields[] = [{ header: { header_name: "x-user" } }];
+
+const previousHosts: Fields = {
+  name: "previous",
+  typed_config: {
+    "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+  },
+};
+
 /** `first`, `second`: status and delay in ms of each try. */
 const trying = (name: string, path: string, ...tries: readonly [first: string, second: string]): CaseRequest => ({
   name,
@@ -104,5 +113,28 @@ export const retryingCases: readonly CaseGroup[] = [
       trying("silent", "/silent", "200 900", "200 0"),
       trying("silent, again", "/again-silent", "200 900", "200 0"),
     ],
+  },
+  {
+    name: "hashed-retries",
+    host: { include_request_attempt_count: true },
+    routes: ["ring", "maglev"].flatMap((cluster) => [
+      to(`${cluster}-stays`, { retry_on: "5xx", ...backoff }, { cluster, hash_policy: hashPolicy }),
+      to(
+        `${cluster}-moves`,
+        { retry_on: "5xx", retry_host_predicate: [previousHosts], host_selection_retry_max_attempts: 20, ...backoff },
+        { cluster, hash_policy: hashPolicy },
+      ),
+    ]),
+    requests: ["ring-stays", "ring-moves", "maglev-stays", "maglev-moves"].flatMap((name) =>
+      ["one", "two", "three", "four"].map((user) => ({
+        name: `${name} ${user}`,
+        path: `/${name}`,
+        headers: [
+          ["x-user", user],
+          ["x-answer-try-1", "503 0"],
+          ["x-answer-try-2", "200 0"],
+        ] as const,
+      })),
+    ),
   },
 ];
