@@ -82,8 +82,9 @@ export class Attempt implements UpstreamHandler {
     this.#isProbe = endpoint.accrual?.begin() === true;
   }
 
-  /** Its times run from now on. */
+  /** Its times run from now on; told once more, they run on. */
   setTimes({ tryMs, idleMs }: AttemptTimes): void {
+    if (this.#isOver || this.#deadline !== undefined || this.#idleDeadline !== undefined) return;
     const { wheel } = this.#deps;
     const nowMs = this.#deps.nowMs();
     if (tryMs > 0) {

@@ -83,34 +83,58 @@ describe("a downstream connection", () => {
   });
 });
 
+/** Bytes both ways, opened by an upgrade or by extended CONNECT. */
+interface Tunnel {
+  send(text: string): void;
+  readonly over: Promise<unknown>;
+  close(): void;
+}
+
+async function openTunnel(port: number, protocol: "http1" | "http2"): Promise<Tunnel> {
+  if (protocol === "http1") {
+    const client = new RawClient(port);
+    client.send(upgrade);
+    await client.until("101");
+    return { send: (text) => client.send(text), over: client.over(), close: () => client.close() };
+  }
+  const session = connectHTTP2(`http://127.0.0.1:${port}`);
+  await once(session, "remoteSettings");
+  const head = { ":method": "CONNECT", ":protocol": "w", ":scheme": "http", ":path": "/", ":authority": "b" };
+  const stream = session.request(head, { endStream: false });
+  // It is reset in the end.
+  stream.on("error", () => undefined);
+  const over = new Promise((resolve) => stream.once("close", resolve));
+  await once(stream, "response");
+  return { send: (text) => void stream.write(text), over, close: () => session.destroy() };
+}
+
 describe("a tunnel", () => {
   for (const [name, times, flag] of [
     ["keeps the idle time of its listener's streams", { streamIdleMs: 2000 }, "SI"],
     ["keeps the idle time of its route", { action: { idle_timeout: "2s" } }, "SI"],
     ["keeps the longest time of its stream", { action: { max_stream_duration: { max_stream_duration: "5s" } } }, "DT"],
   ] as const)
-    it(name, async () => {
-      const clock = new ManualClock();
-      await using upstream = await startUpstream((socket) => {
-        socket.once("data", () => socket.write(upgraded));
-        socket.on("end", () => socket.end());
+    for (const protocol of ["http1", "http2"] as const)
+      it(`${name}, over ${protocol}`, async () => {
+        const clock = new ManualClock();
+        await using upstream = await startUpstream((socket) => {
+          socket.once("data", () => socket.write(upgraded));
+          socket.on("end", () => socket.end());
+        });
+        await using rig = await start(clock, upstream.port, times);
+        const tunnel = await openTunnel(rig.port, protocol);
+        for (let each = 1; each <= 3; each++) {
+          await clock.advance(1500);
+          tunnel.send(`part ${each}`);
+          await eventually(() => upstream.received[0]!.endsWith(`part ${each}`), "bytes of the tunnel");
+        }
+        await clock.advance(2500);
+        await tunnel.over;
+        await eventually(() => upstream.sockets.size === 0, "the end of the upstream's side");
+        assert.deepEqual(
+          rig.records.map((record) => [record.status, record.flag]),
+          [[101, flag]],
+        );
+        tunnel.close();
       });
-      await using rig = await start(clock, upstream.port, times);
-      const client = new RawClient(rig.port);
-      client.send(upgrade);
-      await client.until("101");
-      for (let each = 1; each <= 3; each++) {
-        await clock.advance(1500);
-        client.send(`part ${each}`);
-        await eventually(() => upstream.received[0]!.endsWith(`part ${each}`), "bytes of the tunnel");
-      }
-      await clock.advance(2500);
-      await client.over();
-      await eventually(() => upstream.sockets.size === 0, "the end of the upstream's side");
-      assert.deepEqual(
-        rig.records.map((record) => [record.status, record.flag]),
-        [[101, flag]],
-      );
-      client.close();
-    });
 });

@@ -106,7 +106,8 @@ export class Tries {
   startTimes(): void {
     const { perTryTimeoutMs: tryMs, route } = this.#request.plan;
     const idleMs = route.retry === undefined ? 0 : route.retry.perTryIdleMs;
-    if (tryMs > 0 || idleMs > 0) this.#last?.setTimes({ tryMs, idleMs });
+    // What was sent may have ended it at once, so that another has taken its place.
+    if ((tryMs > 0 || idleMs > 0) && this.#last?.stream !== undefined) this.#last.setTimes({ tryMs, idleMs });
   }
 
   /**
