@@ -3,9 +3,9 @@
  *
  *   pool.ts ─▶ take() ─▶ a connection     │ wait() ─▶ Waiting.dial() at a release(), or the pool's next idle connection
  *
- * Invariants: never more than `max`, but for those that are forced; who waits is served in order, first those whose
+ * Invariants: never more than `max`, but for one of each endpoint, up to `openMax`; who waits is served in order, first those whose
  * endpoint a connection is at; at most `waitingMax` wait, however much the circuit breakers allow.
- * Source: Envoy's max_connections and max_pending_requests.
+ * Source: Envoy's max_connections and max_pending_requests; an endpoint that has no connection may always make one.
  */
 
 /** Most upstream connections of one cluster, whatever its thresholds say. */
@@ -36,6 +36,11 @@ export class ConnectionBudget {
     return this.#open;
   }
 
+  /** There would be room for another if one were closed. */
+  get isRoomAfterOne(): boolean {
+    return this.#open <= this.max;
+  }
+
   get hasWaiting(): boolean {
     return this.#waiting.size > 0;
   }
@@ -48,13 +53,17 @@ export class ConnectionBudget {
     return true;
   }
 
-  /** A connection is gone: who waits for longest may make another. */
-  release(): void {
+  /**
+   * A connection of `pool` is gone: who waits for longest may make another. `wasLast`: who waits for the pool comes
+   * first, and may make one however many there are, because nothing else would ever serve it.
+   */
+  release(pool: object, wasLast: boolean): void {
     this.#open--;
-    const [first] = this.#waiting;
-    if (first === undefined || this.#open >= this.max) return;
-    this.#waiting.delete(first);
-    first.dial();
+    let next = wasLast ? this.firstOf(pool) : undefined;
+    if (next === undefined && this.#open < this.max) [next] = this.#waiting;
+    if (next === undefined) return;
+    this.#waiting.delete(next);
+    next.dial();
   }
 
   /** False when too many wait. */

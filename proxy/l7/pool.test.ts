@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { type Server, type ServerResponse, createServer } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { after, describe, it } from "node:test";
-import { staticCluster, startRig } from "./fixture.ts";
+import { eventually, staticCluster, startRig } from "./fixture.ts";
 
 /** An upstream that holds each request until it is told to answer. */
 class HoldingServer {
@@ -72,19 +72,55 @@ describe("max_connections", () => {
     assert.equal(rig.counters.upstreamOverflows, 0);
   });
 
-  it("makes room for who waits elsewhere, and for who waits behind a connection that breaks", async () => {
+  it("makes room for who waits elsewhere", async () => {
+    const [one, two] = [await holding(), await holding()];
+    await using rig = await startRig({ routes, clusters: [limited([one.port, two.port], { max_connections: 2 })] });
+    // In turn: the first and the third at `one`, the second at `two`.
+    const first = get(rig.port);
+    const held = await one.server.next();
+    const second = get(rig.port);
+    const other = await two.server.next();
+    const third = get(rig.port);
+    await eventually(() => rig.cluster("c").limits.default.used.pending === 1, "the third waits");
+    other.end("x");
+    (await one.server.next()).end("x");
+    assert.deepEqual(await Promise.all([second, third]), [200, 200]);
+    held.end("x");
+    assert.equal(await first, 200);
+  });
+
+  it("lets each endpoint have one, however many the others have", async () => {
     const [one, two] = [await holding(), await holding()];
     await using rig = await startRig({ routes, clusters: [limited([one.port, two.port], { max_connections: 1 })] });
-    const answers = [get(rig.port), get(rig.port)];
-    const first = await Promise.race([one.server.next(), two.server.next()]);
-    first.end("x");
-    const second = await Promise.race([one.server.next(), two.server.next()]);
+    const first = get(rig.port);
+    (await one.server.next()).end("x");
+    assert.equal(await first, 200);
+    const second = get(rig.port);
+    (await two.server.next()).end("x");
+    assert.equal(await second, 200);
+    const [third, fourth] = [get(rig.port), get(rig.port)];
+    const held = await one.server.next();
+    (await two.server.next()).end("x");
+    held.end("x");
+    assert.deepEqual(await Promise.all([third, fourth]), [200, 200]);
+    // Neither was closed for the other.
+    assert.equal(rig.cluster("c").connectionTotal, 2);
+  });
+
+  it("makes another for who waits behind one that breaks, however many the others have", async () => {
+    const [one, two] = [await holding(), await holding()];
+    await using rig = await startRig({ routes, clusters: [limited([one.port, two.port], { max_connections: 1 })] });
+    const first = get(rig.port);
+    const broken = await one.server.next();
+    const second = get(rig.port);
+    const held = await two.server.next();
     const third = get(rig.port);
-    second.socket?.destroy();
-    (await Promise.race([one.server.next(), two.server.next()])).end("x");
-    const statuses = await Promise.all([...answers, third]);
-    assert.equal(statuses.filter((status) => status === 200).length, 2);
-    assert.equal(statuses.filter((status) => status === 503).length, 1);
+    await eventually(() => rig.cluster("c").limits.default.used.pending === 1, "the third waits");
+    broken.socket?.destroy();
+    (await one.server.next()).end("x");
+    assert.deepEqual(await Promise.all([first, third]), [503, 200]);
+    held.end("x");
+    assert.equal(await second, 200);
   });
 
   it("forgets who gave up waiting", async () => {

@@ -6,7 +6,7 @@
  *
  * Where the cluster has all its connections, a request of HTTP/1 waits for one (connection-budget.ts), one of HTTP/2 for
  * a stream. Invariants: what take() returns is open and may be sent to at once; at most `idleMax` idle HTTP/1
- * connections; a cluster never has more connections than its budget, but for the first HTTP/2 one of each endpoint.
+ * connections; a cluster never has more connections than its budget, but for the first one of each endpoint.
  */
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
@@ -70,7 +70,7 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
   open(handler: UpstreamHandler, head: RequestHead, connectTimeoutMs: number): PendingStream | undefined {
     const wanted = { head, timeoutMs: connectTimeoutMs };
     if (this.#speaksHTTP2(head)) return this.#openHTTP2(handler, wanted);
-    if (this.reserve()) return this.#connect(handler, wanted);
+    if (this.reserve(this.openCount === 0)) return this.#connect(handler, wanted);
     const request = new WaitingRequest(this, handler, wanted);
     if (this.#budget.wait(request)) return request;
     this.deps.counters.upstreamOverflows++;
@@ -79,7 +79,7 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
 
   /** A connection of TCP alone, or undefined when the cluster has all it may. */
   openTunnel(handler: UpstreamHandler, connectTimeoutMs: number): PendingStream | undefined {
-    if (!this.reserve()) {
+    if (!this.reserve(this.openCount === 0)) {
       this.deps.counters.upstreamOverflows++;
       return undefined;
     }
@@ -91,7 +91,7 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
   /** For one that waited, while there is room. */
   dial(handler: UpstreamHandler, wanted: Wanted): PendingStream | undefined {
     if (this.#speaksHTTP2(wanted.head)) return this.#openHTTP2(handler, wanted);
-    this.reserve();
+    this.reserve(this.openCount === 0);
     return this.#connect(handler, wanted);
   }
 
@@ -104,7 +104,7 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
   serveWaiting(): void {
     if (!this.#budget.hasWaiting) return;
     const request = this.#budget.firstOf(this) as WaitingRequest | undefined;
-    if (request === undefined) return this.#idle.shift()?.cancel();
+    if (request === undefined) return this.#budget.isRoomAfterOne ? this.#idle.shift()?.cancel() : undefined;
     const connection = this.#takeIdle(this.deps.nowMs());
     if (connection === undefined) return;
     this.#budget.leave(request);
@@ -129,8 +129,8 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
     if (at >= 0) this.#idle.splice(at, 1);
   }
 
-  /** Room for one more connection of the cluster; false when there is none. */
-  reserve(isFirst = false): boolean {
+  /** Room for one more connection of the cluster; false when there is none. `isFirst`: max_connections gives way. */
+  reserve(isFirst: boolean): boolean {
     if (!this.#budget.take(isFirst)) return false;
     this.deps.counters.upstreamOpen++;
     this.openCount++;
@@ -140,7 +140,7 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
   release(): void {
     this.openCount--;
     this.deps.counters.upstreamOpen--;
-    this.#budget.release();
+    this.#budget.release(this, this.openCount === 0);
   }
 
   /** The handshake is done: what was agreed on decides which connection the socket becomes. */

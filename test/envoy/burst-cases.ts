@@ -80,6 +80,14 @@ export const burstCases: readonly BurstCase[] = [
     later: 1,
   },
   {
+    name: "h1 two endpoints, one connection",
+    protocol: "http1",
+    cluster: limits({ max_connections: 1 }),
+    endpoints: 2,
+    requests: 4,
+    later: 2,
+  },
+  {
     name: "h1 one request of one connection",
     protocol: "http1",
     cluster: limits({ max_connections: 1, max_requests: 1 }),
