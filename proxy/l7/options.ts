@@ -70,7 +70,7 @@ export type UpstreamProtocol = "http1" | "http2" | "auto" | "downstream";
 
 export interface UpstreamOptions {
   readonly protocol: UpstreamProtocol;
-  /** Time without a request before a connection is closed, in ms; undefined: `idleMsDefault` of its protocol. */
+  /** Time without a request before a connection is closed, in ms; 0: never; undefined: `idleMsDefault` of its protocol. */
   readonly idleMs: number | undefined;
   /** Requests of a connection before it is closed; 0, the default, is any number. */
   readonly requestsMax: number;

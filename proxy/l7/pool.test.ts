@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { type Server, type ServerResponse, createServer } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { after, describe, it } from "node:test";
+import { ManualClock } from "#lib/clock.ts";
 import { eventually, staticCluster, startRig } from "./fixture.ts";
 
 /** An upstream that holds each request until it is told to answer. */
@@ -156,5 +157,21 @@ describe("max_pending_requests", () => {
     (await server.next()).end("x");
     assert.equal(await first, 200);
     assert.deepEqual(new Set(await Promise.all(rest)), new Set([200, 503]));
+  });
+});
+
+describe("idle_timeout", () => {
+  it("never closes a connection when it is zero", async () => {
+    const { server, port } = await holding();
+    const clock = new ManualClock();
+    const cluster = { ...staticCluster("c", [port]), common_http_protocol_options: { idle_timeout: "0s" } };
+    await using rig = await startRig({ clock, routes, clusters: [cluster] });
+    for (const idleMs of [0, 1_800_000]) {
+      await clock.advance(idleMs);
+      const answer = get(rig.port);
+      (await server.next()).end("x");
+      assert.equal(await answer, 200);
+    }
+    assert.equal(rig.cluster("c").connectionTotal, 1);
   });
 });

@@ -49,7 +49,8 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
     this.#budget = budget;
     this.deps = deps;
     this.upstream = options?.upstream ?? upstreamOptionsDefault;
-    this.idleMs = this.upstream.idleMs ?? idleMsDefault.http1;
+    const { idleMs = idleMsDefault.http1 } = this.upstream;
+    this.idleMs = idleMs === 0 ? Infinity : idleMs;
     this.tls = options?.tls;
   }
 

@@ -13,7 +13,7 @@ import type { UpstreamConnection } from "./upstream.ts";
 export interface ConnectionOwner {
   readonly deps: EngineDeps;
   readonly upstream: UpstreamOptions;
-  /** Time before an idle connection is closed, in ms. */
+  /** Time before an idle connection is closed, in ms; Infinity is never. */
   readonly idleMs: number;
   /** Takes back a connection whose response is complete. */
   give(connection: UpstreamConnection): void;

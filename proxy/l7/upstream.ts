@@ -234,10 +234,10 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   }
 
   #becomeIdle(): void {
-    const { deps } = this.#pool;
+    const { deps, idleMs } = this.#pool;
     this.#state = "idle";
     this.#idleSinceMs = deps.nowMs();
-    deps.wheel.arm(this.#deadline, this.#idleSinceMs + this.#pool.idleMs);
+    if (idleMs !== Infinity) deps.wheel.arm(this.#deadline, this.#idleSinceMs + idleMs);
     this.#pool.give(this);
     if (this.#socket?.isPaused() === true) this.#socket.resume();
   }
