@@ -10,7 +10,8 @@ import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
 import { createCounters } from "#proxy/l7/types.ts";
 import { ConfigState, warmMsMax } from "./state.ts";
 
-function startState(clock: ManualClock = new ManualClock()): ConfigState {
+/** `timers`: how many the state has asked for. */
+function startState(clock: ManualClock = new ManualClock(), timers: { count: number } = { count: 0 }): ConfigState {
   const deps = {
     dial: () => {
       throw new Error("Cannot dial: a state has no sockets");
@@ -18,7 +19,10 @@ function startState(clock: ManualClock = new ManualClock()): ConfigState {
     wheel: new TimerWheel(clock),
     nowMs: () => clock.monotonicMs(),
     wallMs: () => clock.nowMs(),
-    after: (delayMs: number, callback: () => void) => void clock.after(delayMs, callback),
+    after: (delayMs: number, callback: () => void): void => {
+      timers.count++;
+      clock.after(delayMs, callback);
+    },
     log: silentLogger,
     random: seededRandom(1),
     counters: createCounters(),
@@ -89,6 +93,58 @@ test("ConfigState takes what never becomes warm into force after a while", async
   await clock.advance(1);
   assert.equal(state.isComplete, true);
   assert.equal(state.live.routes.has("r"), true);
+});
+
+const watched = { outlier_detection: { interval: "1s" } };
+const checked = {
+  name: "checked",
+  type: "STATIC",
+  load_assignment: {
+    cluster_name: "checked",
+    endpoints: [
+      { lb_endpoints: [{ endpoint: { address: { socket_address: { address: "127.0.0.1", port_value: 1 } } } }] },
+    ],
+  },
+  health_checks: [
+    { timeout: "1s", interval: "1s", unhealthy_threshold: 1, healthy_threshold: 1, tcp_health_check: {} },
+  ],
+  ...watched,
+};
+
+test("ConfigState starts nothing of a response that it refuses", async () => {
+  const [clock, timers] = [new ManualClock(), { count: 0 }];
+  const state = startState(clock, timers);
+  const bad = { name: "bad", resource: { name: "bad", type: "STATIC", nonsense: 1 } };
+  const good = { name: "checked", resource: checked };
+  assert.throws(() => state.apply(typeUrls.cluster, [good, bad], []), /nonsense/);
+  await clock.advance(10_000);
+  assert.equal(timers.count, 0);
+  state.apply(typeUrls.cluster, [good], []);
+  await clock.advance(10_000);
+  assert.ok(timers.count >= 20, `${timers.count} timers`);
+});
+
+test("ConfigState starts nothing of a cluster that is replaced before it is in force, and ends one that was", async () => {
+  const [clock, timers] = [new ManualClock(), { count: 0 }];
+  const state = startState(clock, timers);
+  one(state, "cluster", "c", cluster("c"));
+  one(state, "endpoint", "c", endpoints("c"));
+  one(state, "listener", "l", listener("l", "r"));
+  one(state, "route", "r", routes("r", "c"));
+  const before = state.live.clusters.get("c");
+  const known = timers.count;
+  const elsewhere = { eds_config: { ads: {}, resource_api_version: "V3" }, service_name: "d" };
+  one(state, "cluster", "c", { ...cluster("c"), ...watched, eds_cluster_config: elsewhere });
+  assert.equal(state.live.clusters.get("c"), before);
+  one(state, "cluster", "c", { ...cluster("c"), ...watched });
+  one(state, "endpoint", "c", endpoints("c"));
+  assert.notEqual(state.live.clusters.get("c"), before);
+  await clock.advance(3000);
+  // A sweep each second of the one in force, and one to come.
+  assert.equal(timers.count - known, 4);
+  one(state, "cluster", "c", cluster("c"));
+  await clock.advance(10_000);
+  assert.equal(timers.count - known, 4);
 });
 
 test("ConfigState keeps the compiled object of a resource that did not change", () => {

@@ -7,8 +7,9 @@
  * A route goes live when the endpoints of its clusters are known, a listener when its routes are live; until then the
  * one before stays (make before break). After `warmMsMax` it goes live regardless: a name that never comes must not
  * hold up the rest. A cluster that was removed stays while a live route names it. Invariants: apply() takes all of a
- * response or nothing; the snapshot is replaced, never changed; unchanged resources keep their compiled object, so that
- * weights, round-robin and connections go on. Source: xDS protocol, "Eventual consistency considerations" and "Resource
+ * response or nothing; a cluster starts when it is in force, so that what never is leaves nothing behind; the snapshot
+ * is replaced, never changed; unchanged resources keep their compiled object, so that weights, round-robin and
+ * connections go on. Source: xDS protocol, "Eventual consistency considerations" and "Resource
  * warming".
  */
 import { typeUrls } from "#api/xds/envoy.ts";
@@ -262,6 +263,7 @@ export class ConfigState implements ConfigConsumer {
       [...live.listeners.values()].map((listener) => [`${listener.address}:${listener.port}`, listener] as const),
     );
     this.#live = Object.freeze({ ...live, listenersByAddress });
+    for (const cluster of live.clusters.values()) cluster.start();
     // Their idle connections; requests in flight keep theirs.
     for (const [name, cluster] of before.clusters) if (live.clusters.get(name) !== cluster) cluster.close();
     this.#options.onLive(this.#live);

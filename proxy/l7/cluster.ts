@@ -4,6 +4,8 @@
  *   config/cluster.ts (ClusterSpec, EndpointSpec[]) ─▶ Cluster ─▶ exchange.ts, tcp-proxy.ts: pick(), report()
  *                       outlier detection, health checks ─┘ └─ balance/: priorities, localities, subsets, policy
  *
+ *   made ─▶ start(): in force, checks and sweeps run ─▶ close()
+ *
  * Invariants: an update swaps the list of endpoints whole; requests in flight keep the endpoint they have; an endpoint
  * that stays keeps its connections, one that left loses its idle ones at once and the others with their responses.
  */
@@ -100,7 +102,7 @@ export class Cluster {
   #members: readonly Endpoint[] = [];
   #byAddress: ReadonlyMap<string, Endpoint> | undefined;
   #hasEndpoints: boolean;
-  #isClosed = false;
+  #state: "made" | "started" | "closed" = "made";
 
   constructor(spec: ClusterSpec, deps: EngineDeps) {
     this.spec = spec;
@@ -117,6 +119,14 @@ export class Cluster {
     this.#checker = check === undefined ? undefined : new HealthChecker(check, deps, () => this.#arrange());
     this.#hasEndpoints = spec.type === "ORIGINAL_DST";
     if (spec.type === "STATIC") this.update(spec.endpoints);
+  }
+
+  /** It is in force: checks and sweeps begin. Before, there is nothing to be closed; afterwards, nothing to be done. */
+  start(): void {
+    if (this.#state !== "made") return;
+    this.#state = "started";
+    this.#checker?.start();
+    if (this.outliers !== undefined) this.#sweepLater(this.outliers, this.spec.outlier!);
   }
 
   get name(): string {
@@ -201,7 +211,7 @@ export class Cluster {
 
   /** For a cluster that is gone: closes the idle connections. Requests in flight may still be retried here. */
   close(): void {
-    this.#isClosed = true;
+    this.#state = "closed";
     this.#checker?.close();
     for (const endpoint of this.#endpoints.values()) endpoint.close();
   }
@@ -213,20 +223,17 @@ export class Cluster {
   }
 
   #detect(spec: OutlierSpec): OutlierDetector<Endpoint> {
-    const { nowMs, random, after } = this.#deps;
+    const { nowMs, random } = this.#deps;
     const onChange = (): void => this.#arrange();
-    const detector = new OutlierDetector<Endpoint>(spec, () => this.#members, {
-      nowMs,
-      random: () => random.next(),
-      onChange,
-    });
-    const sweep = (): void => {
-      if (this.#isClosed) return;
+    return new OutlierDetector<Endpoint>(spec, () => this.#members, { nowMs, random: () => random.next(), onChange });
+  }
+
+  #sweepLater(detector: OutlierDetector<Endpoint>, spec: OutlierSpec): void {
+    this.#deps.after(spec.intervalMs, () => {
+      if (this.#state === "closed") return;
       detector.sweep();
-      after(spec.intervalMs, sweep);
-    };
-    after(spec.intervalMs, sweep);
-    return detector;
+      this.#sweepLater(detector, spec);
+    });
   }
 
   #originalDestination(to: SocketAddress): Endpoint {

@@ -76,6 +76,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
   };
   const listener = testListener(options);
   const clusters = new Map((options.clusters ?? []).map((one) => [one.name, new Cluster(compileCluster(one), deps)]));
+  for (const cluster of clusters.values()) cluster.start();
   const routes = new Map<string, RouteTable>();
   if (options.routes !== undefined) routes.set("routes", compileRoutes(options.routes));
   const live: LiveConfig = {

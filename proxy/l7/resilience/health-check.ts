@@ -50,6 +50,7 @@ export class HealthChecker {
   readonly #deps: EngineDeps;
   readonly #onChange: () => void;
   readonly #courses = new Map<Endpoint, Course>();
+  #isStarted = false;
   /** Checks so far. */
   readonly counts: { attempts: number; successes: number; failures: number } = {
     attempts: 0,
@@ -75,8 +76,14 @@ export class HealthChecker {
       const course: Course = { endpoint, isOver: false, hasPassed: false, row: 0 };
       this.#courses.set(endpoint, course);
       endpoint.isChecked = false;
-      void this.#once(course);
+      if (this.#isStarted) void this.#once(course);
     }
+  }
+
+  /** Begins to ask. Endpoints that come later are asked at once. */
+  start(): void {
+    this.#isStarted = true;
+    for (const course of this.#courses.values()) void this.#once(course);
   }
 
   close(): void {
