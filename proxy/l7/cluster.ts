@@ -93,11 +93,11 @@ export class Cluster {
   readonly #deps: EngineDeps;
   readonly limits: Readonly<Record<RoutingPriority, Limits>>;
   readonly outliers: OutlierDetector<Endpoint> | undefined;
+  readonly checks: HealthChecker | undefined;
   readonly #budget: ConnectionBudget;
   readonly #pool: PoolOptions;
   readonly #hosts: HostSet;
   readonly #subsets: Subsets | undefined;
-  readonly #checker: HealthChecker | undefined;
   #endpoints = new Map<string, Endpoint>();
   #members: readonly Endpoint[] = [];
   #byAddress: ReadonlyMap<string, Endpoint> | undefined;
@@ -116,7 +116,7 @@ export class Cluster {
     this.#subsets = spec.subsets === undefined ? undefined : new Subsets(spec.subsets, hosts, deps);
     this.outliers = spec.outlier === undefined ? undefined : this.#detect(spec.outlier);
     const [check] = spec.healthChecks ?? [];
-    this.#checker = check === undefined ? undefined : new HealthChecker(check, deps, () => this.#arrange());
+    this.checks = check === undefined ? undefined : this.#checking(check);
     this.#hasEndpoints = spec.type === "ORIGINAL_DST";
     if (spec.type === "STATIC") this.update(spec.endpoints);
   }
@@ -125,7 +125,7 @@ export class Cluster {
   start(): void {
     if (this.#state !== "made") return;
     this.#state = "started";
-    this.#checker?.start();
+    this.checks?.start();
     if (this.outliers !== undefined) this.#sweepLater(this.outliers, this.spec.outlier!);
   }
 
@@ -178,7 +178,7 @@ export class Cluster {
     this.#endpoints = next;
     this.#members = [...next.values()];
     this.#byAddress = undefined;
-    this.#checker?.update(this.#members);
+    this.checks?.update(this.#members);
     this.#arrange();
     this.#hasEndpoints = true;
   }
@@ -212,7 +212,7 @@ export class Cluster {
   /** For a cluster that is gone: closes the idle connections. Requests in flight may still be retried here. */
   close(): void {
     this.#state = "closed";
-    this.#checker?.close();
+    this.checks?.close();
     for (const endpoint of this.#endpoints.values()) endpoint.close();
   }
 
@@ -226,6 +226,12 @@ export class Cluster {
     const { nowMs, random } = this.#deps;
     const onChange = (): void => this.#arrange();
     return new OutlierDetector<Endpoint>(spec, () => this.#members, { nowMs, random: () => random.next(), onChange });
+  }
+
+  /** Checks speak HTTP/1.1, so that they offer no protocol but those that the TLS context names. */
+  #checking(spec: HealthCheckSpec): HealthChecker {
+    const tls = this.spec.tls === undefined ? undefined : createUpstreamTLS(this.spec.tls);
+    return new HealthChecker(spec, this.#deps, { tls, onChange: () => this.#arrange() });
   }
 
   #sweepLater(detector: OutlierDetector<Endpoint>, spec: OutlierSpec): void {

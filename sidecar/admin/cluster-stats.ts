@@ -23,7 +23,7 @@ export function clusterStats(cluster: Cluster): readonly Stat[] {
     void stats.push({ name: `${prefix}.${name}`, kind: "gauge", value });
   const counter = (name: string, value: number): void =>
     void stats.push({ name: `${prefix}.${name}`, kind: "counter", value });
-  const { limits, members, outliers, connectionCount, connectionTotal } = cluster;
+  const { checks, limits, members, outliers, connectionCount, connectionTotal } = cluster;
   const sum = (what: "used" | "overflows", of: Limited): number => limits.default[what][of] + limits.high[what][of];
   gauge("membership_healthy", cluster.serving.length);
   gauge("membership_total", members.length);
@@ -45,6 +45,11 @@ export function clusterStats(cluster: Cluster): readonly Stat[] {
       const inUse = what === "connections" ? connectionCount : used[what];
       gauge(`circuit_breakers.${priority}.${name}`, inUse >= thresholds[what] ? 1 : 0);
     }
+  if (checks !== undefined) {
+    counter("health_check.attempt", checks.counts.attempts);
+    counter("health_check.success", checks.counts.successes);
+    counter("health_check.failure", checks.counts.failures);
+  }
   if (outliers === undefined) return stats;
   gauge("outlier_detection.ejections_active", members.filter(({ outlier }) => outlier.isEjected).length);
   counter(

@@ -50,19 +50,7 @@ test("mergeStats() adds what processes count, and takes once what all of them sa
 });
 
 test("clusterStats() says what a cluster's limits hold and refused", () => {
-  const clock = new ManualClock();
-  const deps: EngineDeps = {
-    dial: () => {
-      throw new Error("Nobody dials here");
-    },
-    wheel: new TimerWheel(clock),
-    nowMs: () => clock.monotonicMs(),
-    wallMs: () => clock.nowMs(),
-    after: () => undefined,
-    log: silentLogger,
-    random: seededRandom(1),
-    counters: createCounters(),
-  };
+  const deps = depsWithoutSockets();
   const thresholds = [{ max_requests: 1, max_pending_requests: 1, max_retries: 0 }];
   const cluster = new Cluster(compileCluster({ name: "c", type: "STATIC", circuit_breakers: { thresholds } }), deps);
   const valueOf = (name: string): number | undefined =>
@@ -89,19 +77,7 @@ test("clusterStats() says what a cluster's limits hold and refused", () => {
 });
 
 test("clustersText() and clustersJSON() say what all processes have open to an endpoint", () => {
-  const clock = new ManualClock();
-  const deps: EngineDeps = {
-    dial: () => {
-      throw new Error("Nobody dials here");
-    },
-    wheel: new TimerWheel(clock),
-    nowMs: () => clock.monotonicMs(),
-    wallMs: () => clock.nowMs(),
-    after: () => undefined,
-    log: silentLogger,
-    random: seededRandom(1),
-    counters: createCounters(),
-  };
+  const deps = depsWithoutSockets();
   const lb_endpoints = ["::1", "10.0.0.1"].map((address) => ({
     endpoint: { address: { socket_address: { address, port_value: 80 } } },
   }));
@@ -114,3 +90,34 @@ test("clustersText() and clustersJSON() say what all processes have open to an e
   assert.match(JSON.stringify(clustersJSON([cluster], facts)), /"rq_active","type":"GAUGE","value":"2"/);
   assert.deepEqual(hostCounts([cluster])["c::10.0.0.1:80"], { connections: 0, requests: 0 });
 });
+
+test("clusterStats() shows the health checks so far", () => {
+  const deps = depsWithoutSockets();
+  const address = { socket_address: { address: "10.0.0.1", port_value: 80 } };
+  const load_assignment = { cluster_name: "c", endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] };
+  const each = { timeout: "1s", interval: "1s", unhealthy_threshold: 1, healthy_threshold: 1 };
+  const health_checks = [{ ...each, tcp_health_check: {} }];
+  const cluster = new Cluster(compileCluster({ name: "c", type: "STATIC", load_assignment, health_checks }), deps);
+  const attempts = (): number | undefined =>
+    clusterStats(cluster).find(({ name }) => name === "cluster.c.health_check.attempt")?.value;
+  assert.equal(attempts(), 0);
+  cluster.start();
+  assert.equal(attempts(), 1);
+  cluster.close();
+});
+
+function depsWithoutSockets(): EngineDeps {
+  const clock = new ManualClock();
+  return {
+    dial: () => {
+      throw new Error("Nobody dials here");
+    },
+    wheel: new TimerWheel(clock),
+    nowMs: () => clock.monotonicMs(),
+    wallMs: () => clock.nowMs(),
+    after: () => undefined,
+    log: silentLogger,
+    random: seededRandom(1),
+    counters: createCounters(),
+  };
+}

@@ -4,11 +4,13 @@
  *
  *   Unknown (taken for healthy only once it has passed) ─▶ Healthy ⇄ Unhealthy
  *
- * HTTP goes by undici, which is loaded with the first check. Source: envoy.config.core.v3.HealthCheck.
+ * Source: envoy.config.core.v3.HealthCheck.
  */
 import { messageOf } from "#lib/errors.ts";
 import type { Endpoint } from "../endpoint.ts";
-import { type EngineDeps, dialOptions } from "../types.ts";
+import type { UpstreamTLS } from "../tls/types.ts";
+import type { EngineDeps } from "../types.ts";
+import { type Check, probe } from "./health-probe.ts";
 
 export interface HealthCheckSpec {
   readonly timeoutMs: number;
@@ -23,19 +25,6 @@ export interface HealthCheckSpec {
   readonly check: Check;
 }
 
-export type Check =
-  | { readonly kind: "tcp" }
-  | {
-      readonly kind: "http";
-      readonly method: string;
-      readonly path: string;
-      /** Default the cluster's name. */
-      readonly host: string;
-      readonly headers: readonly (readonly [name: string, value: string])[];
-      /** [from, to) */
-      readonly expected: readonly (readonly [from: number, to: number])[];
-    };
-
 /** What is known of one endpoint. */
 interface Course {
   readonly endpoint: Endpoint;
@@ -47,6 +36,7 @@ interface Course {
 
 export class HealthChecker {
   readonly #spec: HealthCheckSpec;
+  readonly #tls: UpstreamTLS | undefined;
   readonly #deps: EngineDeps;
   readonly #onChange: () => void;
   readonly #courses = new Map<Endpoint, Course>();
@@ -58,8 +48,14 @@ export class HealthChecker {
     failures: 0,
   };
 
-  constructor(spec: HealthCheckSpec, deps: EngineDeps, onChange: () => void) {
+  /** `tls`: how endpoints are connected to; undefined: in plaintext. */
+  constructor(
+    spec: HealthCheckSpec,
+    deps: EngineDeps,
+    { tls, onChange }: { readonly tls: UpstreamTLS | undefined; readonly onChange: () => void },
+  ) {
     this.#spec = spec;
+    this.#tls = tls;
     this.#deps = deps;
     this.#onChange = onChange;
   }
@@ -137,61 +133,15 @@ export class HealthChecker {
   }
 
   async #passes(endpoint: Endpoint): Promise<boolean> {
-    const { check } = this.#spec;
+    const { check, timeoutMs } = this.#spec;
     try {
-      return check.kind === "tcp" ? await this.#connects(endpoint) : await this.#answers(endpoint, check);
+      return await probe(check, { to: endpoint, timeoutMs, tls: this.#tls }, this.#deps);
     } catch (error) {
       this.#deps.log.debug("Health check failed", {
         endpoint: `${endpoint.address}:${endpoint.port}`,
         error: messageOf(error),
       });
       return false;
-    }
-  }
-
-  #connects({ address, port }: Endpoint): Promise<boolean> {
-    const { dial, after } = this.#deps;
-    return new Promise((resolve) => {
-      const socket = dial(address, port, dialOptions);
-      const done = (ok: boolean): void => {
-        socket.destroy();
-        resolve(ok);
-      };
-      socket.once("connect", () => done(true));
-      socket.once("error", () => done(false));
-      after(this.#spec.timeoutMs, () => done(false));
-    });
-  }
-
-  async #answers(
-    { address, port }: Endpoint,
-    { method, path, host, headers, expected }: Extract<Check, { kind: "http" }>,
-  ): Promise<boolean> {
-    const { Agent, request } = await import("undici");
-    const { dial } = this.#deps;
-    // By the same dial as requests: from the same network, past the same redirection.
-    const agent = new Agent({
-      connect: (_options, done) => {
-        const socket = dial(address, port, dialOptions);
-        socket.once("connect", () => done(null, socket));
-        socket.once("error", (error) => done(error, null));
-      },
-    });
-    try {
-      const { statusCode, body } = await request(
-        `http://${address.includes(":") ? `[${address}]` : address}:${port}${path}`,
-        {
-          method: method as "GET",
-          dispatcher: agent,
-          headers: { host, "user-agent": "Envoy/HC", ...Object.fromEntries(headers) },
-          signal: AbortSignal.timeout(this.#spec.timeoutMs),
-        },
-      );
-      // What is left of the body is not wanted, and cutting it off is no failure.
-      body.on("error", () => undefined).destroy();
-      return expected.some(([from, to]) => statusCode >= from && statusCode < to);
-    } finally {
-      await agent.destroy();
     }
   }
 }
