@@ -163,6 +163,11 @@ export class Cluster {
     return this.#budget.total;
   }
 
+  /** Connections that were wanted beyond max_connections so far: Envoy's upstream_cx_overflow. */
+  get connectionOverflows(): number {
+    return this.#budget.overflows;
+  }
+
   /** Replaces the endpoints. */
   update(specs: readonly EndpointSpec[]): void {
     const next = new Map<string, Endpoint>();

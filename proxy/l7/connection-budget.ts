@@ -26,6 +26,8 @@ export class ConnectionBudget {
   #open = 0;
   /** Connections made so far, those that failed among them. */
   total = 0;
+  /** Connections that were wanted beyond `max`, those that were made all the same among them. */
+  overflows = 0;
   readonly #waiting = new Set<Waiting>();
 
   constructor(max: number) {
@@ -47,7 +49,10 @@ export class ConnectionBudget {
 
   /** Room for one more connection; false when there is none. `isForced`: beyond `max`, up to `openMax`. */
   take(isForced = false): boolean {
-    if (this.#open >= (isForced ? openMax : this.max)) return false;
+    if (this.#open >= this.max) {
+      this.overflows++;
+      if (!isForced || this.#open >= openMax) return false;
+    }
     this.#open++;
     this.total++;
     return true;

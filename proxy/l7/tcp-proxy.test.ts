@@ -1,7 +1,7 @@
 /** TCP chains and protocol detection, end to end on loopback. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, createServer } from "node:net";
+import { Socket, connect, createServer } from "node:net";
 import { test } from "node:test";
 import { ManualClock } from "#lib/clock.ts";
 import { httpDefault } from "./config/http.ts";
@@ -55,6 +55,45 @@ test("TCPProxy tries another endpoint, and resets the downstream when none takes
     rig.tcpRecords.slice(-2).map(({ flag }) => flag),
     ["UF", "UH"],
   );
+});
+
+test("TCPProxy refuses what goes beyond max_connections, and gives back what it took", async () => {
+  await using upstream = await startUpstream((socket) => {
+    socket.write("hi");
+    socket.on("end", () => socket.end());
+  });
+  const dead = await refusedPort();
+  const limited = { circuit_breakers: { thresholds: [{ max_connections: 1 }] } };
+  const cluster = { ...staticCluster("tcp", [dead, upstream.port]), ...limited };
+  await using rig = await startRig({ listener: tcp, clusters: [cluster] });
+  const first = new RawClient(rig.port);
+  await first.until("hi");
+  assert.deepEqual([await raw(rig.port, ""), await raw(rig.port, "")], ["", ""]);
+  assert.deepEqual(
+    rig.tcpRecords.map(({ flag }) => flag),
+    ["UO", "UO"],
+  );
+  assert.equal(rig.cluster("tcp").connectionOverflows, 2);
+  first.socket.end();
+  await first.over();
+  await eventually(() => rig.cluster("tcp").connectionCount === 0, "given back");
+  assert.equal(rig.counters.upstreamOpen, 0);
+  const next = new RawClient(rig.port);
+  await next.until("hi");
+  next.socket.end();
+  await next.over();
+});
+
+test("TCPProxy gives back the place of a connection whose downstream left while it was made", async () => {
+  const limited = { circuit_breakers: { thresholds: [{ max_connections: 1 }] } };
+  const silent = (): Socket => new Socket();
+  const cluster = { ...staticCluster("tcp", [1]), ...limited };
+  await using rig = await startRig({ dial: silent, listener: tcp, clusters: [cluster] });
+  const client = new RawClient(rig.port);
+  await eventually(() => rig.cluster("tcp").connectionCount === 1, "dialing");
+  client.socket.resetAndDestroy();
+  await eventually(() => rig.cluster("tcp").connectionCount === 0, "given back");
+  assert.equal(rig.tcpRecords[0]?.flag, "DC");
 });
 
 test("ListenerSet sends HTTP to the HTTP chain and the rest to the TCP chain", async () => {

@@ -4,8 +4,9 @@
  *   listener.ts ─▶ TCPProxy ─▶ pick, connect (another endpoint on failure) ─▶ tcp.ts
  *
  * Nothing is read from the downstream until there is an upstream, so trying another endpoint is safe, and a downstream
- * whose protocol lets the server speak first never waits. Invariant: when no endpoint takes it, the downstream sees a
- * reset, as if its connection had been refused.
+ * whose protocol lets the server speak first never waits. Invariants: when no endpoint takes it, the downstream sees a
+ * reset, as if its connection had been refused; a connection has its place in the cluster's max_connections from before
+ * it is made until it is closed, and nobody waits for one: TCP connections last.
  */
 import type { Socket } from "node:net";
 import type { Cluster } from "./cluster.ts";
@@ -91,8 +92,18 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
   #connect(endpoint: Endpoint, cluster: Cluster): void {
     const { tunneling } = this.#context;
     if (tunneling !== undefined) return this.#ask(endpoint, cluster, tunneling);
-    const { tls } = endpoint.pool;
-    this.#dialing = new Dialing(this, { to: endpoint, timeoutMs: cluster.spec.connectTimeoutMs, tls });
+    const { pool } = endpoint;
+    if (!pool.reserve(false)) {
+      this.deps.counters.upstreamOverflows++;
+      return this.#refuse("UO");
+    }
+    const dialing = new Dialing(this, { to: endpoint, timeoutMs: cluster.spec.connectTimeoutMs, tls: pool.tls });
+    this.#dialing = {
+      cancel: () => {
+        dialing.cancel();
+        pool.release();
+      },
+    };
   }
 
   #ask(endpoint: Endpoint, cluster: Cluster, request: TunnelRequest): void {
@@ -120,7 +131,7 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
   }
 
   onTunnelFailed(why: string): void {
-    this.onDialFailed(why);
+    this.#onFailed(why);
   }
 
   onTunnelEnd(): void {
@@ -134,6 +145,11 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
   }
 
   onDialFailed(why: string): void {
+    this.endpoint!.pool.release();
+    this.#onFailed(why);
+  }
+
+  #onFailed(why: string): void {
     this.#dialing = undefined;
     this.deps.log.debug("Cannot dial endpoint", { cluster: this.cluster!.name, error: why });
     this.#tryNext();
@@ -141,8 +157,8 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
 
   #splice(upstream: Socket): void {
     const { deps } = this.#context;
+    const { pool } = this.endpoint!;
     this.#begin();
-    deps.counters.upstreamOpen++;
     splice(this.#downstream, upstream, {
       wheel: deps.wheel,
       nowMs: deps.nowMs,
@@ -150,7 +166,7 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
       downstreamBytes: this.#initial,
       counts: this,
       onEnd: () => {
-        deps.counters.upstreamOpen--;
+        pool.release();
         this.#context.observer.onTCPClose(this);
       },
     });

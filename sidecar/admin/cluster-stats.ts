@@ -29,6 +29,7 @@ export function clusterStats(cluster: Cluster): readonly Stat[] {
   gauge("membership_total", members.length);
   gauge("upstream_cx_active", connectionCount);
   counter("upstream_cx_total", connectionTotal);
+  counter("upstream_cx_overflow", cluster.connectionOverflows);
   counter("upstream_cx_destroy", connectionTotal - connectionCount);
   gauge(
     "upstream_rq_active",

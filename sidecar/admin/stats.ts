@@ -183,7 +183,8 @@ export class EnvoyStats {
     counters.add("downstream_cx_tx_bytes_total", sentBytes);
     if (cluster === undefined) return;
     const upstream = groupOf(this.#clusters, cluster.name).counters;
-    upstream.add(flag === "-" ? "upstream_cx_total" : (flagCounters[flag] ?? "upstream_cx_destroy"));
+    const counted = flagCounters[flag];
+    if (counted !== undefined) upstream.add(counted);
     upstream.add("upstream_cx_tx_bytes_total", receivedBytes);
     upstream.add("upstream_cx_rx_bytes_total", sentBytes);
   }
