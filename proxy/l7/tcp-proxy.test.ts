@@ -96,6 +96,21 @@ test("TCPProxy gives back the place of a connection whose downstream left while 
   assert.equal(rig.tcpRecords[0]?.flag, "DC");
 });
 
+test("TCPProxy tells outlier detection of each connection that failed or came about", async () => {
+  await using upstream = await startUpstream((socket) => socket.end("hi"));
+  const dead = await refusedPort();
+  const outlier_detection = { consecutive_5xx: 2, max_ejection_percent: 50, interval: "3600s" };
+  const cluster = { ...staticCluster("tcp", [dead, upstream.port]), outlier_detection };
+  await using rig = await startRig({ listener: tcp, clusters: [cluster] });
+  for (const _ of [1, 2, 3, 4]) assert.equal(await raw(rig.port, ""), "hi");
+  assert.deepEqual(
+    rig.cluster("tcp").members.map(({ outlier }) => outlier.isEjected),
+    [true, false],
+  );
+  const { inGatewayRow, successes } = rig.cluster("tcp").members[1]!.outlier;
+  assert.deepEqual([inGatewayRow, successes], [0, 4]);
+});
+
 test("ListenerSet sends HTTP to the HTTP chain and the rest to the TCP chain", async () => {
   await using web = await startAnswering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nweb");
   await using other = await startUpstream((socket) => socket.once("data", () => socket.end("other")));

@@ -141,11 +141,14 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
   onDialed(upstream: Socket): void {
     this.#dialing = undefined;
     this.#upstream = upstream;
+    // There is no status: a connection that came about counts as an answer that is none of a failure's.
+    this.cluster!.outliers?.report(this.endpoint!, { kind: "status", status: 200 });
     this.#splice(upstream);
   }
 
   onDialFailed(why: string): void {
     this.endpoint!.pool.release();
+    this.cluster!.outliers?.report(this.endpoint!, { kind: "local" });
     this.#onFailed(why);
   }
 
