@@ -14,6 +14,7 @@ import type { Framing } from "./http1/framing.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
 import type { ResponseHead } from "./http1/response.ts";
+import type { Pool } from "./pool.ts";
 import { isFailure } from "./resilience/accrual.ts";
 import type { Limits } from "./resilience/limits.ts";
 import type { TryResult } from "./resilience/outlier.ts";
@@ -100,7 +101,7 @@ export class Attempt implements UpstreamHandler {
 
   /** A stream on a connection that is at hand; "overflow": there is one, and the cluster has all its requests. */
   take(head: RequestHead): UpstreamStream | "overflow" | undefined {
-    const { pool } = this.endpoint;
+    const pool = this.#pool;
     if (!this.#limits.hasRoom("requests")) {
       if (!pool.isReady(head)) return undefined;
       this.#limits.take("requests");
@@ -114,14 +115,14 @@ export class Attempt implements UpstreamHandler {
   /** Asks for a stream on a new connection. What the cluster has no room for comes back. */
   open(head: RequestHead): Lacking | undefined {
     if (!this.#hold("pending")) return "requests that may wait";
-    this.#pending = this.endpoint.pool.open(this, head, this.#cluster.spec.connectTimeoutMs);
+    this.#pending = this.#pool.open(this, head, this.#cluster.spec.connectTimeoutMs);
     return this.#pending === undefined ? "connections it may have" : undefined;
   }
 
   /** Asks for a connection that is a tunnel from the start. What the cluster has no room for comes back. */
   openTunnel(): Lacking | undefined {
     if (!this.#hold("pending")) return "requests that may wait";
-    this.#pending = this.endpoint.pool.openTunnel(this, this.#cluster.spec.connectTimeoutMs);
+    this.#pending = this.#pool.openTunnel(this, this.#cluster.spec.connectTimeoutMs);
     return this.#pending === undefined ? "connections it may have" : undefined;
   }
 
@@ -207,6 +208,10 @@ export class Attempt implements UpstreamHandler {
     this.#pending = undefined;
     this.stream = undefined;
     this.#owner.onAttemptBroken(this, failure);
+  }
+
+  get #pool(): Pool {
+    return this.#cluster.poolOf(this.endpoint, this.#limits);
   }
 
   #hold(what: "pending" | "requests"): boolean {

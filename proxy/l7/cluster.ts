@@ -15,7 +15,7 @@ import { type SubsetSpec, Subsets } from "./balance/subsets.ts";
 import { ConnectionBudget, openMax } from "./connection-budget.ts";
 import { Endpoint, type EndpointSpec } from "./endpoint.ts";
 import { type UpstreamOptions, upstreamOptionsDefault } from "./options.ts";
-import type { PoolOptions } from "./pool.ts";
+import { Pool, type PoolOptions } from "./pool.ts";
 import { type AccrualSpec, FailureAccrual } from "./resilience/accrual.ts";
 import { type HealthCheckSpec, HealthChecker } from "./resilience/health-check.ts";
 import { Limits, type Thresholds, noThresholds } from "./resilience/limits.ts";
@@ -94,7 +94,7 @@ export class Cluster {
   readonly limits: Readonly<Record<RoutingPriority, Limits>>;
   readonly outliers: OutlierDetector<Endpoint> | undefined;
   readonly checks: HealthChecker | undefined;
-  readonly #budget: ConnectionBudget;
+  readonly budgets: Readonly<Record<RoutingPriority, ConnectionBudget>>;
   readonly #pool: PoolOptions;
   readonly #hosts: HostSet;
   readonly #subsets: Subsets | undefined;
@@ -110,7 +110,10 @@ export class Cluster {
     this.#pool = poolOptionsOf(spec);
     const thresholds = spec.thresholds ?? { default: noThresholds, high: noThresholds };
     this.limits = { default: new Limits(thresholds.default), high: new Limits(thresholds.high) };
-    this.#budget = new ConnectionBudget(Math.min(thresholds.default.connections, openMax));
+    this.budgets = {
+      default: new ConnectionBudget(Math.min(thresholds.default.connections, openMax)),
+      high: new ConnectionBudget(Math.min(thresholds.high.connections, openMax)),
+    };
     const hosts = hostSetOptionsOf(spec);
     this.#hosts = new HostSet(hosts, deps);
     this.#subsets = spec.subsets === undefined ? undefined : new Subsets(spec.subsets, hosts, deps);
@@ -155,17 +158,17 @@ export class Cluster {
   }
 
   get connectionCount(): number {
-    return this.#budget.open;
+    return this.budgets.default.open + this.budgets.high.open;
   }
 
   /** Connections made so far, those that failed among them. */
   get connectionTotal(): number {
-    return this.#budget.total;
+    return this.budgets.default.total + this.budgets.high.total;
   }
 
   /** Connections that were wanted beyond max_connections so far: Envoy's upstream_cx_overflow. */
   get connectionOverflows(): number {
-    return this.#budget.overflows;
+    return this.budgets.default.overflows + this.budgets.high.overflows;
   }
 
   /** Replaces the endpoints. */
@@ -177,7 +180,7 @@ export class Cluster {
       const key = `${spec.address} ${spec.port} ${spec.workload}`;
       const known = this.#endpoints.get(key);
       known?.configure(spec, nowMs);
-      next.set(key, known ?? new Endpoint(spec, this.#budget, this.#deps, this.#pool));
+      next.set(key, known ?? new Endpoint(spec, this.budgets.default, this.#deps, this.#pool));
     }
     for (const [key, endpoint] of this.#endpoints) if (!next.has(key)) endpoint.close();
     this.#endpoints = next;
@@ -202,6 +205,16 @@ export class Cluster {
     this.#byAddress ??= new Map(this.#members.map((endpoint) => [addressOf(endpoint), endpoint]));
     const endpoint = this.#byAddress.get(address);
     return endpoint?.isHealthy === true ? endpoint : undefined;
+  }
+
+  /**
+   * The connections of `endpoint` for requests that count in `limits`, one of the two of this cluster: those of one
+   * priority are not what the others wait for.
+   */
+  poolOf(endpoint: Endpoint, limits: Limits): Pool {
+    if (limits !== this.limits.high) return endpoint.pool;
+    endpoint.highPool ??= new Pool(endpoint, this.budgets.high, this.#deps, this.#pool);
+    return endpoint.highPool;
   }
 
   /** One try at `endpoint` is over; `tookMs` to its head. */
@@ -252,10 +265,10 @@ export class Cluster {
     let endpoint = this.#endpoints.get(key);
     if (endpoint === undefined) {
       const spec = { address: to.address, port: to.port, workload: "", isServing: true, priority: 0 };
-      endpoint = new Endpoint(spec, this.#budget, this.#deps, this.#pool);
+      endpoint = new Endpoint(spec, this.budgets.default, this.#deps, this.#pool);
       const oldest = this.#endpoints.keys().next();
       if (this.#endpoints.size >= originalDestinationsMax && oldest.done !== true) {
-        this.#endpoints.get(oldest.value)?.pool.close();
+        this.#endpoints.get(oldest.value)?.close();
         this.#endpoints.delete(oldest.value);
       }
     } else this.#endpoints.delete(key);

@@ -1,5 +1,5 @@
 /**
- * How many connections a cluster may have, and who waits for one.
+ * How many connections a cluster may have for requests of one priority, and who waits for one.
  *
  *   pool.ts ─▶ take() ─▶ a connection     │ wait() ─▶ Waiting.dial() at a release(), or the pool's next idle connection
  *
@@ -8,9 +8,9 @@
  * Source: Envoy's max_connections and max_pending_requests; an endpoint that has no connection may always make one.
  */
 
-/** Most upstream connections of one cluster, whatever its thresholds say. */
+/** Most upstream connections of one cluster for each priority, whatever its thresholds say. */
 export const openMax = 16_384;
-/** Most requests that wait for a connection of one cluster. */
+/** Most requests that wait for a connection of one cluster, for each priority. */
 const waitingMax = 4096;
 
 /** A request that waits for a connection. */

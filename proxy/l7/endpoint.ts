@@ -18,7 +18,10 @@ export class Endpoint implements SocketAddress, Balanced {
   /** The name by which it was configured, or its address. */
   readonly hostname: string;
   readonly hashKey: string;
+  /** Its connections for requests of priority DEFAULT, and for TCP. */
   readonly pool: Pool;
+  /** Those for requests of priority HIGH: from the first of them on (cluster.ts). */
+  highPool: Pool | undefined;
   readonly outlier: OutlierState = new OutlierState();
   /** From its first failure on, in clusters that have a breaker. */
   accrual: FailureAccrual | undefined;
@@ -72,9 +75,15 @@ export class Endpoint implements SocketAddress, Balanced {
     return this.#spec.isServing && this.isChecked && !this.outlier.isEjected && this.accrual?.isAdmitting !== false;
   }
 
+  /** Connections of both priorities that are open or in the making. */
+  get connectionCount(): number {
+    return this.pool.openCount + (this.highPool?.openCount ?? 0);
+  }
+
   /** It has left its cluster: idle connections are closed, others with their responses. */
   close(): void {
     this.pool.close();
+    this.highPool?.close();
     this.accrual?.close();
   }
 

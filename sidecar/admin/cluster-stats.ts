@@ -43,7 +43,7 @@ export function clusterStats(cluster: Cluster): readonly Stat[] {
   for (const priority of ["default", "high"] as const)
     for (const [what, name] of Object.entries(breakers) as [Limited, string][]) {
       const { used, thresholds } = limits[priority];
-      const inUse = what === "connections" ? connectionCount : used[what];
+      const inUse = what === "connections" ? cluster.budgets[priority].open : used[what];
       gauge(`circuit_breakers.${priority}.${name}`, inUse >= thresholds[what] ? 1 : 0);
     }
   if (checks !== undefined) {

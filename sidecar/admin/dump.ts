@@ -118,7 +118,7 @@ export function hostCounts(clusters: Iterable<Cluster>): Record<string, HostCoun
   const hosts: Record<string, HostCounts> = {};
   for (const { name, members } of clusters)
     for (const endpoint of members)
-      hosts[hostKey(name, endpoint)] = { connections: endpoint.pool.openCount, requests: endpoint.activeRequests };
+      hosts[hostKey(name, endpoint)] = { connections: endpoint.connectionCount, requests: endpoint.activeRequests };
   return hosts;
 }
 

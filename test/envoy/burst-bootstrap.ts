@@ -39,9 +39,7 @@ function listenerOf(at: number, path: string): Fields {
     ],
     route_config: {
       name: "routes",
-      virtual_hosts: [
-        { name: "host", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: `burst-${at}` } }] },
-      ],
+      virtual_hosts: [{ name: "host", domains: ["*"], routes: routesTo(`burst-${at}`) }],
     },
     http_filters: [
       {
@@ -55,6 +53,14 @@ function listenerOf(at: number, path: string): Fields {
     address: socketAddress(0),
     filter_chains: [{ filters: [{ name: "envoy.filters.network.http_connection_manager", typed_config: manager }] }],
   };
+}
+
+function routesTo(cluster: string): readonly Fields[] {
+  const isHigh = { name: "x-priority", string_match: { exact: "high" } };
+  return [
+    { match: { prefix: "/", headers: [isHigh] }, route: { cluster, priority: "HIGH" } },
+    { match: { prefix: "/" }, route: { cluster } },
+  ];
 }
 
 function clusterOf({ protocol, cluster = {}, http2 = {} }: BurstCase, at: number, upstream: HoldingUpstream): Fields {

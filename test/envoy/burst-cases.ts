@@ -16,13 +16,16 @@ export interface BurstCase {
   readonly http2?: Fields;
   /** Requests that are sent one after the other, each once it is known what became of the one before. */
   readonly requests: number;
+  /** Which of them go by the route with priority HIGH; default none. */
+  readonly high?: readonly number[];
   /** Endpoints, default 1. */
   readonly endpoints?: number;
   /** Of those that follow the answers to all before. */
   readonly later?: number;
 }
 
-const limits = (thresholds: Fields): Fields => ({ circuit_breakers: { thresholds: [thresholds] } });
+const limits = (...thresholds: readonly Fields[]): Fields => ({ circuit_breakers: { thresholds } });
+const highLimits = limits({ max_connections: 1 }, { priority: "HIGH", max_connections: 2 });
 
 export const burstCases: readonly BurstCase[] = [
   { name: "h2 streams of one connection", protocol: "http2", requests: 5 },
@@ -94,4 +97,27 @@ export const burstCases: readonly BurstCase[] = [
     requests: 3,
   },
   { name: "h1 two requests", protocol: "http1", cluster: limits({ max_requests: 2 }), requests: 4, later: 1 },
+  {
+    name: "h1 high priority, one connection",
+    protocol: "http1",
+    cluster: limits({ priority: "HIGH", max_connections: 1, max_pending_requests: 1 }),
+    requests: 3,
+    high: [0, 1, 2],
+  },
+  {
+    name: "h1 high priority beside default",
+    protocol: "http1",
+    cluster: highLimits,
+    requests: 5,
+    high: [2, 3, 4],
+    later: 2,
+  },
+  {
+    name: "h2 high priority beside default",
+    protocol: "http2",
+    streams: 1,
+    cluster: highLimits,
+    requests: 5,
+    high: [2, 3, 4],
+  },
 ];

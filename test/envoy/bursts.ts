@@ -47,7 +47,7 @@ export async function runBursts(cases: readonly BurstCase[], start: Start): Prom
     const proxy = await start(burstBootstrap(cases, { upstreams, logPath }), dir);
     try {
       for (const [at, one] of cases.entries())
-        running.push(await Burst.run(one, { proxy, at, upstream: upstreams.get(one.name)! }));
+        running.push(await Burst.run(one, { proxy, at, upstream: upstreams.get(one.name)!, high: one.high ?? [] }));
     } finally {
       await proxy.stop();
     }
@@ -63,6 +63,8 @@ interface BurstOptions {
   /** Which of the cases it is. */
   readonly at: number;
   readonly upstream: HoldingUpstream;
+  /** Which requests ask for priority HIGH. */
+  readonly high: readonly number[];
 }
 
 class Burst {
@@ -114,10 +116,11 @@ class Burst {
   }
 
   #send(): void {
-    const { proxy, at } = this.#options;
+    const { proxy, at, high } = this.#options;
+    const priority = high.includes(this.#sent) ? "x-priority: high\r\n" : "";
     const socket = connect({ host: "127.0.0.1", port: proxy.ports.get(`burst-${at}`)! });
     socket.on("error", () => socket.destroy()).resume();
-    socket.write(`GET /${this.#sent++} HTTP/1.1\r\nHost: burst\r\nConnection: close\r\n\r\n`);
+    socket.write(`GET /${this.#sent++} HTTP/1.1\r\nHost: burst\r\n${priority}Connection: close\r\n\r\n`);
     void once(socket, "close").then(() => this.#answered++);
   }
 
