@@ -199,12 +199,12 @@ export class Cluster {
     return hosts?.pick(tried, hash);
   }
 
-  /** The endpoint at "ADDRESS:PORT", where it is one of this cluster's and healthy. */
+  /** The endpoint at "ADDRESS:PORT", where it is one of this cluster's and healthy or degraded. */
   healthyAt(address: string): Endpoint | undefined {
     // Made with the first question: most clusters are never asked.
     this.#byAddress ??= new Map(this.#members.map((endpoint) => [addressOf(endpoint), endpoint]));
     const endpoint = this.#byAddress.get(address);
-    return endpoint?.isHealthy === true ? endpoint : undefined;
+    return endpoint !== undefined && (endpoint.isHealthy || endpoint.isDegraded) ? endpoint : undefined;
   }
 
   /**

@@ -72,6 +72,15 @@ export class Endpoint implements SocketAddress, Balanced {
 
   /** May be picked without need. */
   get isHealthy(): boolean {
+    return this.#spec.isDegraded !== true && this.#isAvailable;
+  }
+
+  /** May be picked where the healthy ones are not enough. */
+  get isDegraded(): boolean {
+    return this.#spec.isDegraded === true && this.#isAvailable;
+  }
+
+  get #isAvailable(): boolean {
     return this.#spec.isServing && this.isChecked && !this.outlier.isEjected && this.accrual?.isAdmitting !== false;
   }
 
@@ -106,8 +115,10 @@ export interface EndpointSpec extends SocketAddress {
   readonly hostname?: string;
   /** What consistent hashing knows it by; default "ADDRESS:PORT". */
   readonly hashKey?: string;
-  /** May be picked: health UNKNOWN or HEALTHY. */
+  /** May be picked: health UNKNOWN, HEALTHY or DEGRADED. */
   readonly isServing: boolean;
+  /** Health DEGRADED: only where the healthy ones are not enough. Default false. */
+  readonly isDegraded?: boolean;
   /** 0 is used while it has serving endpoints, then 1, and so on. */
   readonly priority: number;
   /** Default 1. */

@@ -26,6 +26,7 @@ export function clusterStats(cluster: Cluster): readonly Stat[] {
   const { checks, limits, members, outliers, connectionCount, connectionTotal } = cluster;
   const sum = (what: "used" | "overflows", of: Limited): number => limits.default[what][of] + limits.high[what][of];
   gauge("membership_healthy", cluster.serving.length);
+  gauge("membership_degraded", members.filter(({ isDegraded }) => isDegraded).length);
   gauge("membership_total", members.length);
   gauge("upstream_cx_active", connectionCount);
   counter("upstream_cx_total", connectionTotal);

@@ -151,7 +151,10 @@ function hostStats(endpoint: Endpoint, open: HostCounts): readonly (readonly [st
     ["cx_active", open.connections],
     ["rq_active", open.requests],
     ["hostname", endpoint.hostname === endpoint.address ? "" : endpoint.hostname],
-    ["health_flags", endpoint.isHealthy ? "healthy" : "/failed_eds_health"],
+    [
+      "health_flags",
+      endpoint.isHealthy ? "healthy" : endpoint.isDegraded ? "/degraded_eds_health" : "/failed_eds_health",
+    ],
     ["weight", endpoint.weight],
     ["region", ""],
     ["zone", ""],
@@ -175,7 +178,9 @@ export function clustersJSON(clusters: Iterable<Cluster>, { isStatic, hosts }: C
       host_statuses: cluster.members.map((endpoint) => ({
         address: { socket_address: { address: endpoint.address, port_value: endpoint.port } },
         stats: gauges(hosts[hostKey(cluster.name, endpoint)] ?? nothingOpen),
-        health_status: { eds_health_status: endpoint.isHealthy ? "HEALTHY" : "UNHEALTHY" },
+        health_status: {
+          eds_health_status: endpoint.isHealthy ? "HEALTHY" : endpoint.isDegraded ? "DEGRADED" : "UNHEALTHY",
+        },
         weight: endpoint.weight,
         hostname: endpoint.hostname === endpoint.address ? "" : endpoint.hostname,
       })),

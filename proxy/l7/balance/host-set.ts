@@ -3,7 +3,8 @@
  *
  *   endpoints ─▶ levels (priority.ts) ─▶ localities (edf.ts) ─▶ Balancer
  *
- * Invariant: an endpoint that is not healthy is picked only in a panic.
+ * Invariant: an endpoint that is degraded is picked only where the healthy ones are not enough, any other that is not
+ * healthy only in a panic.
  */
 import { type Balancer, type BalancingPolicy, createBalancer } from "./balancer.ts";
 import { EarliestDeadline } from "./edf.ts";
@@ -71,6 +72,8 @@ export class HostSet {
   readonly #options: HostSetOptions;
   /** By priority. */
   readonly #levels: Level[] = [];
+  /** The degraded endpoints of each. */
+  readonly #degraded: Level[] = [];
   #loads: readonly LevelLoad[] = [];
   /** The priority that has everything, as a rule. */
   #only: Level | undefined;
@@ -88,16 +91,32 @@ export class HostSet {
   update(endpoints: readonly Endpoint[]): void {
     const count = endpoints.reduce((most, { priority }) => Math.max(most, priority + 1), 0);
     const members = Array.from({ length: count }, (_, at) => endpoints.filter(({ priority }) => priority === at));
-    const healthy = members.map((of) => of.filter((endpoint) => endpoint.isHealthy));
-    const health = members.map((of, at) => ({ total: of.length, healthy: healthy[at]!.length }));
+    const healthy = members.map((of) => of.filter(({ isHealthy }) => isHealthy));
+    const degraded = members.map((of) => of.filter(({ isDegraded }) => isDegraded));
+    const health = members.map((of, at) => ({
+      total: of.length,
+      healthy: healthy[at]!.length,
+      degraded: degraded[at]!.length,
+    }));
     this.#loads = priorityLoads(health, this.#options);
-    this.#levels.length = count;
-    for (const [at, of] of members.entries()) {
-      this.#levels[at] ??= new Level(this.#options, this.#deps);
-      this.#levels[at].update(this.#loads[at]!.isPanic ? of : healthy[at]!, of);
-    }
+    this.#fill(this.#levels, healthy, members);
+    this.#fill(this.#degraded, this.#loads.length > count ? degraded : [], members);
     const only = this.#loads.findIndex(({ load }) => load === 100);
-    this.#only = only < 0 ? undefined : this.#levels[only];
+    this.#only = only < 0 ? undefined : this.#levelAt(only);
+  }
+
+  /** Each level with its endpoints, in a panic with all of its priority. */
+  #fill(levels: Level[], of: readonly Endpoint[][], members: readonly Endpoint[][]): void {
+    levels.length = of.length;
+    for (const [at, endpoints] of of.entries()) {
+      const all = members[at]!;
+      levels[at] ??= new Level(this.#options, this.#deps);
+      levels[at].update(this.#loads[at]!.isPanic ? all : endpoints, all);
+    }
+  }
+
+  #levelAt(at: number): Level | undefined {
+    return this.#levels[at] ?? this.#degraded[at - this.#levels.length];
   }
 
   pick(tried: readonly Endpoint[], hash: bigint | undefined): Endpoint | undefined {
@@ -105,6 +124,6 @@ export class HostSet {
     // By its hash, where a request has one: the same request finds the same priority again.
     const draw = hash === undefined ? this.#deps.random.next() : Number(hash % 100n) / 100;
     const level = levelFor(this.#loads, draw);
-    return level === undefined ? undefined : this.#levels[level]?.pick(tried, hash);
+    return level === undefined ? undefined : this.#levelAt(level)?.pick(tried, hash);
   }
 }

@@ -29,6 +29,37 @@ describe("priorityLoads()", () => {
       assert.equal(loads.map(({ load, isPanic }) => `${load}${isPanic ? "!" : ""}`).join(" "), wanted);
     });
 
+  // Healthy and degraded in percent of each priority → the loads of the healthy ones | those of the degraded ones.
+  for (const [percents, wanted] of [
+    [[[100, 0]], "100"],
+    [[[50, 50]], "70 | 30"],
+    [[[80, 20]], "100 | 0"],
+    [[[0, 100]], "0 | 100"],
+    [[[0, 50]], "0 | 100"],
+    [[[0, 40]], "0! | 100!"],
+    [[[20, 20]], "50! | 50!"],
+    [
+      [
+        [0, 100],
+        [100, 0],
+      ],
+      "0 100 | 0 0",
+    ],
+    [
+      [
+        [25, 25],
+        [25, 25],
+      ],
+      "35 35 | 30 0",
+    ],
+  ] as const)
+    it(`gives what is healthy and degraded by ${percents.map((one) => one.join(" + ")).join(" and ")} % ${wanted}`, () => {
+      const given = percents.map(([healthy, degraded]) => ({ total: 100, healthy, degraded }));
+      const loads = priorityLoads(given, options).map(({ load, isPanic }) => `${load}${isPanic ? "!" : ""}`);
+      const [healthy, degraded] = [loads.slice(0, given.length), loads.slice(given.length)];
+      assert.equal([healthy, degraded].flatMap((of) => (of.length > 0 ? [of.join(" ")] : [])).join(" | "), wanted);
+    });
+
   it("panics never at a threshold of 0", () => {
     assert.deepEqual(priorityLoads(levels(1), { ...options, panicThreshold: 0 }), [{ load: 100, isPanic: false }]);
     assert.deepEqual(priorityLoads(levels(0), { ...options, panicThreshold: 0 }), [{ load: 0, isPanic: false }]);

@@ -3,12 +3,14 @@
  *
  * A priority counts as whole while 1/1.4 of it is healthy; what it lacks goes to the next. When all of them together
  * are not whole, a priority with too few healthy endpoints panics: its requests go to all of them, for to send
- * everything to the few that are left would break these, too.
- * Source: Envoy's documentation of priority levels and panic threshold.
+ * everything to the few that are left would break these, too. Degraded endpoints count there as healthy ones do.
+ * Source: Envoy's documentation of priority levels, degraded endpoints and panic threshold.
  */
 export interface LevelHealth {
   readonly total: number;
   readonly healthy: number;
+  /** Taken where the healthy ones are not enough; default 0. */
+  readonly degraded?: number;
 }
 
 export interface LevelLoad {
@@ -24,16 +26,25 @@ export interface PriorityOptions {
   readonly panicThreshold: number;
 }
 
+/**
+ * The loads of the levels, and behind them, where any endpoint is degraded, those of the degraded endpoints of the same
+ * levels: what all healthy ones together cannot take goes there.
+ */
 export function priorityLoads(
   levels: readonly LevelHealth[],
   { overprovisioning, panicThreshold }: PriorityOptions,
 ): readonly LevelLoad[] {
-  const availability = levels.map(({ total, healthy }) =>
+  const rows = [...levels];
+  if (levels.some(({ degraded = 0 }) => degraded > 0))
+    rows.push(...levels.map(({ total, degraded = 0 }) => ({ total, healthy: degraded })));
+  const availability = rows.map(({ total, healthy }) =>
     total === 0 ? 0 : Math.min(100, Math.floor((overprovisioning * healthy) / total)),
   );
   const sum = availability.reduce((all, each) => all + each, 0);
   const isShort = sum < 100;
-  const isPanic = levels.map(({ total, healthy }) => isShort && total > 0 && (100 * healthy) / total < panicThreshold);
+  const isPanic = levels.map(
+    ({ total, healthy, degraded = 0 }) => isShort && total > 0 && (100 * (healthy + degraded)) / total < panicThreshold,
+  );
   // Where nothing is healthy, all in panic share by their size.
   if (sum === 0) return shareBySize(levels, isPanic);
   let left = 100;
@@ -44,7 +55,7 @@ export function priorityLoads(
   });
   // What rounding left goes to the first that has any.
   const first = loads.findIndex((load) => load > 0);
-  return loads.map((load, at) => ({ load: at === first ? load + left : load, isPanic: isPanic[at]! }));
+  return loads.map((load, at) => ({ load: at === first ? load + left : load, isPanic: isPanic[at % levels.length]! }));
 }
 
 function shareBySize(levels: readonly LevelHealth[], isPanic: readonly boolean[]): readonly LevelLoad[] {

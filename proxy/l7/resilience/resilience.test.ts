@@ -270,3 +270,36 @@ async function eventually(test: () => Promise<boolean>, what: string): Promise<v
   for (const untilMs = performance.now() + 10_000; !(await test());)
     assert.ok(performance.now() < untilMs, `never came: ${what}`);
 }
+
+describe("endpoints whose health is DEGRADED", () => {
+  /** How many of `count` requests each of the endpoints got, which have these healths. */
+  async function sharesOf(healths: readonly string[], count: number, more: object = {}): Promise<readonly number[]> {
+    const shares = healths.map(() => 0);
+    const ports = await Promise.all(
+      healths.map((_, at) => serve((_request, response) => (shares[at]!++, void response.end()))),
+    );
+    const lb_endpoints = ports.map((port, at) => ({
+      endpoint: { address: { socket_address: { address: "127.0.0.1", port_value: port } } },
+      health_status: healths[at]!,
+    }));
+    const load_assignment = { cluster_name: "c", endpoints: [{ lb_endpoints }] };
+    await using rig = await rigWith([], routesWith(undefined), { load_assignment, ...more });
+    assert.deepEqual(new Set(await statuses(rig, count)), new Set([200]));
+    return shares;
+  }
+
+  it("get nothing while the healthy ones are enough", async () => {
+    assert.deepEqual(await sharesOf(["HEALTHY", "HEALTHY", "HEALTHY", "DEGRADED"], 12), [4, 4, 4, 0]);
+  });
+
+  it("get everything where nothing is healthy", async () => {
+    const never = { common_lb_config: { healthy_panic_threshold: { value: 0 } } };
+    for (const more of [{}, never]) assert.deepEqual(await sharesOf(["DEGRADED", "UNHEALTHY"], 6, more), [6, 0]);
+  });
+
+  it("get what the healthy ones cannot take", async () => {
+    // Half of them are healthy: 1.4 times that is 70 %.
+    const [healthy, degraded] = await sharesOf(["HEALTHY", "DEGRADED"], 400);
+    assert.ok(Math.abs(degraded! - 120) < 30, `${healthy} healthy, ${degraded} degraded`);
+  });
+});
