@@ -171,6 +171,7 @@ export class Metrics implements Observer {
       ...single("wherry_retries_total", "counter", counters.retries),
       ...single("wherry_protocol_errors_total", "counter", counters.protocolErrors),
       ...single("wherry_detect_timeouts_total", "counter", counters.detectTimeouts),
+      ...single("wherry_setup_errors_total", "counter", counters.setUpErrors),
       ...single("wherry_loops_refused_total", "counter", counters.loopsRefused),
       ...single("wherry_metrics_series", "gauge", this.#series.size),
       ...single("wherry_metrics_dropped_total", "counter", this.#dropped),

@@ -161,6 +161,34 @@ test("ConfigState keeps the compiled object of a resource that did not change", 
   assert.ok(state.live.version > before.version);
 });
 
+test("ConfigState refuses a listener whose certificate cannot be read, and keeps the one before", () => {
+  const state = startState();
+  one(state, "cluster", "c", cluster("c"));
+  one(state, "endpoint", "c", endpoints("c"));
+  one(state, "listener", "l", listener("l", "r"));
+  one(state, "route", "r", routes("r", "c"));
+  const before = state.live.listeners.get("l");
+  const secured = structuredClone(listener("l", "r")) as { filter_chains: { transport_socket?: object }[] };
+  secured.filter_chains[0]!.transport_socket = {
+    name: "tls",
+    typed_config: {
+      "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+      common_tls_context: {
+        tls_certificates: [
+          { certificate_chain: { filename: "/nowhere/a.pem" }, private_key: { filename: "/nowhere/a.key" } },
+        ],
+      },
+    },
+  };
+  const refused = {
+    code: "BAD_RESOURCE",
+    message: /^l: Cannot read .*tls_certificates\[0\]\.certificate_chain \(\/nowhere\/a\.pem\): ENOENT/,
+  };
+  assert.throws(() => one(state, "listener", "l", secured), refused);
+  assert.ok(before !== undefined);
+  assert.equal(state.live.listeners.get("l"), before);
+});
+
 test("ConfigState comes to the same snapshot in whatever order the resources come", () => {
   const resources = [
     ["cluster", "a", cluster("a")],

@@ -27,6 +27,7 @@ import { compileRoutes } from "#proxy/l7/config/route.ts";
 import type { EndpointSpec } from "#proxy/l7/endpoint.ts";
 import type { LiveConfig } from "#proxy/l7/listener.ts";
 import type { RouteTable } from "#proxy/l7/route/table.ts";
+import { readCertificates } from "#proxy/l7/tls/certificates.ts";
 import type { EngineDeps } from "#proxy/l7/types.ts";
 import { SidecarError } from "./errors.ts";
 
@@ -132,7 +133,7 @@ export class ConfigState implements ConfigConsumer {
   apply(typeUrl: string, updated: readonly NamedResource[], removed: readonly string[]): void {
     switch (typeUrl) {
       case typeUrls.listener:
-        update(this.#listeners, { updated, removed, compile: compileListener });
+        update(this.#listeners, { updated, removed, compile: compileWithCertificates });
         break;
       case typeUrls.route:
         // A route that is removed while a listener names it stays, as in Envoy: the listener's removal is what ends it.
@@ -300,6 +301,13 @@ export class ConfigState implements ConfigConsumer {
         return undefined;
     }
   }
+}
+
+/** With its certificates read, so that what cannot be used is refused and not found out by a connection. */
+function compileWithCertificates(resource: unknown): CompiledListener {
+  const listener = compileListener(resource);
+  readCertificates(listener);
+  return listener;
 }
 
 const emptyConfig: LiveConfig = Object.freeze({

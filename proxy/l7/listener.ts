@@ -9,7 +9,7 @@
  */
 import type { Socket } from "node:net";
 import type { Cluster } from "./cluster.ts";
-import { alpnOf, chainFor, inspectionOf } from "./chain-choice.ts";
+import { chainFor, inspectionOf } from "./chain-choice.ts";
 import type { CompiledHTTP } from "./config/http.ts";
 import type { CompiledChain, CompiledListener } from "./config/listener.ts";
 import { type CompiledTCP, pickTCPCluster } from "./config/tcp.ts";
@@ -20,11 +20,10 @@ import { filtersOf } from "./filters/registry.ts";
 import type { RequestHeaderSource } from "./http1/write.ts";
 import { type Inspected, Inspection, uninspected } from "./inspect.ts";
 import type { RouteTable } from "./route/table.ts";
-import { type Served, destroying, serveChain } from "./serve.ts";
+import { type Served, destroying, guarded, serveChain } from "./serve.ts";
 import { prepareSocket } from "./tcp.ts";
 import type { TCPContext } from "./tcp-proxy.ts";
-import { createDownstreamTLS } from "./tls/context.ts";
-import type { DownstreamTLS, DownstreamTLSSpec } from "./tls/types.ts";
+import { tlsOf } from "./tls/certificates.ts";
 import type { EngineDeps, SocketAddress } from "./types.ts";
 
 /** Most downstream connections of one set. */
@@ -72,8 +71,6 @@ export class ListenerSet {
   readonly #served = new Map<Socket, Served>();
   /** Filters are made once for each chain. */
   readonly #filters = new WeakMap<CompiledHTTP, readonly HttpFilterFactory[]>();
-  /** Certificates are read once for each chain. */
-  readonly #tls = new WeakMap<DownstreamTLSSpec, DownstreamTLS>();
   readonly #draining = new Set<Direction>();
   readonly #waiting = new Set<() => void>();
 
@@ -148,7 +145,15 @@ export class ListenerSet {
     for (const served of this.#served.values()) served.destroy();
   }
 
-  #serve({ socket, listener, info }: Accepted, found: Inspected, initial: Buffer | undefined): void {
+  /** What fails in the set-up of a connection costs that connection. */
+  #serve(accepted: Accepted, found: Inspected, initial: Buffer | undefined): void {
+    const { socket, listener } = accepted;
+    guarded(socket, { deps: this.#options.deps, listener: listener.name }, () =>
+      this.#serveBy(accepted, found, initial),
+    );
+  }
+
+  #serveBy({ socket, listener, info }: Accepted, found: Inspected, initial: Buffer | undefined): void {
     const { deps, live } = this.#options;
     const chain = chainFor(listener, info, found);
     if (chain === undefined) {
@@ -162,9 +167,10 @@ export class ListenerSet {
       socket,
       {
         deps,
+        listener: listener.name,
         chain,
         info: found.serverName === "" ? info : { ...info, serverName: found.serverName },
-        tls: this.#tlsOf(chain),
+        tls: tlsOf(chain),
         protocol: found.transport === "tls" ? undefined : found.protocols[0],
         httpContext: () => this.#httpContext(listener, filter as CompiledHTTP, observer),
         tcpContext: () => tcpContextOf(filter as CompiledTCP, { deps, observer, live }),
@@ -177,17 +183,6 @@ export class ListenerSet {
   /** A socket that closed meanwhile is not served any more. */
   #setServed(socket: Socket, served: Served): void {
     if (!socket.destroyed) this.#served.set(socket, served);
-  }
-
-  #tlsOf(chain: CompiledChain): DownstreamTLS | undefined {
-    const { tls: spec, filter } = chain;
-    if (spec === undefined) return undefined;
-    let tls = this.#tls.get(spec);
-    if (tls === undefined) {
-      tls = createDownstreamTLS(spec, filter.kind === "http" ? alpnOf(filter.options.codec) : []);
-      this.#tls.set(spec, tls);
-    }
-    return tls;
   }
 
   #filtersOf(filter: CompiledHTTP): readonly HttpFilterFactory[] {

@@ -8,6 +8,7 @@
  */
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
+import { messageOf } from "#lib/errors.ts";
 import type { CompiledChain } from "./config/listener.ts";
 import type { ConnectionInfo, Direction, HTTPContext } from "./context.ts";
 import { DownstreamConnection } from "./downstream.ts";
@@ -35,6 +36,8 @@ export interface Served {
 
 export interface ServeOptions {
   readonly deps: EngineDeps;
+  /** Its name. */
+  readonly listener: string;
   readonly info: ConnectionInfo;
   readonly chain: CompiledChain;
   /** Of the chain; undefined for plaintext. */
@@ -51,6 +54,21 @@ export interface ServeOptions {
 export function serveChain(socket: Socket, options: ServeOptions, initial: Buffer | undefined): void {
   if (options.tls === undefined) return serveProtocol(socket, options, { initial, protocol: options.protocol });
   secure(socket, { ...options, tls: options.tls }, initial);
+}
+
+/** Runs a step of a connection's set-up; what it throws is logged, counted, and closes the connection. */
+export function guarded(
+  socket: Socket,
+  { deps, listener }: { readonly deps: EngineDeps; readonly listener: string },
+  step: () => void,
+): void {
+  try {
+    step();
+  } catch (error) {
+    deps.counters.setUpErrors++;
+    deps.log.error("Cannot serve connection", { listener, error: messageOf(error) });
+    socket.on("error", () => undefined).destroy();
+  }
 }
 
 function secure(
@@ -93,7 +111,7 @@ function secure(
     const alpn = socket.alpnProtocol;
     const protocol = alpn === "h2" ? "h2c" : alpn === false || alpn === null ? undefined : "http/1.1";
     const secured = { ...options, info: { ...info, isTLS: true, peerCertificate } as const };
-    serveProtocol(socket, secured, { initial: undefined, protocol });
+    guarded(socket, options, () => serveProtocol(socket, secured, { initial: undefined, protocol }));
   });
 }
 
@@ -126,7 +144,8 @@ function serveProtocol(socket: Socket, options: ServeOptions, { initial, protoco
     // "P" alone may become POST or the preface.
     if (bytes.length < 4 && preface.indexOf(bytes) === 0) return;
     settle();
-    serveByPreface(socket, options, bytes);
+    const initial = bytes;
+    guarded(socket, options, () => serveByPreface(socket, options, initial));
   };
   const onEnd = (): void => {
     settle();

@@ -54,6 +54,8 @@ export interface EngineCounters {
   detectTimeouts: number;
   /** TLS handshakes of downstreams that failed. */
   handshakeErrors: number;
+  /** Downstream connections that were closed because their set-up here failed; each is logged. */
+  setUpErrors: number;
   /** Requests or responses that broke HTTP. */
   protocolErrors: number;
   retries: number;
@@ -73,6 +75,7 @@ export function createCounters(): EngineCounters {
     loopsRefused: 0,
     detectTimeouts: 0,
     handshakeErrors: 0,
+    setUpErrors: 0,
     protocolErrors: 0,
     retries: 0,
     upstreamOpen: 0,

@@ -187,6 +187,16 @@ describe("wherry sidecar", () => {
     );
     assert.equal(refused.status, 1);
     assert.match(refused.stderr, /static_resources\.listeners\[0\]\.filter.*typed.*addUserAgents/);
+    const none = `{ filename: ${join(dir, "none.pem")} }`;
+    const context = `"@type": ${type}transport_sockets.tls.v3.DownstreamTlsContext`;
+    const pairs = `tlsCertificates: [{ certificateChain: ${none}, privateKey: ${none} }]`;
+    const secured = `transportSocket: { name: tls, typedConfig: { ${context}, commonTlsContext: { ${pairs} } } }`;
+    const unreadable = run(bootstrap(1).replace("- filters:", `- ${secured}\n          filters:`));
+    assert.equal(unreadable.status, 1);
+    assert.match(
+      unreadable.stderr,
+      /main: Cannot read .*tls_certificates\[0\]\.certificate_chain \(.*none\.pem\): ENOENT/,
+    );
     assert.equal(spawnSync(wherry, ["sidecar"]).status, 64);
   });
 

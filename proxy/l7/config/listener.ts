@@ -105,7 +105,8 @@ export function chainsForPort(listener: CompiledListener, port: number): readonl
   return named.length > 0 ? named : listener.chains.filter((chain) => chain.port === undefined);
 }
 
-function chainsOf(listener: CompiledListener): readonly CompiledChain[] {
+/** All chains of a listener, the default one last. */
+export function chainsOf(listener: CompiledListener): readonly CompiledChain[] {
   return listener.defaultChain === undefined ? listener.chains : [...listener.chains, listener.defaultChain];
 }
 

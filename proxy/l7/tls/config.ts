@@ -160,9 +160,11 @@ function readSource(reader: Reader, name: string): DataSource | undefined {
   const inline = source.text("inline_string");
   const bytes = source.text("inline_bytes");
   source.done();
-  if (path !== undefined && path !== "") return { kind: "file", path };
-  if (inline !== undefined && inline !== "") return { kind: "inline", text: inline };
-  if (bytes !== undefined && bytes !== "") return { kind: "inline", text: Buffer.from(bytes, "base64").toString() };
+  const field = reader.at(name);
+  if (path !== undefined && path !== "") return { kind: "file", path, field };
+  if (inline !== undefined && inline !== "") return { kind: "inline", text: inline, field };
+  if (bytes !== undefined && bytes !== "")
+    return { kind: "inline", text: Buffer.from(bytes, "base64").toString(), field };
   throw reader.bad(name, "wanted one of filename, inline_string and inline_bytes");
 }
 

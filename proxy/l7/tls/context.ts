@@ -41,7 +41,8 @@ const minVersionDefault = "TLSv1.2";
 /** Reads the certificates. Throws TLSError. `alpn` stands in where the spec names no protocols. */
 export function createDownstreamTLS(spec: DownstreamTLSSpec, alpn: readonly string[] = []): DownstreamTLS {
   const [first, ...others] = spec.certificates.map((one) => contextOf(spec, one));
-  const byName = others.map((one, index) => ({ one, spec: spec.certificates[index + 1]! }));
+  // Names are read now, too: a file may be gone when a connection asks for one.
+  const byName = others.map((one, index) => ({ one, names: namesOf(spec.certificates[index + 1]!) }));
   const protocols = spec.alpn.length > 0 ? spec.alpn : alpn;
   const verifies = spec.trustedCA !== undefined || spec.certificateHashes.length > 0;
   return {
@@ -52,7 +53,7 @@ export function createDownstreamTLS(spec: DownstreamTLSSpec, alpn: readonly stri
       requestCert: verifies,
       rejectUnauthorized: false,
       ALPNProtocols: [...protocols],
-      SNICallback: (name, done) => done(null, byName.find(({ spec }) => namesOf(spec).has(name))?.one ?? first),
+      SNICallback: (name, done) => done(null, byName.find(({ names }) => names.has(name))?.one ?? first),
     }),
     refuse: (socket) => {
       const hasCertificate = Object.keys(socket.getPeerCertificate()).length > 0;
@@ -87,14 +88,17 @@ function contextOf(spec: TLSSpec, certificate: CertificateSpec | undefined): Sec
     minVersion: spec.minVersion ?? minVersionDefault,
     maxVersion: spec.maxVersion ?? "TLSv1.3",
     ...(spec.ciphers.length === 0 ? {} : { ciphers: spec.ciphers.join(":") }),
-    ...(spec.trustedCA === undefined ? {} : { ca: read(spec.trustedCA) }),
+    ...(spec.trustedCA === undefined ? {} : { ca: readCA(spec.trustedCA) }),
     ...(certificate === undefined ? {} : { cert: read(certificate.chain), key: read(certificate.key) }),
     ...(certificate?.passphrase === undefined ? {} : { passphrase: read(certificate.passphrase).trim() }),
   };
   try {
     return createSecureContext(options);
   } catch (error) {
-    throw new TLSError("BAD_CERTIFICATE", `Cannot use certificate: ${messageOf(error)}`, { cause: error });
+    const what = certificate === undefined ? "TLS context" : nameOf(certificate.chain);
+    const why = messageOf(error);
+    const hint = why.includes("key values mismatch") ? ` (is ${nameOf(certificate!.key)} the key of it?)` : "";
+    throw new TLSError("BAD_CERTIFICATE", `Cannot use ${what}: ${why}${hint}`, { cause: error });
   }
 }
 
@@ -103,8 +107,28 @@ function read(source: DataSource): string {
   try {
     return readFileSync(source.path, "utf8");
   } catch (error) {
-    throw new TLSError("UNREADABLE", `Cannot read ${source.path}: ${messageOf(error)}`, { cause: error });
+    throw new TLSError("UNREADABLE", `Cannot read ${nameOf(source)}: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** node:tls takes any text as certificates that are trusted, and then trusts none. */
+function readCA(source: DataSource): string {
+  const text = read(source);
+  parseFirst(source, text);
+  return text;
+}
+
+function parseFirst(source: DataSource, text: string): X509Certificate {
+  try {
+    return new X509Certificate(text);
+  } catch (error) {
+    throw new TLSError("BAD_CERTIFICATE", `Cannot use ${nameOf(source)}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Where it stands in the configuration, and its file. */
+function nameOf(source: DataSource): string {
+  return source.kind === "file" ? `${source.field} (${source.path})` : source.field;
 }
 
 /** Why the peer is not who it must be, or undefined. */
@@ -178,15 +202,8 @@ function isMatch(matcher: SANMatcher, name: AlternativeName): boolean {
   return (matcher.type === "any" || matcher.type === name.type) && matcher.matches(name.value);
 }
 
-const namesBySpec = new WeakMap<CertificateSpec, ReadonlySet<string>>();
-
 /** The DNS names that a certificate is for. */
-function namesOf(spec: CertificateSpec): ReadonlySet<string> {
-  let names = namesBySpec.get(spec);
-  if (names === undefined) {
-    const text = new X509Certificate(read(spec.chain)).subjectAltName ?? "";
-    names = new Set([...text.matchAll(/DNS:([^,\s"]+)/g)].map((match) => match[1]!.toLowerCase()));
-    namesBySpec.set(spec, names);
-  }
-  return names;
+function namesOf({ chain }: CertificateSpec): ReadonlySet<string> {
+  const text = parseFirst(chain, read(chain)).subjectAltName ?? "";
+  return new Set([...text.matchAll(/DNS:([^,\s"]+)/g)].map((match) => match[1]!.toLowerCase()));
 }

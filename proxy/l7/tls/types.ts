@@ -5,10 +5,10 @@
  */
 import type { SecureVersion, TLSSocket, TlsOptions, ConnectionOptions } from "node:tls";
 
-/** envoy.config.core.v3.DataSource: a file, or the text itself. */
+/** envoy.config.core.v3.DataSource: a file, or the text itself; `field` is its path in the configuration. */
 export type DataSource =
-  | { readonly kind: "file"; readonly path: string }
-  | { readonly kind: "inline"; readonly text: string };
+  | { readonly kind: "file"; readonly path: string; readonly field: string }
+  | { readonly kind: "inline"; readonly text: string; readonly field: string };
 
 export interface CertificateSpec {
   /** The leaf and its intermediates, PEM. */
