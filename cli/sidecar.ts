@@ -5,9 +5,9 @@
  * second one takes the place of the first without a connection refused; with --concurrency several serve side by side.
  */
 import { lookup } from "node:dns/promises";
-import { readFileSync, watch } from "node:fs";
+import { readFileSync } from "node:fs";
 import { connect } from "node:net";
-import { basename, dirname, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { AdsClient } from "#api/xds/client.ts";
 import { type Dialect, deltaDialect } from "#api/xds/discovery.ts";
 import { StateOfTheWorld } from "#api/xds/sotw.ts";
@@ -34,6 +34,7 @@ import {
   startSiblings,
 } from "./sidecar-processes.ts";
 import { answerStats } from "./sidecar-stats.ts";
+import { watchFile } from "./watch-file.ts";
 
 export interface SidecarCommandOptions {
   readonly configPath?: string;
@@ -189,16 +190,6 @@ function seconds(text: string): number {
   if (!/^[0-9]{1,6}$/.test(text))
     throw new CliError("Usage", `Cannot use --drain-time-s ${text}: wanted whole seconds`);
   return Number(text) * 1000;
-}
-
-/** Tells of each change of `file`; editors and config maps put a new file, or another link, in its place. */
-function watchFile(file: string, onChange: () => void): () => void {
-  const watcher = watch(dirname(file), { persistent: false }, (_event, name) => {
-    if (name === null || name === basename(file) || name === "..data") onChange();
-  });
-  // The folder is gone: what was loaded stays.
-  watcher.on("error", () => watcher.close());
-  return () => watcher.close();
 }
 
 /** `folder`: where the modules of filters are. */

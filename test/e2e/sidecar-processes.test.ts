@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type Server, createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -137,7 +137,7 @@ describe("wherry sidecar as processes", () => {
     rmSync(dir, { recursive: true });
   });
 
-  function writeFilter(value: string): void {
+  function writeFilter(value: string, folder = dir): void {
     const text = `export default {
   configure: () => () => ({
     onResponseHeaders(context: { responseHeaders: { set(name: string, value: string): void } }) {
@@ -147,7 +147,7 @@ describe("wherry sidecar as processes", () => {
   }),
 };
 `;
-    writeFileSync(join(dir, "own.ts"), text);
+    writeFileSync(join(folder, "own.ts"), text);
   }
 
   it("loads a filter from beside its configuration, and again when it changes", async () => {
@@ -157,6 +157,20 @@ describe("wherry sidecar as processes", () => {
     writeFilter("two");
     await sidecar.line("Loaded filter module", 2);
     assert.equal((await get(port)).headers.get("x-own"), "two");
+    sidecar.child.kill("SIGTERM");
+    await sidecar.ended;
+  });
+
+  it("answers 500 while the folder of a filter is not there, and loads it when it comes", async () => {
+    const later = join(dir, "later.json");
+    writeFileSync(later, readFileSync(config, "utf8").replace("own.ts", "later/own.ts"));
+    const sidecar = start("-c", later);
+    const { port = 0 } = await sidecar.line("Listening");
+    assert.equal((await get(port)).status, 500);
+    mkdirSync(join(dir, "later"));
+    writeFilter("late", join(dir, "later"));
+    await sidecar.line("Loaded filter module");
+    assert.equal((await get(port)).headers.get("x-own"), "late");
     sidecar.child.kill("SIGTERM");
     await sidecar.ended;
   });

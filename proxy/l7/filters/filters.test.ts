@@ -252,12 +252,28 @@ test("an upstream that takes nothing holds the downstream back, whatever filters
 });
 
 test("readModule() refuses files outside the filter folder", () => {
-  for (const module of ["../x.ts", "/etc/../x.ts", "x.sh", "a/../../x.ts", "http:x.ts"])
+  for (const module of ["../x.ts", "/etc/../x.ts", "/etc/x.ts", "x.sh", "a/../../x.ts", "http:x.ts"])
     assert.throws(() => readModule(new Reader({ module }, "filter")), /filter\.module/);
   assert.deepEqual(readModule(new Reader({ module: "a/x.ts", config: { b: 1 } }, "f")), {
     module: "a/x.ts",
     config: { b: 1 },
   });
+});
+
+test("A module that cannot be watched is loaded once, and costs no process when it is not there", async () => {
+  await using upstream = await startAnswering(ok("body"));
+  const watch = (): never => {
+    throw new Error("ENOENT: nothing to watch");
+  };
+  const load = async (url: string): Promise<unknown> => {
+    if (url.endsWith("/no/x.ts")) throw new Error("ERR_MODULE_NOT_FOUND");
+    return { default: always({}) };
+  };
+  const modules = new FilterModules({ folder: "/filters", log: silentLogger, load, watch });
+  await using rig = await rigWith(upstream.port, modules, [["no/x.ts", {}]]);
+  assert.match(await raw(rig.port, getClose), /^HTTP\/1\.1 500 /);
+  await using other = await rigWith(upstream.port, modules, [["yes/x.ts", {}]]);
+  assert.match(await raw(other.port, getClose), /^HTTP\/1\.1 200 /);
 });
 
 test("The example filters add headers, check keys and redact card numbers", async () => {

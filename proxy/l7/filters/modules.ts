@@ -33,8 +33,12 @@ export interface ModuleConfig {
 /** The fields of wherry.v1.FilterModule. */
 export function readModule(reader: Reader): ModuleConfig {
   const module = reader.wantText("module");
-  if (!/^[\w./-]+\.(ts|js|mjs)$/.test(module) || module.split("/").includes(".."))
-    throw reader.bad("module", `${JSON.stringify(module)} is not a file below the filter folder`);
+  if (!/^[\w.-][\w./-]*\.(ts|js|mjs)$/.test(module) || module.split("/").includes(".."))
+    throw reader.bad(
+      "module",
+      `${JSON.stringify(module)}, wanted a path to a .ts, .js or .mjs below the filter folder, ` +
+        "which is the folder of the configuration file",
+    );
   const config = reader.raw("config") ?? {};
   reader.done();
   return { module, config };
@@ -52,7 +56,7 @@ export interface FilterModulesOptions {
   readonly log: Logger;
   /** Imports a URL; given so that tests need no files. */
   readonly load?: (url: string) => Promise<unknown>;
-  /** Calls back when a file has changed; returns what ends it. Undefined: no hot reload. */
+  /** Calls back when a file has changed or come; returns what ends it; may throw. Undefined: no hot reload. */
   readonly watch?: (file: string, onChange: () => void) => () => void;
 }
 
@@ -104,11 +108,21 @@ export class FilterModules {
   #begin(name: string): Loaded {
     const { promise, resolve: done } = Promise.withResolvers<void>();
     const file = resolve(this.#options.folder, name);
-    const unwatch = this.#options.watch?.(file, () => void this.reload(name));
+    const unwatch = this.#watch(file, name);
     const loaded: Loaded = { current: undefined, error: undefined, ready: promise, listeners: new Set(), unwatch };
     this.#loaded.set(name, loaded);
     void this.#load(name, loaded).then(done);
     return loaded;
+  }
+
+  /** Without a watch the module is loaded this once. */
+  #watch(file: string, name: string): (() => void) | undefined {
+    try {
+      return this.#options.watch?.(file, () => void this.reload(name));
+    } catch (error) {
+      this.#options.log.error("Cannot watch filter module", { module: name, error: messageOf(error) });
+      return undefined;
+    }
   }
 
   async #load(name: string, loaded: Loaded): Promise<void> {
