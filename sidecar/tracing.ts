@@ -42,6 +42,31 @@ export class RequestIds implements RequestHeaderSource {
   }
 }
 
+/** The same, and can be asked for it later, for access logs. */
+export class LoggedRequestIds implements RequestHeaderSource {
+  readonly replaces: ReadonlySet<string> = new Set(["x-request-id"]);
+  readonly #ids: Ids;
+  /** Held by the head, so that it goes with it. */
+  readonly #made = new WeakMap<RequestHead, string>();
+
+  constructor(ids: Ids) {
+    this.#ids = ids;
+  }
+
+  lines(head: RequestHead): string {
+    return `x-request-id: ${this.idOf(head)}\r\n`;
+  }
+
+  /** The id that was received, else the one that is made: a request that is answered here has one, too, as in Envoy. */
+  idOf(head: RequestHead): string {
+    const known = headerValue(head.headers, "x-request-id") || this.#made.get(head);
+    if (known !== undefined) return known;
+    const made = this.#ids.uuid();
+    this.#made.set(head, made);
+    return made;
+  }
+}
+
 /** Metrics of everything, and spans of requests. */
 export function observeBoth(metrics: Observer, tracing: Tracing): Observer {
   return {

@@ -46,6 +46,8 @@ export interface ListenerSetOptions {
   readonly observerFor?: (listener: CompiledListener, chain: CompiledChain, socket: Socket) => Observer;
   /** Headers set on each request, such as trace context. */
   readonly requestHeaders?: RequestHeaderSource;
+  /** What sets them for a chain instead; asked for each connection. */
+  readonly requestHeadersFor?: (filter: CompiledHTTP) => RequestHeaderSource;
   readonly live: () => LiveConfig;
   /** Filters that are modules of their own; undefined: there are none. */
   readonly filterModules?: FilterModules;
@@ -196,14 +198,14 @@ export class ListenerSet {
   }
 
   #httpContext(listener: CompiledListener, filter: CompiledHTTP, observer: Observer): HTTPContext {
-    const { deps, requestHeaders, live } = this.#options;
+    const { deps, requestHeaders, requestHeadersFor, live } = this.#options;
     const { routeName } = filter;
     // Kept for the last requests of a connection whose listener, and with it the routes, has left.
     let last: RouteTable | undefined;
     return {
       deps,
       observer,
-      requestHeaders,
+      requestHeaders: requestHeadersFor?.(filter) ?? requestHeaders,
       streamIdleMs: filter.streamIdleMs,
       options: filter.options,
       filters: this.#filtersOf(filter),

@@ -1,22 +1,15 @@
 /** A stand-alone sidecar on loopback: its configuration from a control plane, over both forms of ADS. */
 import assert from "node:assert/strict";
-import { connect } from "node:net";
 import { test } from "node:test";
 import { Server, type ServerDuplexStream, ServerCredentials } from "@grpc/grpc-js";
-import { AdsClient } from "#api/xds/client.ts";
 import { encodeResource } from "#api/xds/codec.ts";
 import { adsMethods, decodeRequest, encodeResponse, encodeWireResource } from "#api/xds/discovery.ts";
 import { decodeMessage } from "#api/xds/decode.ts";
 import { encodeMessage } from "#api/xds/encode.ts";
 import { typeUrls } from "#api/xds/envoy.ts";
-import { StateOfTheWorld } from "#api/xds/sotw.ts";
-import { realClock } from "#lib/clock.ts";
-import { silentLogger } from "#lib/log.ts";
-import { seededRandom } from "#lib/random.ts";
 import { raw, startAnswering } from "#proxy/l7/fixture.ts";
 import { type BootstrapConfig, parseBootstrap } from "./config.ts";
-import { LogLevels } from "./log-levels.ts";
-import { StandaloneSidecar } from "./server.ts";
+import { createStandalone } from "./fixture.ts";
 
 const at = (port_value: number): object => ({ socket_address: { address: "127.0.0.1", port_value } });
 const ads = { ads: {}, resource_api_version: "V3" };
@@ -108,25 +101,6 @@ async function startControlPlane(
   return { server, port, errors };
 }
 
-function create(config: BootstrapConfig): StandaloneSidecar {
-  const shared = { clock: realClock, random: seededRandom(1), log: silentLogger };
-  return new StandaloneSidecar(config, {
-    ...shared,
-    levels: new LogLevels("sidecar", "error"),
-    dial: (address, to, options) => connect({ host: address, port: to, ...options }),
-    lookup: () => Promise.reject(new Error("No names here")),
-    originalDst: () => ({ address: "127.0.0.1", port: 1 }),
-    createADS: (target, node, isDelta) =>
-      new AdsClient({
-        target,
-        node,
-        ...shared,
-        ...(isDelta ? {} : { createDialect: () => new StateOfTheWorld() }),
-      }),
-    onQuit: () => undefined,
-  });
-}
-
 test("StandaloneSidecar refuses a route to a cluster that is not there, unless it is told not to look", async () => {
   const bootstrap = (more: object): BootstrapConfig => {
     const routes = [{ match: { prefix: "/" }, route: { cluster: "nope" } }];
@@ -141,9 +115,9 @@ test("StandaloneSidecar refuses a route to a cluster that is not there, unless i
     return parseBootstrap([JSON.stringify({ static_resources: { listeners } })]);
   };
   const refused = { code: "BAD_BOOTSTRAP", message: /^Cannot read listener web: its routes name cluster "nope"/ };
-  assert.throws(() => create(bootstrap({})), refused);
-  assert.throws(() => create(bootstrap({ validate_clusters: true })), refused);
-  await create(bootstrap({ validate_clusters: false })).shutDown({ drainMs: 0 });
+  assert.throws(() => createStandalone(bootstrap({})), refused);
+  assert.throws(() => createStandalone(bootstrap({ validate_clusters: true })), refused);
+  await createStandalone(bootstrap({ validate_clusters: false })).shutDown({ drainMs: 0 });
 });
 
 for (const api_type of ["DELTA_GRPC", "GRPC"])
@@ -165,7 +139,7 @@ for (const api_type of ["DELTA_GRPC", "GRPC"])
         },
       }),
     ]);
-    const sidecar = create(config);
+    const sidecar = createStandalone(config);
     try {
       await sidecar.start();
       const bound = sidecar.addresses.get("main")!.port;

@@ -16,6 +16,7 @@ import { collectGarbage } from "#lib/collect.ts";
 import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
+import { asksRequestId } from "#proxy/l7/accesslog/log.ts";
 import { AccessLogs } from "#proxy/l7/accesslog/sink.ts";
 import type { CompiledChain, CompiledListener } from "#proxy/l7/config/listener.ts";
 import type { Observer } from "#proxy/l7/context.ts";
@@ -29,7 +30,7 @@ import { EnvoyStats } from "../admin/stats.ts";
 import type { AllStats } from "../admin/stats-page.ts";
 import { SidecarError } from "../errors.ts";
 import { ConfigState } from "../state.ts";
-import { RequestIds } from "../tracing.ts";
+import { LoggedRequestIds, RequestIds } from "../tracing.ts";
 import { Ids } from "../tracing-ids.ts";
 import { type AdminContext, adminView, statsOf } from "./admin-view.ts";
 import type { BootstrapConfig } from "./config.ts";
@@ -87,6 +88,8 @@ export class StandaloneSidecar implements AdminContext {
   readonly #ports: Ports;
   readonly #dns: DNSClusters;
   readonly #logs: AccessLogs;
+  readonly #requestIds: RequestIds;
+  readonly #loggedIds: LoggedRequestIds;
   readonly #observers = new WeakMap<CompiledChain, Observer>();
   readonly #stopped = new AbortController();
   #ads: AdsClient | undefined;
@@ -113,6 +116,9 @@ export class StandaloneSidecar implements AdminContext {
       serviceCluster: config.node.cluster,
     };
     this.#logs = new AccessLogs({ clock: deps.clock, log: deps.log, random: () => deps.random.next() });
+    const ids = new Ids(deps.random);
+    this.#requestIds = new RequestIds(ids);
+    this.#loggedIds = new LoggedRequestIds(ids);
     this.#dns = new DNSClusters({ ...deps, onWarm: () => this.state.refresh() });
     this.#inherited = new Inherited(deps.inherited ?? new Map());
     this.#ports = new Ports({
@@ -129,7 +135,7 @@ export class StandaloneSidecar implements AdminContext {
       deps: this.engine,
       observer: silent,
       observerFor: (_listener, chain, socket) => this.#observerOf(chain, socket),
-      requestHeaders: new RequestIds(new Ids(deps.random)),
+      requestHeadersFor: ({ accessLogs }) => (asksForId(accessLogs) ? this.#loggedIds : this.#requestIds),
       live: () => this.#live,
       ...(deps.filterModules === undefined ? {} : { filterModules: deps.filterModules }),
     });
@@ -304,8 +310,12 @@ export class StandaloneSidecar implements AdminContext {
   #logged(specs: CompiledChain["filter"]["accessLogs"]): Observer {
     if (specs.length === 0) return silent;
     const { clock } = this.deps;
+    const asksId = asksForId(specs);
     return {
-      onExchange: (record) => this.#logs.write(specs, record, clock.nowMs() - record.durationMs),
+      onExchange: (record) => {
+        const requestId = asksId && record.head !== undefined ? this.#loggedIds.idOf(record.head) : undefined;
+        this.#logs.write(specs, record, { startMs: clock.nowMs() - record.durationMs, requestId });
+      },
       onTCPOpen: () => undefined,
       onTCPClose: (record) =>
         this.#logs.write(
@@ -319,7 +329,7 @@ export class StandaloneSidecar implements AdminContext {
             requestBytes: record.receivedBytes,
             responseBytes: record.sentBytes,
           },
-          clock.nowMs(),
+          { startMs: clock.nowMs() },
         ),
     };
   }
@@ -328,6 +338,10 @@ export class StandaloneSidecar implements AdminContext {
 const noRequest = { head: undefined, status: 0, durationMs: 0 } as const;
 
 const silent: Observer = { onExchange: () => undefined, onTCPOpen: () => undefined, onTCPClose: () => undefined };
+
+function asksForId(specs: CompiledChain["filter"]["accessLogs"]): boolean {
+  return specs.some(({ format }) => asksRequestId(format));
+}
 
 /** As Envoy has it: the address with underscores instead of colons. */
 function statName({ address, port }: CompiledListener): string {

@@ -99,11 +99,11 @@ test("AccessLogs writes once in a while, again after reopen(), and drops what a 
   const logs = new AccessLogs({ clock: new ManualClock(), log: silentLogger, random: () => 0 });
   try {
     const [spec] = specs(path, { format: "%RESPONSE_CODE% %START_TIME(%s)%\n" });
-    logs.write([spec!], record, 1000);
+    logs.write([spec!], record, { startMs: 1000 });
     logs.reopen();
-    logs.write([spec!], { ...record, status: 404 }, 2000);
+    logs.write([spec!], { ...record, status: 404 }, { startMs: 2000 });
     const [big] = specs(path, { format: "x".repeat(bufferBytesMax + 1) });
-    logs.write([big!], record, 0);
+    logs.write([big!], record, { startMs: 0 });
     assert.equal(logs.dropped, 1);
     await logs.close();
     renameSync(path, `${path}.1`);

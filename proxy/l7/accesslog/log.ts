@@ -32,6 +32,24 @@ export interface AccessLogSpec {
   readonly target: LogTarget;
 }
 
+/** Whether %REQ(X-REQUEST-ID)% is in it. */
+export function asksRequestId(format: LogFormat): boolean {
+  return format.kind === "text" ? format.template.asksRequestId : treeAsksRequestId(format.tree);
+}
+
+function treeAsksRequestId(tree: JSONTree): boolean {
+  switch (tree.kind) {
+    case "literal":
+      return false;
+    case "value":
+      return tree.template.asksRequestId;
+    case "object":
+      return tree.fields.some(([, value]) => treeAsksRequestId(value));
+    case "list":
+      return tree.items.some(treeAsksRequestId);
+  }
+}
+
 /** The line for a record, with its line break where the format has one. */
 export function formatLine(format: LogFormat, record: FormatRecord): string {
   if (format.kind === "text") return format.template.render(record, "-");

@@ -8,6 +8,7 @@ export function copyRecord(record: FormatRecord): FormatRecord {
     connection: record.connection,
     head: record.head,
     sentHead: record.sentHead,
+    requestId: record.requestId,
     response: record.response,
     cluster: record.cluster,
     endpoint: record.endpoint,

@@ -27,6 +27,12 @@ export interface AccessLogsOptions {
   readonly flushMs?: number;
 }
 
+export interface KnownOfRecord {
+  /** The wall-clock start, in ms since 1970. */
+  readonly startMs: number;
+  readonly requestId?: string | undefined;
+}
+
 interface Waiting {
   readonly target: LogTarget;
   lines: string[];
@@ -45,9 +51,9 @@ export class AccessLogs {
     this.#options = options;
   }
 
-  /** Writes the record to each log whose filter takes it; `startMs` is its wall-clock start, in ms since 1970. */
-  write(specs: readonly AccessLogSpec[], undated: FormatRecord, startMs: number): void {
-    const record: FormatRecord = { ...copyRecord(undated), startMs };
+  /** Writes the record, with what is known besides, to each log whose filter takes it. */
+  write(specs: readonly AccessLogSpec[], undated: FormatRecord, known: KnownOfRecord): void {
+    const record: FormatRecord = { ...copyRecord(undated), ...known };
     for (const { filter, format, target } of specs)
       if (filter === undefined || filter(record, this.#options.random))
         this.#append(target, formatLine(format, record));

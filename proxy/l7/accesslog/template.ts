@@ -16,6 +16,8 @@ import { flagNames } from "./flags.ts";
 
 type Fail = (why: string) => Error;
 
+const requestIdKey = "x-request-id";
+
 /** `%NAME%`, `%NAME(argument)%`, `%NAME(argument):20%`. */
 const operatorPattern = /%([A-Z0-9_]+)(?:\(([^)]*)\))?(?::(\d+))?%/y;
 
@@ -23,6 +25,7 @@ const operatorPattern = /%([A-Z0-9_]+)(?:\(([^)]*)\))?(?::(\d+))?%/y;
 export function compileTemplate(text: string, fail: Fail): Template {
   const parts: (string | Operator)[] = [];
   let literal = "";
+  let asksRequestId = false;
   let at = 0;
   while (at < text.length) {
     if (text[at] !== "%") {
@@ -39,20 +42,22 @@ export function compileTemplate(text: string, fail: Fail): Template {
     if (found === null) throw fail(`% at ${at} starts no operator, wanted %NAME%, %NAME(argument)% or %%`);
     if (literal !== "") parts.push(literal);
     literal = "";
+    if (found[1] === "REQ" && alternatives(found[2] ?? "").includes(requestIdKey)) asksRequestId = true;
     const operator = compileOperator(found[1]!, found[2], fail);
     parts.push(found[3] === undefined ? operator : truncated(operator, Number(found[3])));
     at = operatorPattern.lastIndex;
   }
   if (literal !== "" || parts.length === 0) parts.push(literal);
-  return toTemplate(parts);
+  return toTemplate(parts, asksRequestId);
 }
 
-function toTemplate(parts: readonly (string | Operator)[]): Template {
+function toTemplate(parts: readonly (string | Operator)[], asksRequestId: boolean): Template {
   const [first] = parts;
   const constant = parts.length === 1 && typeof first === "string" ? first : undefined;
   return {
     constant,
     parts,
+    asksRequestId,
     render(record, missing) {
       if (constant !== undefined) return constant;
       let text = "";
@@ -88,10 +93,12 @@ function compileOperator(name: string, argument: string | undefined, fail: Fail)
 const argumentOperators: Readonly<Record<string, (argument: string) => Operator>> = {
   REQ: (argument) => {
     const [key, other] = alternatives(argument);
-    return ({ head, sentHead }) => {
-      const from = sentHead ?? head;
-      return fieldValue(from, key) ?? (other === undefined ? undefined : fieldValue(from, other));
+    const read = ({ head, sentHead, requestId }: FormatRecord, wanted: string): string | undefined => {
+      const value = fieldValue(sentHead ?? head, wanted);
+      // One is made where there is none, or an empty one; it is not in the head.
+      return wanted === requestIdKey ? value || requestId : value;
     };
+    return (record) => read(record, key) ?? (other === undefined ? undefined : read(record, other));
   },
   RESP: (argument) => {
     const [key, other] = alternatives(argument);

@@ -27,6 +27,8 @@ export interface FormatRecord {
   readonly head: RequestHead | undefined;
   /** As it is sent on; with what routes and the listener changed. */
   readonly sentHead?: RequestHead | undefined;
+  /** The x-request-id that was received or made, where a log asks for it. */
+  readonly requestId?: string | undefined;
   readonly response?: ResponseHead | undefined;
   readonly cluster?: { readonly name: string } | undefined;
   readonly endpoint?: { readonly address: string; readonly port: number } | undefined;
@@ -63,6 +65,8 @@ export interface Template {
   /** The text when it has no operator. */
   readonly constant: string | undefined;
   readonly parts: readonly (string | Operator)[];
+  /** It has %REQ(X-REQUEST-ID)%, so that an id that is made has to be kept. */
+  readonly asksRequestId: boolean;
   /** `missing` stands for each value that is not there: "-" in logs, "" in headers. */
   render(record: FormatRecord, missing: string): string;
 }
