@@ -6,6 +6,7 @@
  * Source: Envoy, "Statistics" of the cluster manager.
  */
 import type { Cluster } from "#proxy/l7/cluster.ts";
+import { tracksRemaining } from "#proxy/l7/config/resilience.ts";
 import type { Limited } from "#proxy/l7/resilience/limits.ts";
 import type { Stat } from "./stats.ts";
 
@@ -14,6 +15,14 @@ const breakers: Readonly<Record<Limited, string>> = {
   pending: "rq_pending_open",
   requests: "rq_open",
   retries: "rq_retry_open",
+};
+
+/** With `track_remaining`. Of a retry budget it is what `max_retries` leaves. */
+const remaining: Readonly<Record<Limited, string>> = {
+  connections: "remaining_cx",
+  pending: "remaining_pending",
+  requests: "remaining_rq",
+  retries: "remaining_retries",
 };
 
 export function clusterStats(cluster: Cluster): readonly Stat[] {
@@ -46,6 +55,8 @@ export function clusterStats(cluster: Cluster): readonly Stat[] {
       const { used, thresholds } = limits[priority];
       const inUse = what === "connections" ? cluster.budgets[priority].open : used[what];
       gauge(`circuit_breakers.${priority}.${name}`, inUse >= thresholds[what] ? 1 : 0);
+      if (tracksRemaining(thresholds))
+        gauge(`circuit_breakers.${priority}.${remaining[what]}`, Math.max(0, thresholds[what] - inUse));
     }
   if (checks !== undefined) {
     counter("health_check.attempt", checks.counts.attempts);

@@ -74,6 +74,11 @@ interface Tagged {
 
 const tagged: readonly (readonly [RegExp, string, string])[] = [
   [/^cluster\.(.+)\.(upstream_rq_\d{3})$/, "cluster", "envoy_cluster_name"],
+  [
+    /^cluster\.(.+)\.((?:circuit_breakers\.(?:default|high)|outlier_detection)\.[^.]+)$/,
+    "cluster",
+    "envoy_cluster_name",
+  ],
   [/^cluster\.(.+)\.([^.]+)$/, "cluster", "envoy_cluster_name"],
   [/^http\.(.+?)\.(compressor\..+)$/, "http", "envoy_http_conn_manager_prefix"],
   [/^http\.(.+)\.([^.]+)$/, "http", "envoy_http_conn_manager_prefix"],

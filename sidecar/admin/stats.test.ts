@@ -12,7 +12,7 @@ import { Histogram } from "../histogram.ts";
 import { clusterStats } from "./cluster-stats.ts";
 import { clustersJSON, clustersText, hostCounts } from "./dump.ts";
 import { fromPlain, mergeStats, toPlain } from "./merge-stats.ts";
-import type { AllStats } from "./stats-page.ts";
+import { type AllStats, renderStats } from "./stats-page.ts";
 
 function partOf(requests: number, ms: number): AllStats {
   const histogram = new Histogram();
@@ -51,12 +51,15 @@ test("mergeStats() adds what processes count, and takes once what all of them sa
 
 test("clusterStats() says what a cluster's limits hold and refused", () => {
   const deps = depsWithoutSockets();
-  const thresholds = [{ max_requests: 1, max_pending_requests: 1, max_retries: 0 }];
+  const thresholds = [{ max_requests: 1, max_pending_requests: 1, max_retries: 0, track_remaining: true }];
   const cluster = new Cluster(compileCluster({ name: "c", type: "STATIC", circuit_breakers: { thresholds } }), deps);
   const valueOf = (name: string): number | undefined =>
     clusterStats(cluster).find((stat) => stat.name === `cluster.c.${name}`)?.value;
   assert.equal(valueOf("circuit_breakers.default.rq_open"), 0);
   assert.equal(valueOf("circuit_breakers.default.rq_retry_open"), 1);
+  assert.equal(valueOf("circuit_breakers.default.remaining_rq"), 1);
+  assert.equal(valueOf("circuit_breakers.default.remaining_cx"), 1024);
+  assert.equal(valueOf("circuit_breakers.high.remaining_rq"), undefined);
   const limits = cluster.limits.default;
   assert.deepEqual(
     [limits.take("requests"), limits.take("requests"), limits.take("pending"), limits.take("retries")],
@@ -66,13 +69,35 @@ test("clusterStats() says what a cluster's limits hold and refused", () => {
     [
       "circuit_breakers.default.rq_open",
       "circuit_breakers.high.rq_open",
+      "circuit_breakers.default.remaining_rq",
+      "circuit_breakers.default.remaining_pending",
       "upstream_rq_pending_active",
       "upstream_rq_active_overflow",
       "upstream_rq_pending_overflow",
       "upstream_rq_retry_overflow",
       "upstream_cx_total",
     ].map(valueOf),
-    [1, 0, 1, 1, 0, 1, 0],
+    [1, 0, 0, 0, 1, 1, 0, 1, 0],
+  );
+});
+
+test("renderStats() names what a cluster's parts count by the cluster alone in Prometheus", () => {
+  const stats = [
+    "cluster.a.b.circuit_breakers.default.cx_open",
+    "cluster.a.b.circuit_breakers.high.remaining_rq",
+    "cluster.a.b.outlier_detection.ejections_active",
+    "cluster.a.b.membership_total",
+  ].map((name) => ({ name, kind: "gauge" as const, value: 1 }));
+  const query = { format: "prometheus", filter: undefined, usedOnly: false } as const;
+  const lines = renderStats({ stats, histograms: [] }, query).split("\n");
+  assert.deepEqual(
+    lines.filter((line) => line !== "" && !line.startsWith("#")),
+    [
+      'envoy_cluster_circuit_breakers_default_cx_open{envoy_cluster_name="a.b"} 1',
+      'envoy_cluster_circuit_breakers_high_remaining_rq{envoy_cluster_name="a.b"} 1',
+      'envoy_cluster_membership_total{envoy_cluster_name="a.b"} 1',
+      'envoy_cluster_outlier_detection_ejections_active{envoy_cluster_name="a.b"} 1',
+    ],
   );
 });
 

@@ -12,6 +12,13 @@ import type { OutlierSpec } from "../resilience/outlier.ts";
 import type { RoutingPriority } from "../route/types.ts";
 import type { Reader } from "./reader.ts";
 
+/** Thresholds with `track_remaining`: what is left of them is shown in the statistics. */
+type TrackedThresholds = Thresholds & { readonly tracksRemaining: boolean };
+
+export function tracksRemaining(thresholds: Thresholds | TrackedThresholds): boolean {
+  return "tracksRemaining" in thresholds && thresholds.tracksRemaining;
+}
+
 export function readThresholds(cluster: Reader): Readonly<Record<RoutingPriority, Thresholds>> {
   const read: Record<RoutingPriority, Thresholds> = { default: thresholdsDefault, high: thresholdsDefault };
   const breakers = cluster.object("circuit_breakers");
@@ -26,15 +33,16 @@ export function readThresholds(cluster: Reader): Readonly<Record<RoutingPriority
             retriesMin: budget.integer("min_retry_concurrency", 0) ?? 3,
           };
     budget?.done();
-    read[priority] = {
+    const tracked: TrackedThresholds = {
       connections: entry.integer("max_connections", 0) ?? thresholdsDefault.connections,
       pending: entry.integer("max_pending_requests", 0) ?? thresholdsDefault.pending,
       requests: entry.integer("max_requests", 0) ?? thresholdsDefault.requests,
       retries: entry.integer("max_retries", 0) ?? thresholdsDefault.retries,
       retryBudget,
+      tracksRemaining: entry.flag("track_remaining") ?? false,
     };
-    // What remains is always shown.
-    entry.ignore("track_remaining").done();
+    read[priority] = tracked;
+    entry.done();
   }
   breakers?.done();
   return read;
