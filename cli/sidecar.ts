@@ -1,8 +1,9 @@
 /**
  * `wherry sidecar -c envoy.yaml`: the sidecar alone, in place of Envoy.
  *
- * SIGTERM drains and ends; a second one ends at once. SIGUSR1 opens access logs anew, as in Envoy. With --base-id a
- * second one takes the place of the first without a connection refused; with --concurrency several serve side by side.
+ * SIGTERM drains and ends; a second one ends at once. SIGUSR1 opens access logs anew and SIGHUP does nothing, as in
+ * Envoy. With --base-id a second one takes the place of the first without a connection refused; with --concurrency
+ * several serve side by side.
  */
 import { lookup } from "node:dns/promises";
 import { readFileSync } from "node:fs";
@@ -70,6 +71,7 @@ export async function sidecar(options: SidecarCommandOptions): Promise<void> {
     await proxy.shutDown({ drainMs: 0 });
     return process.exit(0);
   }
+  process.on("SIGHUP", () => deps.log.warn("Ignoring SIGHUP: configuration is replaced by a hot restart (--base-id)"));
   const ending = async (): Promise<void> => Promise.race([quit, signalled()]);
   if (options.inherit === undefined) await serveFirst({ config, deps, options, count, onQuit, ending, drainMs });
   else await serveBeside(config, { ...deps, inherited: inheritedFrom(options.inherit) }, { ending, drainMs });

@@ -157,6 +157,9 @@ describe("wherry sidecar as processes", () => {
     writeFilter("two");
     await sidecar.line("Loaded filter module", 2);
     assert.equal((await get(port)).headers.get("x-own"), "two");
+    sidecar.child.kill("SIGHUP");
+    await sidecar.line("Ignoring SIGHUP: configuration is replaced by a hot restart (--base-id)");
+    assert.equal((await get(port)).status, 200);
     sidecar.child.kill("SIGTERM");
     await sidecar.ended;
   });
