@@ -25,8 +25,8 @@ export function chainFor(
   found: Inspected,
 ): CompiledChain | undefined {
   const facts = {
-    address: info.destination?.address ?? "",
-    port: info.destination?.port ?? 0,
+    address: info.destination?.address ?? info.localAddress ?? "",
+    port: info.destination?.port ?? info.localPort ?? 0,
     serverName: found.serverName,
     transport: found.transport,
     protocols: found.protocols,

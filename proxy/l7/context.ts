@@ -23,7 +23,7 @@ export interface ConnectionInfo {
   readonly direction: Direction;
   /** The peer's address; empty when it was gone before it was asked. */
   readonly remoteAddress: string;
-  /** Where the connection was going before it was intercepted. */
+  /** Where the connection was going before it was intercepted; undefined: it was not. */
   readonly destination: SocketAddress | undefined;
   readonly remotePort?: number;
   /** Where the connection was accepted. */

@@ -94,8 +94,11 @@ export class ListenerSet {
     );
   }
 
-  /** Serves an accepted socket by `listener`. The socket must not have been read from. */
-  accept(socket: Socket, listener: CompiledListener, destination: SocketAddress): void {
+  /**
+   * Serves an accepted socket by `listener`. The socket must not have been read from. `destination` is where it was going
+   * before it was intercepted; undefined: it was not.
+   */
+  accept(socket: Socket, listener: CompiledListener, destination: SocketAddress | undefined): void {
     const { counters } = this.#options.deps;
     if (this.#served.size >= connectionsMax) {
       counters.downstreamRefused++;
@@ -110,7 +113,7 @@ export class ListenerSet {
     const local = { localAddress: localAddress?.replace(/^::ffff:/, ""), localPort };
     const info = { direction: listener.direction, remoteAddress: addressOf(socket), remotePort, destination, ...local };
     const accepted = { socket, listener, info };
-    const { wantsTLS, wantsHTTP } = inspectionOf(listener, destination.port);
+    const { wantsTLS, wantsHTTP } = inspectionOf(listener, destination?.port ?? localPort ?? 0);
     if (wantsTLS || wantsHTTP) this.#inspect(accepted, { wantsTLS, wantsHTTP });
     else this.#serve(accepted, uninspected, undefined);
   }

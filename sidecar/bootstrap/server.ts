@@ -261,17 +261,17 @@ export class StandaloneSidecar implements AdminContext {
     socket.on("error", () => socket.destroy());
     if (listener === undefined) return void socket.destroy();
     this.stats.countAccepted(statName(listener), socket);
-    let destination: SocketAddress = { address: socket.localAddress ?? "", port: socket.localPort ?? 0 };
+    let destination: SocketAddress | undefined;
     if (listener.usesOriginalDst) {
       try {
-        destination = this.deps.originalDst(socket);
+        destination = redirectedFrom(this.deps.originalDst(socket), socket);
       } catch (error) {
         this.deps.log.debug("Cannot read original destination", { error: messageOf(error) });
         return void socket.destroy();
       }
     }
-    const target = listener.usesOriginalDst ? (this.#listeners.find(destination) ?? listener) : listener;
-    this.#listeners.accept(socket, target, destination);
+    const found = destination === undefined ? undefined : this.#listeners.find(destination);
+    this.#listeners.accept(socket, found ?? listener, destination);
   }
 
   #onLive(live: LiveConfig): void {
@@ -338,6 +338,13 @@ export class StandaloneSidecar implements AdminContext {
 const noRequest = { head: undefined, status: 0, durationMs: 0 } as const;
 
 const silent: Observer = { onExchange: () => undefined, onTCPOpen: () => undefined, onTCPClose: () => undefined };
+
+/** `original`, unless it is where the socket came to: nobody redirected it, and it would be sent to this very listener. */
+function redirectedFrom(original: SocketAddress, { localAddress, localPort }: Socket): SocketAddress | undefined {
+  const plain = (address = ""): string => address.replace(/^::ffff:/, "");
+  const isOwn = original.port === localPort && plain(original.address) === plain(localAddress);
+  return isOwn ? undefined : original;
+}
 
 function asksForId(specs: CompiledChain["filter"]["accessLogs"]): boolean {
   return specs.some(({ format }) => asksRequestId(format));
