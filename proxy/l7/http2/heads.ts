@@ -17,6 +17,9 @@ import { type RequestHead, checkMethod, checkTarget, connectHead, parseAuthority
 import type { ResponseHead } from "../http1/response.ts";
 import { type OutgoingRequest, hopHeaders, isTrailer, keptWhenListed } from "../http1/write.ts";
 
+/** Where toRequestList() has the value of :scheme. */
+const schemeAt = 5;
+
 /** Names and values by turns, as node:http2 has them. */
 export type HeaderList = readonly string[];
 
@@ -91,13 +94,14 @@ export function parseTrailers(list: HeaderList): Headers | undefined {
   return headers.keys.length > 0 ? headers : undefined;
 }
 
-/** The list for an upstream. */
+/** The list for an upstream. Its scheme is that of x-forwarded-proto, else `scheme`. */
 export function toRequestList({ head, added, addedLines, authority }: OutgoingRequest, scheme: string): string[] {
   const { keys, values } = head.headers;
   const { listed, upgrade } = head.hop;
   const isTunnel = upgrade !== undefined;
   const host = head.host === "" ? authority : head.host;
   const list = [":method", isTunnel ? "CONNECT" : head.method, ":authority", host];
+  // Its value is at `schemeAt`.
   if (head.method !== "CONNECT") list.push(":scheme", scheme, ":path", head.target);
   if (isTunnel) list.push(":protocol", upgrade.toLowerCase());
   for (let at = 0; at < keys.length; at++) {
@@ -110,11 +114,19 @@ export function toRequestList({ head, added, addedLines, authority }: OutgoingRe
     if (key === "host" || (added !== undefined && added.replaces.has(key))) continue;
     if (isTunnel && (key === "sec-websocket-key" || key === "sec-websocket-accept")) continue;
     if (listed.length > 0 && listed.includes(key) && !keptWhenListed.has(key)) continue;
+    // How the request came, as in Envoy, and not how it goes on.
+    if (key === "x-forwarded-proto" && head.method !== "CONNECT") setScheme(list, values[at]!);
     list.push(key, values[at]!);
   }
   pushLines(list, addedLines);
   if (!isTunnel && head.framing.kind === "length") list.push("content-length", String(head.framing.bytes));
   return list;
+}
+
+/** What is no scheme of HTTP changes nothing. */
+function setScheme(list: string[], forwarded: string): void {
+  const scheme = forwarded.toLowerCase();
+  if (scheme === "https" || scheme === "http") list[schemeAt] = scheme;
 }
 
 /** The list that opens a tunnel to a downstream: without a length, and with a status that ends no stream. */
