@@ -180,8 +180,8 @@ function readConfig({ configPath, configYaml, serviceNode, serviceCluster }: Sid
   if (configPath === undefined && configYaml === undefined)
     throw new CliError("Usage", "Cannot start sidecar: no configuration, wanted -c FILE or --config-yaml TEXT");
   try {
-    const file = configPath === undefined ? [] : [readFileSync(configPath, "utf8")];
-    const texts = configYaml === undefined ? file : [...file, configYaml];
+    const file = configPath === undefined ? [] : [{ name: configPath, text: readFileSync(configPath, "utf8") }];
+    const texts = configYaml === undefined ? file : [...file, { name: "--config-yaml", text: configYaml }];
     return parseBootstrap(texts, { serviceNode, serviceCluster });
   } catch (error) {
     throw new CliError("Failed", messageOf(error), { cause: error });

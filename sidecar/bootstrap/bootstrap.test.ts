@@ -66,7 +66,9 @@ test("parseBootstrap() refuses what is wrong or not supported by its path", () =
   const rows: readonly (readonly [string, RegExp])[] = [
     ["a: [", /Cannot read bootstrap/],
     ["node: {}\n---\nnode: {}\n", /Cannot read bootstrap: several YAML documents, wanted one$/],
-    ["[]", /it is not an object/],
+    ["[]", /Cannot read bootstrap: it is a list, wanted an object$/],
+    ["", /Cannot read bootstrap: it is empty, wanted an object$/],
+    ["envoy.yaml", /Cannot read bootstrap: it is the string "envoy.yaml", wanted an object$/],
     ["{ nodes: {} }", /nodes/],
     ["{ admin: { address: { pipe: { path: /x } } } }", /Bootstrap\.admin\.address\.socket_address/],
     ["{ static_resources: { secrets: [{ name: s }] } }", /static_resources\.secrets/],

@@ -50,8 +50,14 @@ export interface NodeOverrides {
 /** Runtime features that change nothing here, because they name what Envoy itself changed. */
 const harmlessRuntime = /^(envoy\.reloadable_features|re2|overload)\./;
 
+/** A text with what its errors call it, such as its file. */
+export interface NamedText {
+  readonly name: string;
+  readonly text: string;
+}
+
 /** `texts` are merged as Envoy merges -c and --config-yaml: the later one over the earlier. Throws SidecarError. */
-export function parseBootstrap(texts: readonly string[], overrides: NodeOverrides = {}): BootstrapConfig {
+export function parseBootstrap(texts: readonly (string | NamedText)[], overrides: NodeOverrides = {}): BootstrapConfig {
   const merged = texts.map(parseText).reduce((under, over) => merge(under, over), {});
   const resource = check(merged);
   const reader = new Reader(resource, "Bootstrap");
@@ -75,25 +81,35 @@ export function parseBootstrap(texts: readonly string[], overrides: NodeOverride
   return config;
 }
 
-function parseText(text: string): unknown {
-  const value = parseStrictJSON(text) ?? parseYAML(text);
+function parseText(given: string | NamedText): unknown {
+  const { name, text } = typeof given === "string" ? { name: "", text: given } : given;
+  const what = name === "" ? "bootstrap" : `bootstrap ${name}`;
+  const value = parseStrictJSON(text) ?? parseYAML(text, what);
   if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new SidecarError("BAD_BOOTSTRAP", "Cannot read bootstrap: it is not an object");
+    throw new SidecarError("BAD_BOOTSTRAP", `Cannot read ${what}: it is ${kindOf(value)}, wanted an object`);
   return value;
 }
 
+/** What stands there instead of an object. */
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return "empty";
+  if (Array.isArray(value)) return "a list";
+  const text = JSON.stringify(value);
+  return `the ${typeof value} ${text.length > 40 ? `${text.slice(0, 40)}…` : text}`;
+}
+
 /** JSON is YAML too, but reading it as that takes 80 times as long, and 100 bytes of memory for each of its own. */
-function parseYAML(text: string): unknown {
+function parseYAML(text: string, what: string): unknown {
   const document = parseDocument(text, { prettyErrors: true });
   const [error] = document.errors;
   if (error?.code === "MULTIPLE_DOCS")
-    throw new SidecarError("BAD_BOOTSTRAP", "Cannot read bootstrap: several YAML documents, wanted one");
-  if (error !== undefined) throw new SidecarError("BAD_BOOTSTRAP", describe(error));
+    throw new SidecarError("BAD_BOOTSTRAP", `Cannot read ${what}: several YAML documents, wanted one`);
+  if (error !== undefined) throw new SidecarError("BAD_BOOTSTRAP", describe(error, what));
   return document.toJS({ maxAliasCount: 1000 });
 }
 
-function describe(error: YAMLParseError | Error): string {
-  return `Cannot read bootstrap: ${messageOf(error).split("\n", 1)[0]!}`;
+function describe(error: YAMLParseError | Error, what: string): string {
+  return `Cannot read ${what}: ${messageOf(error).split("\n", 1)[0]!}`;
 }
 
 /** Objects field by field, lists one behind the other, as protobuf merges messages. */

@@ -187,6 +187,13 @@ describe("wherry sidecar", () => {
     );
     assert.equal(refused.status, 1);
     assert.match(refused.stderr, /static_resources\.listeners\[0\]\.filter.*typed.*addUserAgents/);
+    const broken = join(dir, "broken.yaml");
+    writeFileSync(broken, "a: [");
+    const unread = spawnSync(wherry, ["sidecar", "--mode", "validate", "-c", broken], {
+      encoding: "utf8",
+      timeout: 20_000,
+    });
+    assert.match(unread.stderr, /Cannot read bootstrap .*broken\.yaml: /);
     const none = `{ filename: ${join(dir, "none.pem")} }`;
     const context = `"@type": ${type}transport_sockets.tls.v3.DownstreamTlsContext`;
     const pairs = `tlsCertificates: [{ certificateChain: ${none}, privateKey: ${none} }]`;
