@@ -29,6 +29,8 @@ export interface AdminPagesView {
   logLevel(): string;
   /** False: no such level. */
   setLogLevel(level: string): boolean;
+  /** Access logs are opened anew, for rotation. */
+  reopenLogs(): void;
   quit(): void;
 }
 
@@ -97,6 +99,14 @@ const pages: Readonly<Record<string, Page>> = {
     help: "print server state, return 200 if LIVE, otherwise return 503",
     method: "GET",
     answer: (view) => text(view.state() === "LIVE" ? 200 : 503, `${view.state()}\n`),
+  },
+  "/reopen_logs": {
+    help: "reopen access logs",
+    method: "POST",
+    answer: (view) => {
+      view.reopenLogs();
+      return done();
+    },
   },
   "/reset_counters": {
     help: "reset all counters to zero",

@@ -4,13 +4,16 @@
  *   Observer of each chain ─▶ HTTPStats, ClusterStats ─▶ entries() ─▶ pages.ts: /stats
  *
  * A request costs some additions on objects that its chain and cluster hold. Invariant: names are those of Envoy
- * ("cluster.NAME.upstream_rq_2xx"), and a number that is not kept is not there, rather than zero.
+ * ("cluster.NAME.upstream_rq_2xx"), and a number that is not kept is not there, rather than zero; one that is kept and
+ * has no count yet is zero (zero-stats.ts).
  * Source: Envoy, "Statistics" of the connection manager, the cluster manager, listeners and the server.
  */
 import type { Socket } from "node:net";
 import type { Cluster } from "#proxy/l7/cluster.ts";
 import type { ExchangeRecord, Observer, TCPRecord } from "#proxy/l7/context.ts";
+import type { LiveConfig } from "#proxy/l7/listener.ts";
 import { Histogram } from "../histogram.ts";
+import { statNames, zeroCounters } from "./zero-stats.ts";
 
 export type StatKind = "counter" | "gauge";
 
@@ -129,20 +132,29 @@ export class EnvoyStats {
       }
   }
 
-  /** The counters, in no order. */
-  *counters(): Iterable<Stat> {
+  /** The counters, in no order. What is in `live` has them from the start, with zero. */
+  *counters(live: LiveConfig): Iterable<Stat> {
     const groups = [
       ["http", this.#http],
       ["tcp", this.#tcp],
       ["cluster", this.#clusters],
       ["listener", this.#listeners],
     ] as const;
-    for (const [kind, map] of groups)
+    const names = statNames(live);
+    for (const [kind, map] of groups) {
+      for (const name of names[kind]) {
+        const counted = map.get(name)?.counters.values;
+        for (const stat of zeroCounters[kind])
+          if (counted?.has(stat) !== true) yield { name: `${kind}.${name}.${stat}`, kind: "counter", value: 0 };
+        if (map.has(name) || (kind !== "http" && kind !== "listener")) continue;
+        yield { name: `${kind}.${name}.downstream_cx_active`, kind: "gauge", value: 0 };
+      }
       for (const [name, { counters, open }] of map) {
         for (const [stat, value] of counters.values) yield { name: `${kind}.${name}.${stat}`, kind: "counter", value };
         if (kind === "http" || kind === "listener")
           yield { name: `${kind}.${name}.downstream_cx_active`, kind: "gauge", value: open };
       }
+    }
   }
 
   *histograms(): Iterable<HistogramStat> {

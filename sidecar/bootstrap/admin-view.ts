@@ -33,6 +33,7 @@ export interface AdminContext {
   isHealthy: boolean;
   drain(drainMs: number, inboundOnly: boolean): Promise<void>;
   stopListening(): void;
+  reopenLogs(): void;
 }
 
 /** Time for connections in a drain that /drain_listeners starts, in ms: Envoy's --drain-time-s default. */
@@ -60,6 +61,7 @@ export function adminView(sidecar: AdminContext): AdminPagesView {
     },
     logLevel: () => deps.levels.current,
     setLogLevel: (level) => deps.levels.set(level),
+    reopenLogs: () => sidecar.reopenLogs(),
     quit: () => deps.onQuit(),
   };
 }
@@ -125,6 +127,6 @@ export function statsOf(sidecar: AdminContext): AllStats {
     for (const [name, value] of Object.entries(named)) counter(`${prefix}${name}`, value);
   for (const cluster of live.clusters.values()) gauges.push(...clusterStats(cluster));
   const hosts = hostCounts(live.clusters.values());
-  const counted = { hosts, stats: [...stats.counters()], histograms: [...stats.histograms()] };
+  const counted = { hosts, stats: [...stats.counters(live)], histograms: [...stats.histograms()] };
   return mergeStats([{ stats: gauges, histograms: [] }, counted]);
 }

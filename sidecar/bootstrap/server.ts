@@ -18,7 +18,7 @@ import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { asksRequestId } from "#proxy/l7/accesslog/log.ts";
 import { AccessLogs } from "#proxy/l7/accesslog/sink.ts";
-import type { CompiledChain, CompiledListener } from "#proxy/l7/config/listener.ts";
+import type { CompiledChain } from "#proxy/l7/config/listener.ts";
 import type { Observer } from "#proxy/l7/context.ts";
 import type { FilterModules } from "#proxy/l7/filters/modules.ts";
 import { ListenerSet, type LiveConfig } from "#proxy/l7/listener.ts";
@@ -28,6 +28,7 @@ import type { ListeningSocket } from "../hot-restart.ts";
 import { type AdminPagesView, createAdminPages } from "../admin/pages.ts";
 import { EnvoyStats } from "../admin/stats.ts";
 import type { AllStats } from "../admin/stats-page.ts";
+import { statName } from "../admin/zero-stats.ts";
 import { SidecarError } from "../errors.ts";
 import { ConfigState } from "../state.ts";
 import { LoggedRequestIds, RequestIds } from "../tracing.ts";
@@ -200,6 +201,7 @@ export class StandaloneSidecar implements AdminContext {
   /** Ends keep-alive and waits for what is in flight, at most `drainMs`; then closes. */
   async shutDown({ drainMs }: DrainTimes): Promise<void> {
     this.#ports.close();
+    this.isDraining = true;
     await this.drain(drainMs, false);
     this.#inherited.close();
     this.#stopped.abort();
@@ -217,8 +219,8 @@ export class StandaloneSidecar implements AdminContext {
     });
   }
 
+  /** Connections alone: the sidecar stays live, as Envoy does with /drain_listeners. */
   async drain(drainMs: number, inboundOnly: boolean): Promise<void> {
-    this.isDraining = true;
     const times = { graceMs: Math.min(drainGraceMs, drainMs), deadlineMs: drainMs };
     await this.#listeners.drain(inboundOnly ? { ...times, direction: "inbound" } : times);
   }
@@ -348,11 +350,6 @@ function redirectedFrom(original: SocketAddress, { localAddress, localPort }: So
 
 function asksForId(specs: CompiledChain["filter"]["accessLogs"]): boolean {
   return specs.some(({ format }) => asksRequestId(format));
-}
-
-/** As Envoy has it: the address with underscores instead of colons. */
-function statName({ address, port }: CompiledListener): string {
-  return `${address.replaceAll(":", "_")}_${port}`;
 }
 
 interface RawCluster {

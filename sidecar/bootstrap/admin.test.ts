@@ -1,0 +1,64 @@
+/** Admin pages of a stand-alone sidecar: what is shown from the start, and what a drain and a rotation do. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { raw, staticCluster } from "#proxy/l7/fixture.ts";
+import { startStandalone } from "./fixture.ts";
+
+const get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+const clusters = [staticCluster("up", [])];
+
+test("/stats shows the main counters as zero before anything was counted, and once each after that", async () => {
+  await using standalone = await startStandalone({ clusters });
+  const page = async (): Promise<string> => (await standalone.page("/stats")).text;
+  const before = await page();
+  const wanted = [
+    "upstream_rq_retry",
+    "upstream_rq_timeout",
+    "upstream_cx_connect_fail",
+    "upstream_rq_pending_overflow",
+  ];
+  for (const digit of [1, 2, 3, 4, 5]) wanted.push(`upstream_rq_${digit}xx`);
+  for (const name of wanted)
+    assert.ok(before.includes(`\ncluster.up.${name}: 0\n`) || before.startsWith(`cluster.up.${name}: 0\n`), name);
+  for (const digit of [1, 2, 3, 4, 5]) assert.ok(before.includes(`\nhttp.x.downstream_rq_${digit}xx: 0\n`));
+  assert.match(before, /^listener\.127\.0\.0\.1_0\.downstream_cx_total: 0$/m);
+  const exposition = (await standalone.page("/stats/prometheus")).text;
+  assert.match(
+    exposition,
+    /^envoy_cluster_upstream_rq_xx\{envoy_response_code_class="5",envoy_cluster_name="up"\} 0$/m,
+  );
+  await raw(standalone.port, get);
+  const after = await page();
+  assert.deepEqual(after.match(/^http\.x\.downstream_rq_5xx: .*$/gm), ["http.x.downstream_rq_5xx: 1"]);
+  assert.deepEqual(after.match(/^cluster\.up\.upstream_rq_5xx: .*$/gm), ["cluster.up.upstream_rq_5xx: 1"]);
+  assert.equal(new Set(after.match(/^[^:]+/gm)).size, after.trimEnd().split("\n").length);
+});
+
+test("/drain_listeners stops listening and leaves the sidecar live, as in Envoy", async () => {
+  await using standalone = await startStandalone({ clusters });
+  assert.equal((await standalone.page("/drain_listeners", "POST")).text, "OK\n");
+  assert.deepEqual(await standalone.page("/ready"), { status: 200, text: "LIVE\n" });
+  assert.equal(await raw(standalone.port, get), "");
+});
+
+test("/reopen_logs lets go of a log that was moved away", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "wherry-reopen-"));
+  const path = join(folder, "log");
+  const typed_config = { "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog", path };
+  {
+    const access_log = [{ name: "log", typed_config }];
+    await using standalone = await startStandalone({ clusters, manager: { access_log } });
+    await raw(standalone.port, get);
+    assert.equal((await standalone.page("/reopen_logs")).status, 405);
+    assert.equal((await standalone.page("/reopen_logs", "POST")).text, "OK\n");
+    for (let turn = 0; turn < 1000 && !existsSync(path); turn++)
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    renameSync(path, `${path}.1`);
+    await raw(standalone.port, get);
+  }
+  assert.ok(existsSync(path));
+  rmSync(folder, { recursive: true });
+});
