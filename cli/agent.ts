@@ -19,7 +19,7 @@ import type { SocketAddress } from "#lib/socket-address.ts";
 import { createDNS, nodeCorefile } from "../dns/state.ts";
 import { inheritedTransport } from "../dns/transport.ts";
 import { systemExec } from "../proxy/l4/exec.ts";
-import { NetlinkTableWatch } from "../proxy/l4/nft/watch.ts";
+import { NetlinkTableWatch } from "../proxy/l4/nft/netlink/watch.ts";
 import { PolicySource } from "../proxy/policy/source.ts";
 import { RequestProxy } from "../proxy/requests/server.ts";
 import { createNodeProxy, type NodeProxy } from "../proxy/state.ts";

@@ -17,7 +17,7 @@ import { type Access, inCluster, readKubeconfig } from "../dns/kube/kubeconfig.t
 import { parseConfiguration, type ProxyConfiguration } from "../proxy/kube/configuration.ts";
 import { fields } from "../proxy/kube/fields.ts";
 import { systemExec } from "../proxy/l4/exec.ts";
-import { NetlinkTableWatch } from "../proxy/l4/nft/watch.ts";
+import { NetlinkTableWatch } from "../proxy/l4/nft/netlink/watch.ts";
 import { cleanUp, StandaloneProxy } from "../proxy/main.ts";
 import { CliError } from "./errors.ts";
 

@@ -1,7 +1,7 @@
 /**
  * Looks after the tables: others may change them, too.
  *
- *   l4/nft/watch.ts ─ poll() ─▶ TableGuard ─ verify, renew, invalidate ─▶ l4/family-proxy.ts, policy/family-policy.ts
+ *   l4/nft/netlink/watch.ts ─ poll() ─▶ TableGuard ─ verify, renew, invalidate ─▶ l4/family-proxy.ts, policy/family-policy.ts
  *
  * What is heard to be changed is replaced at once. Where something was missed (watch.ts) it may be a table of ours or
  * none of ours: those are replaced, too, but a few times, then once a minute, so that somebody who never rests does
@@ -15,7 +15,7 @@ import { RateLimit } from "./l4/nft/rate-limit.ts";
 /** "changed": a table of ours, by somebody else. "missed": perhaps one of ours. */
 export type TableNews = "none" | "changed" | "missed";
 
-/** Tells of changes that others make to our tables; l4/nft/watch.ts. */
+/** Tells of changes that others make to our tables; l4/nft/netlink/watch.ts. */
 export interface TableWatch {
   /** Our own changes are not told: this is called before and after each transaction. */
   setPaused(isPaused: boolean): void;

@@ -2,6 +2,7 @@
  * Running a program with a text as its input: the one way that the proxy touches the kernel.
  *
  *   nft/kernel-table.ts, conntrack.ts, sysctl.ts ─▶ Exec ─▶ `nft -i` for short texts, else `nft -f -`; `conntrack …`
+ *                                                       └─▶ nft/netlink, for texts of elements alone, which it compiles
  *
  * Bounded: what a program prints beyond `outputBytesMax` is dropped, unless somebody takes it by line; and it is killed
  * after `timeoutMs`.
@@ -11,6 +12,8 @@ import { createInterface } from "node:readline";
 import type { Clock } from "#lib/clock.ts";
 import { errnoOf, messageOf } from "#lib/errors.ts";
 import { ProxyError } from "../errors.ts";
+import { ElementCompiler } from "./nft/netlink/compiler.ts";
+import { NetlinkLink } from "./nft/netlink/link.ts";
 import { NftSession, sessionBytesMax } from "./nft/session.ts";
 import { Shell } from "./shell.ts";
 
@@ -36,6 +39,8 @@ const sessionFailuresMax = 3;
 export function systemExec(clock: Clock): Exec {
   const shells = [new Shell({ clock, timeoutMs, outputBytesMax }), new Shell({ clock, timeoutMs, outputBytesMax })];
   const session = new NftSession({ clock, timeoutMs });
+  const compiler = new ElementCompiler();
+  const link = new NetlinkLink();
   let failures = 0;
   const trySession = async (input: string): Promise<ExecResult | undefined> => {
     if (failures >= sessionFailuresMax || input.length > sessionBytesMax) return undefined;
@@ -49,9 +54,7 @@ export function systemExec(clock: Clock): Exec {
       return undefined;
     }
   };
-  return async (command, input = "", onLine) => {
-    // The hot path; and with words of our own alone, nothing that a shell could take for something else.
-    if (command.join(" ") !== "nft -f -") return spawnProgram(clock, command, input, onLine);
+  const runNft = async (input: string): Promise<ExecResult> => {
     const answered = await trySession(input);
     if (answered !== undefined) return answered;
     const shell = shells.find(({ isIdle }) => isIdle) ?? shells[0]!;
@@ -59,6 +62,16 @@ export function systemExec(clock: Clock): Exec {
     // POSIX sh: 127 is a command that was not found.
     if (exitCode === 127) throw new ProxyError("CommandMissing", `Cannot run nft: ${output.trim().slice(0, 300)}`);
     return { exitCode, stdout: "", stderr: output };
+  };
+  return async (command, input = "", onLine) => {
+    // The hot path; and with words of our own alone, nothing that a shell could take for something else.
+    if (command.join(" ") !== "nft -f -") return spawnProgram(clock, command, input, onLine);
+    const compiled = compiler.compile(input);
+    // What the kernel refuses nft is asked to do: it says why.
+    if (compiled !== undefined && (await link.run(compiled))) return { exitCode: 0, stdout: "", stderr: "" };
+    const result = await runNft(input);
+    if (result.exitCode === 0) compiler.learn(input);
+    return result;
   };
 }
 

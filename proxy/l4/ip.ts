@@ -28,6 +28,11 @@ export function normalizeAddress(text: string): string | undefined {
   return parts.map(Number).join(".");
 }
 
+/** The 16 bytes of an address, or undefined. */
+export function parseIPv6Bytes(text: string): readonly number[] | undefined {
+  return parseIPv6(text)?.flatMap((group) => [group >> 8, group & 255]);
+}
+
 /** Of a normalized address. */
 export function familyOf(address: string): Family {
   return address.includes(":") ? "IPv6" : "IPv4";

@@ -12,7 +12,7 @@ import { silentLogger } from "#lib/log.ts";
 import { systemRandom as random } from "#lib/random.ts";
 import { type Exec, systemExec } from "../../../proxy/l4/exec.ts";
 import { endpoint, named, port, service } from "../../../proxy/l4/fixture.ts";
-import { NetlinkTableWatch } from "../../../proxy/l4/nft/watch.ts";
+import { NetlinkTableWatch } from "../../../proxy/l4/nft/netlink/watch.ts";
 import { createNodeProxy, type NodeProxy } from "../../../proxy/state.ts";
 import { callTCP, callUDP, dial, openUDP, say, serveTCP, serveUDP } from "./endpoints.ts";
 import { createNetwork, type Place } from "./network.ts";

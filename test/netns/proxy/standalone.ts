@@ -16,7 +16,7 @@ import { silentLogger } from "#lib/log.ts";
 import { systemRandom as random } from "#lib/random.ts";
 import { parseConfiguration } from "../../../proxy/kube/configuration.ts";
 import { systemExec } from "../../../proxy/l4/exec.ts";
-import { NetlinkTableWatch } from "../../../proxy/l4/nft/watch.ts";
+import { NetlinkTableWatch } from "../../../proxy/l4/nft/netlink/watch.ts";
 import { StandaloneProxy } from "../../../proxy/main.ts";
 import type { TableWatch } from "../../../proxy/guard.ts";
 import { callTCP, dial, say, serveTCP } from "./endpoints.ts";

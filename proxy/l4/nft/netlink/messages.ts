@@ -1,8 +1,8 @@
 /**
- * Messages of nftables on netlink, as far as watch.ts reads and writes them. Pure.
+ * Messages of nftables on netlink, as far as watch.ts and link.ts read them. Pure.
  * Sources: include/uapi/linux/netlink.h, netfilter/nfnetlink.h, netfilter/nf_tables.h.
  */
-import { policyTableNames, tableNames } from "./names.ts";
+import { policyTableNames, tableNames } from "../names.ts";
 
 const NFNL_SUBSYS_NFTABLES = 10;
 /** NFTA_TABLE_NAME, NFTA_CHAIN_TABLE, NFTA_RULE_TABLE, NFTA_SET_TABLE, NFTA_SET_ELEM_LIST_TABLE: the first attribute. */
@@ -12,6 +12,9 @@ const NFT_MSG_NEWGEN = 15;
 const NFT_MSG_GETGEN = 16;
 const NFTA_GEN_ID = 1;
 const NLM_F_REQUEST = 1;
+/** An answer: 0, or an errno's negative, behind the header of what it is about. */
+const NLMSG_ERROR = 2;
+const errorAt = 16;
 /** After nlmsghdr and nfgenmsg. */
 const attributesAt = 20;
 
@@ -28,6 +31,18 @@ export function namesOurTable(datagram: Buffer): boolean {
     at += (length + 3) & ~3;
   }
   return false;
+}
+
+/** What a datagram of answers says of each request: 0 for what is done, else an errno. Pure. */
+export function errorsIn(datagram: Buffer): readonly number[] {
+  const errors: number[] = [];
+  for (let at = 0; at + attributesAt <= datagram.length;) {
+    const length = datagram.readUInt32LE(at);
+    if (length < attributesAt) return errors;
+    if (datagram.readUInt16LE(at + 4) === NLMSG_ERROR) errors.push(-datagram.readInt32LE(at + errorAt));
+    at += (length + 3) & ~3;
+  }
+  return errors;
 }
 
 /** The number of the last transaction, as NFT_MSG_NEWGEN says it. Pure. */
