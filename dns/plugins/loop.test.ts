@@ -1,8 +1,9 @@
 /** The plugin `loop`: queries that come back end the process, through sockets, when it starts and when it reloads. */
 import assert from "node:assert/strict";
-import { createSocket } from "node:dgram";
+import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import test from "node:test";
@@ -11,16 +12,30 @@ import { silentLogger } from "#lib/log.ts";
 import { Resolver } from "../main.ts";
 import { serveCorefile, startUpstream, usual } from "../plugin-fixture.ts";
 
-/** Two ports that nobody has. */
+/** Two ports that nobody has, for TCP nor for UDP. */
 async function drawPorts(): Promise<readonly [number, number]> {
-  const sockets = [createSocket("udp4"), createSocket("udp4")] as const;
-  for (const socket of sockets) {
-    socket.bind(0, "127.0.0.1");
-    await once(socket, "listening");
+  const [a, b] = [await holdPort(), await holdPort()];
+  for (const { tcp, udp } of [a, b]) {
+    tcp.close();
+    udp.close();
   }
-  const ports = [sockets[0].address().port, sockets[1].address().port] as const;
-  for (const socket of sockets) socket.close();
-  return ports;
+  return [a.port, b.port];
+}
+
+/** The kernel draws one for TCP, which somebody may have for UDP: then it draws another. */
+async function holdPort(): Promise<{ readonly port: number; readonly tcp: Server; readonly udp: Socket }> {
+  for (;;) {
+    const tcp = createServer().listen(0, "127.0.0.1");
+    await once(tcp, "listening");
+    const { port } = tcp.address() as AddressInfo;
+    const udp = createSocket("udp4").bind(port, "127.0.0.1");
+    try {
+      await once(udp, "listening");
+      return { port, tcp, udp };
+    } catch {
+      tcp.close();
+    }
+  }
 }
 
 const forms: Readonly<Record<string, (a: number, b: number) => string>> = {
