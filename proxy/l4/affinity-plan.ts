@@ -7,9 +7,9 @@
  * As kube-proxy has it: a set and a chain an endpoint. When an endpoint goes, its set goes with it, and its clients
  * move to others (kubernetes#106030). All addresses of a Service port share the sets.
  */
+import type { Transport } from "./balance.ts";
 import type { Target } from "./categories.ts";
 import type { Draft } from "./draft.ts";
-import type { Transport } from "./skeleton.ts";
 
 export interface AffinityOptions {
   /** `namespace/name/protocol/port`. */

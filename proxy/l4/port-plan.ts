@@ -3,12 +3,12 @@
  *
  *   service-plan.ts ─ each port ─▶ PortPlan ─▶ Draft: chains, elements, flows
  *
- * An address, a protocol and a port lead through the map `services` to a chain, and that picks a slot; the map
- * `slots-tcp` holds the endpoint of each slot. So a change of endpoints is a change of elements. Slots of policy Local
- * are numbered from `localOffset` on. Node ports have maps of their own, without an address.
+ * An address, a protocol and a port lead through the map `services`, or a set, to a chain, and that picks a slot; the
+ * map `slots-tcp` holds the endpoint of each slot. So a change of endpoints is a change of elements. Slots of policy
+ * Local are numbered from `localOffset` on. Node ports have maps of their own, without an address.
  *
  *   service/…  to the cluster's endpoints     local/…  to this node's      external/…  from outside: masquerade, or Local
- *   random/tcp/N, external-random/tcp/N       shared by all plain Services beyond those that have chains of their own
+ *   random/N, external-random/N               shared by all Services that have nothing of their own (balance.ts)
  *   requests/… to the node's HTTP engine while that is there, else on to one of the above
  *
  * Behaviours: kube-proxy in nftables mode.
@@ -16,11 +16,21 @@
 import type { ServiceResource, ServiceResourcePort } from "#api/wire/service.ts";
 import { isPerRequest } from "../requests/choice.ts";
 import { planAffinity } from "./affinity-plan.ts";
+import {
+  balance,
+  leadingTo,
+  plainMax,
+  sharedChain,
+  sharedRules,
+  type Space,
+  spaceOf,
+  type Transport,
+} from "./balance.ts";
 import { type Categories, categorize, isPort, type Target } from "./categories.ts";
 import type { Draft } from "./draft.ts";
 import type { NodeFacts } from "./facts.ts";
 import { contains, type Family, familyOf, isLimited, parseRange } from "./ip.ts";
-import { connectionsOnly, rangesOf, requestsAlive, type Transport } from "./skeleton.ts";
+import { connectionsOnly, rangesOf, requestsAlive } from "./skeleton.ts";
 import { keyOf } from "./service-key.ts";
 import { keepOrder } from "./slots.ts";
 
@@ -40,16 +50,6 @@ export interface PortPlanOptions {
   readonly clusterIPs: readonly string[];
   readonly externalIPs: readonly string[];
   readonly loadBalancerIPs: readonly string[];
-}
-
-/** Where slots are looked up: by address and port, or by the node port alone. */
-interface Space {
-  /** Of the chains' names. */
-  readonly prefix: "" | "nodeport-";
-  /** The key before the slot number, in rules. */
-  readonly key: string;
-  /** Of what shared chains look up; that of a Service's own chains is `own-…`. */
-  readonly map: string;
 }
 
 export class PortPlan {
@@ -74,8 +74,8 @@ export class PortPlan {
     this.#id = `${keyOf(service)}/${transport}/${port.port}`;
     const { cluster, local, ...rest } = categorize(service, port, options.family, options.facts);
     this.#categories = { cluster: this.#order("cluster", cluster), local: this.#order("local", local), ...rest };
-    this.#byAddress = { prefix: "", key: `${ip} daddr . ${transport} dport`, map: `slots-${transport}` };
-    this.#byPort = { prefix: "nodeport-", key: `${transport} dport`, map: `nodeport-slots-${transport}` };
+    this.#byAddress = spaceOf(ip, transport, "");
+    this.#byPort = spaceOf(ip, transport, "nodeport-");
   }
 
   plan(): void {
@@ -100,7 +100,7 @@ export class PortPlan {
     if (this.#service.internalTrafficPolicy === "Cluster") {
       this.#addClusterSlots(this.#byAddress, `${address} . ${this.#port.port}`);
       if (cluster.length > 0)
-        this.#draft.element("services", key, `goto ${this.#perRequest(this.#clusterChain(this.#byAddress), cluster)}`);
+        this.#draft.element("services", key, leadingTo(this.#perRequest(this.#clusterChain(this.#byAddress), cluster)));
       return;
     }
     this.#addLocalSlots(this.#byAddress, `${address} . ${this.#port.port}`);
@@ -201,10 +201,12 @@ export class PortPlan {
     return this.#draft.chain(`requests/${chain}`, rules);
   }
 
-  #sharedChain(space: Space): string {
+  /** That of plain Services is there in any case; of more endpoints, it is while somebody claims it. */
+  #sharedChain({ prefix }: Space): string {
     const { length } = this.#categories.cluster;
-    const name = `${space.prefix}random/${this.#transport}/${length}`;
-    return this.#draft.chain(name, [this.#balance(space, space.map, `numgen random mod ${length}`)]);
+    const chain = sharedChain(prefix, length);
+    if (prefix === "" && length <= plainMax) return chain;
+    return this.#draft.chain(chain, sharedRules(this.#draft.family, prefix, length));
   }
 
   #affinityChain(kind: "service" | "local", targets: readonly Target[]): string {
@@ -220,12 +222,7 @@ export class PortPlan {
   /** The counter of `inc` is the rule's own: exact rotation. */
   #balanceOwn(space: Space, count: number, offset: number): string {
     const slot = `numgen inc mod ${count}${offset === 0 ? "" : ` offset ${offset}`}`;
-    return this.#balance(space, `own-${space.map}`, slot);
-  }
-
-  /** One rule for any number of endpoints: what differs is in the map. */
-  #balance(space: Space, map: string, slot: string): string {
-    return `meta l4proto ${this.#transport} dnat ${this.#draft.family} to ${space.key} . ${slot} map @${map}`;
+    return balance(space, `own-${space.map}`, slot);
   }
 
   #addClusterSlots(space: Space, key: string): void {

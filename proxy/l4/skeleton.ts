@@ -3,18 +3,16 @@
  *
  *   prerouting, output -300  the resolver's packets are not tracked
  *   prerouting, output -110  firewall: source ranges of load balancer addresses
- *   prerouting, output -100  services, nodeports: to an endpoint
+ *   prerouting, output -100  services, plain Services by their number of endpoints, nodeports: to an endpoint
  *   input, forward, output 0 no-endpoints, no-endpoint-nodeports, cluster addresses: reject or drop
  *   postrouting 100          masquerade: what is marked, and what an endpoint sends to itself
  *
  * Priorities are kube-proxy's. What was translated at -100 has another destination at 0.
  */
+import { planPlainChains, planPlainSets, transports } from "./balance.ts";
 import type { NodeFacts } from "./facts.ts";
 import { type Family, familyOf, normalizeAddress, parseRange, type Range } from "./ip.ts";
 import type { BaseChain, Collection, Skeleton, TableFamily } from "./nft/types.ts";
-
-export type Transport = "tcp" | "udp" | "sctp";
-export const transports: readonly Transport[] = ["tcp", "udp", "sctp"];
 
 /** The protocols of which the node's HTTP engine takes connections now: elements of a few seconds, said again each second. */
 export const requestsAlive = "requests-alive";
@@ -56,6 +54,7 @@ export function planSkeleton(facts: NodeFacts, family: Family): Skeleton {
     chains: new Map([
       ["mark-for-masquerade", [`meta mark set meta mark | ${hex(facts.masqueradeMark)}`]],
       ["reject-chain", ["meta l4proto tcp reject with tcp reset", "reject"]],
+      ...planPlainChains(ip),
     ]),
     collections: planCollections(ip),
   };
@@ -92,10 +91,11 @@ function planCollections(ip: TableFamily): readonly Collection[] {
     { kind: "set", name: "cluster-ips", type: `type ${address} ;` },
     { kind: "set", name: connectionsOnly, type: `type ${address} ;` },
     { kind: "set", name: requestsAlive, type: "type inet_proto ; flags timeout ;" },
+    ...planPlainSets(ip),
     { kind: "map", name: "no-endpoints", type: byAddress },
     { kind: "map", name: "no-endpoint-nodeports", type: byPort },
     { kind: "map", name: "firewall", type: byAddress },
-    { kind: "map", name: "services", type: byAddress },
+    { kind: "map", name: "services", type: byAddress, hasSets: true },
     { kind: "map", name: "nodeports", type: byPort },
   ];
 }
@@ -134,6 +134,7 @@ function planDispatch(facts: NodeFacts, family: Family): readonly string[] {
   return [
     ...masquerade,
     `${ip} daddr . meta l4proto . th dport vmap @services`,
+    `${ip} daddr @cluster-ips jump cluster-ip`,
     ...planNodePorts(facts, family, "nodeports"),
   ];
 }

@@ -71,22 +71,26 @@ export class FakeNft {
       for (const [name, elements] of collections) if (name.startsWith("affinity/")) elements.clear();
   }
 
+  get tables(): readonly FakeTable[] {
+    return [...this.#tables.values()];
+  }
+
   get tableNames(): readonly string[] {
     return [...this.#tables.keys()];
   }
 
   get chainNames(): readonly string[] {
-    return [...this.#tables.values()].flatMap(({ chains }) => [...chains.keys()]);
+    return this.tables.flatMap(({ chains }) => [...chains.keys()]);
   }
 
   /** Elements of the collection in all tables. */
   elementsOf(collection: string): ReadonlyMap<string, string> {
-    return new Map([...this.#tables.values()].flatMap(({ collections }) => [...(collections.get(collection) ?? [])]));
+    return new Map(this.tables.flatMap(({ collections }) => [...(collections.get(collection) ?? [])]));
   }
 
   /** Rules and elements of all tables, sorted; the order of slots is left out, empty chains are, too. */
   dump(): readonly string[] {
-    return [...this.#tables.values()]
+    return this.tables
       .flatMap(({ chains, collections }) => [
         ...[...chains].flatMap(([name, { rules }]) => rules.map(({ text }) => `${name}: ${withoutSlots(text)}`)),
         ...[...collections].flatMap(([name, elements]) =>
@@ -100,7 +104,7 @@ export class FakeNft {
 
   /** What becomes of the first packet of a connection. */
   walk(packet: Packet): Verdict {
-    return walkPacket(packet, [...this.#tables.values()], this.localAddresses);
+    return walkPacket(packet, this.tables, this.localAddresses);
   }
 }
 

@@ -26,10 +26,14 @@ export class Table {
   readonly #sets = new Tracked<string>();
   /** By collection: those of the skeleton, and sets that came later and have elements. */
   readonly #elements: Map<string, Tracked<string>>;
+  /** Maps that have elements in sets (see Collection). */
+  readonly #withSets: ReadonlySet<string>;
 
   constructor(skeleton: Skeleton) {
     this.skeleton = skeleton;
     this.#elements = new Map(skeleton.collections.map(({ name }) => [name, new Tracked<string>()]));
+    const withSets = skeleton.collections.filter(({ hasSets = false }) => hasSets);
+    this.#withSets = new Set(withSets.map(({ name }) => name));
   }
 
   /** Wants the change from now on. */
@@ -72,10 +76,33 @@ export class Table {
     const elements = new Map<string, ReadonlyMap<string, Step<string>>>();
     for (const [collection, tracked] of this.#elements) {
       const steps = read(tracked);
-      if (steps.size > 0) elements.set(collection, steps);
+      if (steps.size === 0) continue;
+      if (!this.#withSets.has(collection)) elements.set(collection, steps);
+      else for (const [home, some] of byHome(collection, steps)) elements.set(home, some);
     }
     return { chains: read(this.#chains), sets: read(this.#sets), elements };
   }
+}
+
+/** Steps of a map, as those of the collections that have the elements: what moves from one to another goes and comes. */
+function byHome(map: string, steps: ReadonlyMap<string, Step<string>>): ReadonlyMap<string, Map<string, Step<string>>> {
+  const homes = new Map<string, Map<string, Step<string>>>();
+  const put = (home: string, key: string, step: Step<string>): void => {
+    const known = homes.get(home);
+    if (known === undefined) homes.set(home, new Map([[key, step]]));
+    else known.set(key, step);
+  };
+  const placeOf = (value: string | undefined): { readonly home: string; readonly value: string } | undefined => {
+    if (value === undefined) return undefined;
+    return value.startsWith("@") ? { home: value.slice(1), value: "" } : { home: map, value };
+  };
+  for (const [key, { before, after }] of steps) {
+    const [from, to] = [placeOf(before), placeOf(after)];
+    if (from?.home !== to?.home && from !== undefined) put(from.home, key, { before: from.value, after: undefined });
+    if (to !== undefined)
+      put(to.home, key, { before: from?.home === to.home ? from.value : undefined, after: to.value });
+  }
+  return homes;
 }
 
 class Tracked<V> {

@@ -30,6 +30,11 @@ export interface Collection {
    * rule before may look for it after the change.
    */
   readonly isChosen?: boolean;
+  /**
+   * An element whose value is `@NAME` is an element of that set of the skeleton instead. So of a key that the map and
+   * several sets could have, one has it, and what claims it claims it in one place.
+   */
+  readonly hasSets?: boolean;
 }
 
 /** The part of a table that no change of Services changes. */
@@ -48,7 +53,7 @@ export interface Fragment {
   readonly chains: ReadonlyMap<string, readonly string[]>;
   /** Sets that rules of its chains learn addresses in: name → what is between the braces. */
   readonly sets: ReadonlyMap<string, string>;
-  /** Collection → key → value; "" in a set. */
+  /** Collection → key → value; "" in a set, and `@NAME` as with `Collection.hasSets`. */
   readonly elements: ReadonlyMap<string, ReadonlyMap<string, string>>;
 }
 

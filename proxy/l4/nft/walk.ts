@@ -108,6 +108,11 @@ const steps: readonly Step[] = [
     },
   },
   {
+    pattern: /^ip6? daddr \. meta l4proto \. th dport @(\S+) /,
+    run: ({ packet, destination, port }, table, [, set = ""]) =>
+      when(table.collections.get(set)?.has(`${destination} . ${packet.protocol} . ${port}`) === true),
+  },
+  {
     pattern: /^ip6? saddr \. ip6? daddr @(\S+) /,
     run: ({ packet, destination }, table, [, set = ""]) =>
       when(table.collections.get(set)?.has(`${packet.source} . ${destination}`) === true),

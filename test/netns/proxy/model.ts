@@ -2,7 +2,7 @@
  * The packet-walk model against the kernel: the same random Services in both, and flows from everywhere to everything.
  * Run by model.test.ts, and by bench/l4-model.bench.ts for longer, inside namespaces of its own, never directly.
  *
- *   node model.ts SERIES SEED
+ *   node model.ts SERIES SEED [EXACT_MAX]
  *
  *   anyService ─▶ edits ─┬▶ proxy on nft ─▶ real connections
  *                        └▶ proxy on FakeNft ─▶ walks, whose endpoints and refusals those must be
@@ -25,7 +25,8 @@ import { createNodeProxy, type NodeProxy } from "../../../proxy/state.ts";
 import { callTCP, serveTCP } from "./endpoints.ts";
 import { createNetwork, type Place } from "./network.ts";
 
-const [series = "100", seed = "1"] = process.argv.slice(2);
+/** Services whose chains are their own; without any, all that can be are plain. */
+const [series = "100", seed = "1", exactMax = "1000"] = process.argv.slice(2);
 /** What is not answered by then was dropped, in ms; what shall be answered has longer, whatever else the machine does. */
 const droppedMs = 300;
 /** The clock of the proxies goes so much faster than ours, and by it they have swept after so many ms. */
@@ -58,7 +59,7 @@ const recorded: Exec = (...call) => {
   return result;
 };
 const start = (exec: Exec, services: readonly ServiceResource[] = []): NodeProxy => {
-  const facts = { nodeName: "n1", zone: "a", nodeIPs: [node.address] };
+  const facts = { nodeName: "n1", zone: "a", nodeIPs: [node.address], exactMax: Number(exactMax) };
   const proxy = createNodeProxy({ exec, clock: fastClock, random, log: silentLogger, facts, healthHost: "127.0.0.1" });
   proxy.apply(named(...services), []);
   proxy.markSynced();

@@ -1,6 +1,8 @@
 /**
  * Endpoints that come and go while connections are opened. Run by model.test.ts inside namespaces of its own, never
  * directly. The bench has a minute of it (l4-traffic.bench.ts); here it is a few seconds.
+ *
+ *   node rolling.ts [SECONDS] [EXACT_MAX]        0: a plain Service, which each roll moves to another set and back
  */
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -16,7 +18,7 @@ import { createNodeProxy } from "../../../proxy/state.ts";
 import { dial } from "./endpoints.ts";
 import { createNetwork, type Place } from "./network.ts";
 
-const seconds = Number(process.argv[2] ?? "3");
+const [seconds, exactMax] = [Number(process.argv[2] ?? "3"), Number(process.argv[3] ?? "1000")];
 const perSecond = 500;
 const { node, pods, remote } = createNetwork();
 const [caller = node] = pods;
@@ -45,7 +47,7 @@ for (const place of backends) {
   await once(server, "listening");
   closers.push(() => server.close());
 }
-const proxy = createNodeProxy({ exec: systemExec(clock), clock, random, log: silentLogger });
+const proxy = createNodeProxy({ exec: systemExec(clock), clock, random, log: silentLogger, facts: { exactMax } });
 after(() => {
   proxy.close();
   for (const close of closers) close();
