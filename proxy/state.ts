@@ -36,7 +36,7 @@ export interface NodeProxyOptions {
   readonly facts?: Partial<NodeFacts>;
   /** Between checks that the table is still there, in ms. Default 30 000. */
   readonly syncPeriodMs?: number;
-  /** Between two changes in the long term, in ms. Default 17. */
+  /** Between two changes in the long term, in ms. Default 8. */
   readonly minSyncPeriodMs?: number;
   /** Default: nobody watches, and what others do is found after `syncPeriodMs`. */
   readonly watch?: TableWatch;

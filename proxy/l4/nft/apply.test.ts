@@ -38,7 +38,12 @@ function bed(t: TestContext): Bed {
         observer: { applied: () => undefined, failed: () => undefined, cleanupFailed: () => undefined },
         skeleton: planSkeleton({ ...defaultFacts, ...facts }, "IPv4"),
       });
-      t.after(() => applier.close());
+      t.after(async () => {
+        // What runs at the end of a test takes its time, too.
+        const closed = applier.close();
+        await clock.advance(nftMs);
+        await closed;
+      });
       return applier;
     },
   };

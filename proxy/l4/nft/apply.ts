@@ -90,7 +90,7 @@ export class Applier {
     this.#kernel = new KernelTable({ exec, skeleton, names, touching });
     const periodMs = options.minSyncPeriodMs ?? 0;
     // kube-proxy's burst where kube-proxy's period is asked for.
-    const pace = periodMs > 0 ? { perSecond: 1000 / periodMs, burst: 2 } : { perSecond: 60, burst: 60 };
+    const pace = periodMs > 0 ? { perSecond: 1000 / periodMs, burst: 2 } : { perSecond: 120, burst: 60 };
     this.#rate = new RateLimit({ clock, ...pace });
   }
 
