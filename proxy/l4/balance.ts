@@ -68,17 +68,18 @@ const plainValues: ReadonlyMap<string, string> = new Map(
 /** The sets of plain Services, which are asked from the least number of endpoints on. */
 export function planPlainSets(ip: TableFamily): readonly Collection[] {
   const type = `type ${ip === "ip" ? "ipv4_addr" : "ipv6_addr"} . inet_proto . inet_service ;`;
-  return plainCounts.map((count) => ({ kind: "set", name: `plain-${count}`, type }));
+  return plainCounts.map((count) => ({ kind: "set", name: `plain-${count}`, type, map: "services" }));
 }
 
-/** The chains that lead from a clusterIP to its Service. Packets have asked `services` once before. */
+/** The chains that lead from a clusterIP to its Service, for packets that have asked `services`. */
 export function planPlainChains(ip: TableFamily): ReadonlyMap<string, readonly string[]> {
   const key = `${ip} daddr . meta l4proto . th dport`;
   return new Map([
     ...plainCounts.map((count) => [sharedChain("", count), sharedRules(ip, "", count)] as const),
     ["plain", plainCounts.map((count) => `${key} @plain-${count} goto ${sharedChain("", count)}`)],
-    // All is asked twice: each set is read at the moment of its lookup, so what a change moves from what is still to be
-    // asked to what was asked already is missed the first time, and would be rejected. Two changes are not that close.
-    ["cluster-ip", ["jump plain", `${key} vmap @services`, "goto plain"]],
+    // Twice: each set is read at the moment of its lookup, so what a change moves from a set that is still to be asked
+    // to one that was is missed the first time, and would be rejected. Two changes are not that close. The map is not
+    // asked again, for the kernel would walk it once more; what moves there is in both meanwhile (nft/transactions.ts).
+    ["cluster-ip", ["jump plain", "goto plain"]],
   ]);
 }

@@ -283,6 +283,13 @@ test("nft itself accepts what is rendered, in both families", (t) => {
       }),
     ),
   );
+  // More than plain Services have: the chain that they share is made for them.
+  const wide = service("wide", "10.96.2.1", {
+    clusterIPs: ["10.96.2.1", "fd96::2:1"],
+    endpoints: Array.from({ length: 16 }, (_, at) => [`10.244.2.${at}`, `fd00::2:${at}`])
+      .flat()
+      .map((address) => endpoint(":80", { address })),
+  });
   const facts = {
     ...defaultFacts,
     nodeName: "n1",
@@ -295,9 +302,10 @@ test("nft itself accepts what is rendered, in both families", (t) => {
   for (const family of ["IPv4", "IPv6"] as const) {
     const planner = new Planner(facts, family);
     const table = new Table(planSkeleton(facts, family));
-    for (const each of rich) table.update(planner.put(each.name, each));
+    for (const each of [...rich, wide]) table.update(planner.put(each.name, each));
     const name = family === "IPv4" ? "ip t" : "ip6 t";
     const [input = ""] = textsOf(planWhole(name, [], table.skeleton, table.takeAll()));
+    assert.match(input, /goto random\/16/);
     const { stderr } = spawnSync("unshare", [...inNamespace, "-c", "-f", "-"], { input, encoding: "utf8", env });
     assert.equal(stderr, "");
   }

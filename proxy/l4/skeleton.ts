@@ -95,7 +95,7 @@ function planCollections(ip: TableFamily): readonly Collection[] {
     { kind: "map", name: "no-endpoints", type: byAddress },
     { kind: "map", name: "no-endpoint-nodeports", type: byPort },
     { kind: "map", name: "firewall", type: byAddress },
-    { kind: "map", name: "services", type: byAddress, hasSets: true },
+    { kind: "map", name: "services", type: byAddress },
     { kind: "map", name: "nodeports", type: byPort },
   ];
 }

@@ -32,8 +32,7 @@ export class Table {
   constructor(skeleton: Skeleton) {
     this.skeleton = skeleton;
     this.#elements = new Map(skeleton.collections.map(({ name }) => [name, new Tracked<string>()]));
-    const withSets = skeleton.collections.filter(({ hasSets = false }) => hasSets);
-    this.#withSets = new Set(withSets.map(({ name }) => name));
+    this.#withSets = new Set(skeleton.collections.flatMap(({ map }) => map ?? []));
   }
 
   /** Wants the change from now on. */

@@ -5,7 +5,9 @@
  *
  * One transaction is atomic, but the kernel takes no more than a socket's send buffer in one: 208 KiB for whoever is
  * not root on the host (net.core.wmem_default). So a large change is several, in an order in which each leaves a table
- * that works: slots come before the chains and verdicts that pick them, and go after.
+ * that works: slots come before the chains and verdicts that pick them, and go after. What moves from a set to its map
+ * leaves the set in a transaction of its own: packets ask the map first, and one that did so before the move would find
+ * it in neither.
  * A whole table is built beside the one that is there, without base chains, so that no packet sees it: its elements may
  * come in any order. The last transaction adds the base chains and deletes the other table.
  *
@@ -50,11 +52,19 @@ export function planChange(table: string, collections: readonly Collection[], de
   // A chain that was retired and comes back may still be there, empty: hence always the flush.
   for (const [name, { after }] of delta.chains) if (after !== undefined) units.push(setRules(table, name, after));
   for (const { name } of verdicts) units.push(...addAndReplace(table, name, delta));
-  for (const { name } of collections.toReversed()) units.push(...deletions(table, name, delta));
+  const last: Unit[] = [];
+  for (const { name, map } of collections.toReversed()) {
+    const deleted = deletedFrom(name, delta);
+    const isMoved = (key: string): boolean =>
+      map !== undefined && delta.elements.get(map)?.get(key)?.after !== undefined;
+    const gone = deleted.filter((key) => !isMoved(key));
+    units.push(...deleteElements(table, name, gone));
+    last.push(...deleteElements(table, name, deleted.filter(isMoved)));
+  }
   // Of a retired set, too: should it come back, it is empty.
-  for (const name of later) units.push(...deletions(table, name, delta));
+  for (const name of later) units.push(...deleteElements(table, name, deletedFrom(name, delta)));
   for (const [name, { after }] of delta.chains) if (after === undefined) units.push(flushChain(table, name));
-  return [...pack(units)];
+  return [...pack(units), ...pack(last)];
 }
 
 /** Deletes what was retired. */
@@ -170,10 +180,10 @@ function* addAndReplace(table: string, collection: string, { elements }: Delta):
   yield* addElements(table, collection, added);
 }
 
-function deletions(table: string, collection: string, { elements }: Delta): Iterable<Unit> {
+function deletedFrom(collection: string, { elements }: Delta): readonly string[] {
   const gone: string[] = [];
   for (const [key, { after }] of elements.get(collection) ?? []) if (after === undefined) gone.push(key);
-  return deleteElements(table, collection, gone);
+  return gone;
 }
 
 function isVerdict({ type }: Collection): boolean {

@@ -31,10 +31,10 @@ export interface Collection {
    */
   readonly isChosen?: boolean;
   /**
-   * An element whose value is `@NAME` is an element of that set of the skeleton instead. So of a key that the map and
-   * several sets could have, one has it, and what claims it claims it in one place.
+   * Of a set: the map whose elements of value `@NAME` are elements of this set instead. So of a key that the map and
+   * several sets could have, one has it, and what claims it claims it in one place. Packets ask the map first, once.
    */
-  readonly hasSets?: boolean;
+  readonly map?: string;
 }
 
 /** The part of a table that no change of Services changes. */
@@ -53,7 +53,7 @@ export interface Fragment {
   readonly chains: ReadonlyMap<string, readonly string[]>;
   /** Sets that rules of its chains learn addresses in: name → what is between the braces. */
   readonly sets: ReadonlyMap<string, string>;
-  /** Collection → key → value; "" in a set, and `@NAME` as with `Collection.hasSets`. */
+  /** Collection → key → value; "" in a set, and `@NAME` as with `Collection.map`. */
   readonly elements: ReadonlyMap<string, ReadonlyMap<string, string>>;
 }
 
