@@ -1,7 +1,7 @@
 /**
  * One HTTP/1 connection from a downstream: reads requests one at a time and runs an Exchange for each.
  *
- *   Idle ─▶ Head ─▶ Exchange ─▶ Idle …        Exchange ─▶ Tunnel (after 101)        any ─▶ Lingering ─▶ Closed
+ *   socket ─▶ request-reader.ts ─▶ Exchange ─▶ response-writer.ts ─▶ socket        states: downstream-state.ts
  *
  * Pipelined requests wait: reading stops while bytes of the next request are held, so that at most what one read gave
  * is. A downstream that ends its side in a request is gone, as for Envoy: who waits with half a connection cannot be
@@ -10,6 +10,7 @@
  */
 import type { Socket } from "node:net";
 import type { ConnectionInfo, HTTPContext } from "./context.ts";
+import { type State, expectations, mayFollow } from "./downstream-state.ts";
 import { DownstreamTimer } from "./downstream-timer.ts";
 import { unreadExchange } from "./exchange-facts.ts";
 import { startExchange } from "./filters/run.ts";
@@ -21,6 +22,7 @@ import { readInto } from "./direct-reads.ts";
 import { formatReply, renderReply } from "./reply.ts";
 import { type ReaderOwner, RequestReader } from "./request-reader.ts";
 import { ResponseWriter, type WriterOwner } from "./response-writer.ts";
+import { type Starter, startQueue } from "./start-queue.ts";
 import type { DownstreamHandler } from "./stream.ts";
 import { resetSocket } from "./tcp.ts";
 
@@ -28,24 +30,12 @@ import { resetSocket } from "./tcp.ts";
 const lingerMs = 2000;
 /** Time for a slow one, where its listener has no idle time for streams, in ms. */
 const slowReaderMs = 3_600_000;
-
 /** Of a read that is a part of a body. */
 const largeBytes: number = 64 * 1024;
 const dropped: ReadResult = { isFree: true, isInBody: false };
+const held: ReadResult = { isFree: false, isInBody: false };
 
-type State = "idle" | "head" | "exchange" | "tunnel" | "lingering" | "closed";
-
-/** Of the next byte. */
-const expectations: Readonly<Record<State, ReaderOwner["expects"]>> = {
-  idle: "head",
-  head: "head",
-  exchange: "request",
-  tunnel: "tunnel",
-  lingering: "nothing",
-  closed: "nothing",
-};
-
-export class DownstreamConnection implements WriterOwner, ReaderOwner {
+export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
   readonly info: ConnectionInfo;
   readonly socket: Socket;
   readonly #context: HTTPContext;
@@ -86,13 +76,9 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
   }
 
   get keepsAlive(): boolean {
-    const head = this.#head;
-    // What comes behind CONNECT may be of the tunnel that was not opened.
-    const isLast = head === undefined || head.protocol === "HTTP/1.0" || head.method === "CONNECT";
-    if (isLast || head.hop.wantsClose) return false;
     const { connectionMsMax } = this.#context.options;
     if (connectionMsMax > 0 && this.timer.ageMs >= connectionMsMax) return false;
-    return !this.#context.isDraining();
+    return mayFollow(this.#head) && !this.#context.isDraining();
   }
 
   get head(): RequestHead | undefined {
@@ -155,12 +141,23 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
   #onData(chunk: Buffer): ReadResult {
     if (this.#state === "lingering") return dropped;
     this.timer.touch();
+    if (this.#state === "idle" && !startQueue.admit(this)) {
+      this.#state = "waiting";
+      this.#reader.hold(chunk);
+      return held;
+    }
     this.#reader.push(chunk);
     this.#updateReading();
-    return {
-      isFree: false,
-      isInBody: this.#state === "tunnel" || (this.#state === "exchange" && !this.#reader.isWhole),
-    };
+    const isInBody = this.#state === "tunnel" || (this.#state === "exchange" && !this.#reader.isWhole);
+    return { isFree: false, isInBody };
+  }
+
+  /** Waiting => (Head | Exchange | Lingering). */
+  begin(): void {
+    if (this.#state !== "waiting") return;
+    this.#state = "idle";
+    this.#reader.next();
+    this.#updateReading();
   }
 
   get expects(): ReaderOwner["expects"] {
@@ -185,7 +182,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
     this.timer.beginStream(streamIdleMs, this.#reader.isWhole ? 0 : options.requestMs);
     const exchange = startExchange(this.#writer, this.#context, head, this.timer.lastMs);
     this.#exchange = exchange;
-    exchange.start(this.#reader.isWhole);
+    exchange.start(this.#reader.isWhole, this.timer.lastMs);
     if (this.#exchange === exchange) this.timer.armStream();
   }
 
@@ -223,6 +220,9 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
       case "lingering":
         this.socket.end();
         return;
+      case "waiting":
+        this.begin();
+        return this.#onEnd();
       case "exchange":
         this.#exchange?.onDownstreamGone();
         this.#exchange = undefined;
@@ -275,6 +275,9 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner {
     switch (this.#state) {
       case "idle":
         return this.#linger();
+      case "waiting":
+        // What comes next has a time of its own.
+        return;
       case "head":
         return this.#refuse(408, "Cannot read request: its head did not come in time");
       case "exchange":

@@ -48,7 +48,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   }
 
   /** Routes the request and begins the first try. `isWhole`: no body follows. */
-  start(isWhole: boolean): void {
+  start(isWhole: boolean, nowMs: number = this.#context.deps.nowMs()): void {
     this.isRequestWhole = isWhole;
     const context = this.#context;
     const plan = planRequest(this.head, {
@@ -64,7 +64,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
     this.route = plan.route;
     this.sentHead = plan.head;
     // A request for a tunnel is not whole before the tunnel is.
-    if (isWhole && this.head.method !== "CONNECT") this.#startTimeout();
+    if (isWhole && this.head.method !== "CONNECT") this.#startTimeout(nowMs);
     if (plan.kind === "answer") this.#answer(plan);
     else this.#forward(plan);
   }
@@ -103,7 +103,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   onRequestEnd(trailers: Headers | undefined): void {
     if (this.#isOver) return;
     this.isRequestWhole = true;
-    if (this.#forwarding?.isTunnel !== true) this.#startTimeout();
+    if (this.#forwarding?.isTunnel !== true) this.#startTimeout(this.#context.deps.nowMs());
     this.#forwarding?.endRequest(trailers);
   }
 
@@ -178,9 +178,8 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   }
 
   /** Envoy's route timeout runs from the end of the request, over all tries. */
-  #startTimeout(): void {
+  #startTimeout(nowMs: number): void {
     const timeoutMs = this.#plan?.kind === "forward" ? this.#plan.timeoutMs : 0;
-    const nowMs = this.#context.deps.nowMs();
     this.requestMs = nowMs - this.#startMs;
     if (timeoutMs > 0) this.#downstream.setDeadline(Math.min(nowMs + timeoutMs, this.#streamDueMs));
   }

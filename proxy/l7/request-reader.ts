@@ -57,6 +57,11 @@ export class RequestReader {
     this.#body.start(framing);
   }
 
+  /** Keeps bytes for next(). */
+  hold(chunk: Buffer): void {
+    this.#stash = chunk;
+  }
+
   push(chunk: Buffer): void {
     if (this.#stash !== undefined) this.#stash = Buffer.concat([this.#stash, chunk]);
     else this.#read(chunk);

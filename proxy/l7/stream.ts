@@ -58,8 +58,8 @@ export interface DownstreamStream {
 
 /** What a downstream tells its exchange. */
 export interface DownstreamHandler {
-  /** Routes the request. `isWhole`: no body follows. */
-  start(isWhole: boolean): void;
+  /** Routes the request. `isWhole`: no body follows; since `nowMs`, where it has waited to be routed. */
+  start(isWhole: boolean, nowMs?: number): void;
   onRequestBody(slice: Buffer): void;
   onRequestEnd(trailers: Headers | undefined): void;
   onDownstreamDrain(): void;
