@@ -81,6 +81,10 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
     return mayFollow(this.#head) && !this.#context.isDraining();
   }
 
+  get wallMs(): () => number {
+    return this.#context.deps.wallMs;
+  }
+
   get head(): RequestHead | undefined {
     return this.#head;
   }
@@ -208,7 +212,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
   #refuse(status: number, sentence: string): void {
     const reply = renderReply({ status, flag: "DPE", sentence }, undefined);
     this.#writer.flush();
-    this.socket.write(formatReply(reply, { keepsAlive: false, isHead: false }));
+    this.socket.write(formatReply(reply, { keepsAlive: false, isHead: false, wallMs: this.wallMs() }));
     this.#context.observer.onExchange(unreadExchange(this.info, status, sentence.length));
     this.#linger();
   }

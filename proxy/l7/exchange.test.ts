@@ -226,7 +226,10 @@ test("ListenerSet.drain() ends keep-alive, waits for what is in flight, and clos
   idle.socket.end();
   assert.equal(busy.text, "");
   release!();
-  assert.match(await busy.over(), /^HTTP\/1\.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nlate$/);
+  assert.match(
+    await busy.over(),
+    /^HTTP\/1\.1 200 OK\r\nDate: [^\r]+ GMT\r\nContent-Length: 4\r\nConnection: close\r\n\r\nlate$/,
+  );
   busy.socket.end();
   await drained;
   assert.equal(rig.listeners.connectionCount, 0);

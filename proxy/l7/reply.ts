@@ -9,6 +9,7 @@
  */
 import { STATUS_CODES } from "node:http";
 import { encodeMessage, grpcStatusOf, isGRPC } from "./http2/grpc.ts";
+import { formatDate } from "./http1/date.ts";
 import type { RequestHead } from "./http1/request.ts";
 import type { ResponseFlag } from "./types.ts";
 
@@ -58,11 +59,14 @@ export interface ReplyOptions {
   readonly keepsAlive: boolean;
   /** The request was HEAD. */
   readonly isHead: boolean;
+  /** Wall-clock time, in ms since 1970. */
+  readonly wallMs: number;
 }
 
 /** The whole response in HTTP/1.1. */
 export function formatReply({ status, headers, body }: RenderedReply, options: ReplyOptions): string {
   let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`;
+  if (headers.every(([name]) => name.toLowerCase() !== "date")) text += `Date: ${formatDate(options.wallMs)}\r\n`;
   if (status !== 204 && status >= 200) text += `Content-Length: ${Buffer.byteLength(body)}\r\n`;
   for (const [name, value] of headers) text += `${name}: ${value}\r\n`;
   if (!options.keepsAlive) text += "Connection: close\r\n";

@@ -29,6 +29,8 @@ export interface WriterOwner {
   /** Trailers go on without being asked for. */
   readonly sendsTrailers: boolean;
   readonly timer: DownstreamTimer;
+  /** Wall-clock time, in ms since 1970. */
+  readonly wallMs: () => number;
   setBlocked(isBlocked: boolean): void;
   /** The response is whole; without `keepsAlive` the connection is closed behind it. */
   onResponseEnd(keepsAlive: boolean): void;
@@ -81,7 +83,8 @@ export class ResponseWriter implements DownstreamStream {
     const down = this.#framingTo(framing);
     this.#isChunked = down.kind === "chunked";
     const isBodiless = framing.kind === "none";
-    this.#out.text(formatResponseHead(head, { framing: down, isBodiless, keepsAlive: this.#keepsAlive }));
+    const { wallMs } = this.#owner;
+    this.#out.text(formatResponseHead(head, { framing: down, isBodiless, keepsAlive: this.#keepsAlive, wallMs }));
   }
 
   sendBody(slice: Buffer): boolean {
@@ -110,7 +113,7 @@ export class ResponseWriter implements DownstreamStream {
   reply(reply: LocalReply, isRequestWhole: boolean): void {
     const { head } = this.#owner;
     const keepsAlive = this.#owner.keepsAlive && isRequestWhole;
-    const options = { keepsAlive, isHead: head?.method === "HEAD" };
+    const options = { keepsAlive, isHead: head?.method === "HEAD", wallMs: this.#owner.wallMs() };
     this.#out.flush();
     this.#socket.write(formatReply(renderReply(reply, head), options));
     this.#owner.onResponseEnd(keepsAlive);

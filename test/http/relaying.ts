@@ -57,7 +57,7 @@ export function relay(bytes: string, method: string): Relayed | undefined {
 function textOf({ head, framing, body }: ReadResponse): string {
   const isBodiless = framing.kind === "none";
   const down = framing.kind === "untilClose" ? chunkedBody : framing;
-  const text = formatResponseHead(head, { framing: down, isBodiless, keepsAlive: true });
+  const text = formatResponseHead(head, { framing: down, isBodiless, keepsAlive: true, wallMs: () => 0 });
   if (down.kind !== "chunked") return text + body;
   return `${text}${body === "" ? "" : `${formatChunkLine(body.length)}${body}\r\n`}0\r\n\r\n`;
 }

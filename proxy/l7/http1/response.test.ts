@@ -50,13 +50,25 @@ test("responseFraming() knows which responses have no body", () => {
   assert.equal(framing(304, "Content-Length: 5\r\n"), "none");
 });
 
+/** RFC 9110 §5.6.7 has this one. */
+const wallMs = (): number => 784_111_777_000;
+
 test("formatResponseHead() writes the framing anew and drops what is for one hop", () => {
   const head = parseResponseHead(
     "HTTP/1.1 200 OK\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n" +
       "Content-Length: 5\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\n",
   );
   assert.equal(
-    formatResponseHead(head, { framing: { kind: "length", bytes: 5 }, isBodiless: false, keepsAlive: false }),
-    "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 5\r\nConnection: close\r\n\r\n",
+    formatResponseHead(head, { framing: { kind: "length", bytes: 5 }, isBodiless: false, keepsAlive: false, wallMs }),
+    "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n" +
+      "Content-Length: 5\r\nConnection: close\r\n\r\n",
+  );
+});
+
+test("formatResponseHead() leaves the date of the origin", () => {
+  const head = parseResponseHead("HTTP/1.1 204 No Content\r\ndate: Mon, 07 Nov 1994 00:00:00 GMT\r\n\r\n");
+  assert.equal(
+    formatResponseHead(head, { framing: { kind: "none" }, isBodiless: true, keepsAlive: true, wallMs }),
+    "HTTP/1.1 204 No Content\r\ndate: Mon, 07 Nov 1994 00:00:00 GMT\r\n\r\n",
   );
 });

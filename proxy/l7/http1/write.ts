@@ -6,6 +6,7 @@
  * Invariant: what is written has one reading: at most one of Content-Length and Transfer-Encoding, one Host.
  * Source: RFC 9110 §7.6.1 (headers for one hop), RFC 9112 §6.
  */
+import { formatDate } from "./date.ts";
 import type { Framing } from "./framing.ts";
 import type { Headers } from "./headers.ts";
 import type { RequestHead } from "./request.ts";
@@ -93,6 +94,8 @@ export interface ResponseOptions {
   /** Keep Content-Length or Transfer-Encoding as received, with no body behind: answers to HEAD, and 304. */
   readonly isBodiless: boolean;
   readonly keepsAlive: boolean;
+  /** Wall-clock time, in ms since 1970: of a response without Date. */
+  readonly wallMs: () => number;
 }
 
 /** The head for the downstream. The status line says HTTP/1.1 always (RFC 9112 §2.3). */
@@ -100,12 +103,15 @@ export function formatResponseHead(head: ResponseHead, options: ResponseOptions)
   const { names, keys, values } = head.headers;
   const { listed } = head.hop;
   let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
+  let isDated = false;
   for (let at = 0; at < keys.length; at++) {
     const key = keys[at]!;
     if (hopHeaders.has(key)) continue;
     if (listed.length > 0 && listed.includes(key)) continue;
+    if (key === "date") isDated = true;
     text += `${names[at]!}: ${values[at]!}\r\n`;
   }
+  if (!isDated) text += `Date: ${formatDate(options.wallMs())}\r\n`;
   if (options.isBodiless && head.status !== 204) {
     if (head.hop.contentLength !== undefined) text += `Content-Length: ${head.hop.contentLength}\r\n`;
     else if (head.hop.isChunked) text += "Transfer-Encoding: chunked\r\n";

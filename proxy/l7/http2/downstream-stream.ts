@@ -12,6 +12,7 @@ import type { ServerHttp2Stream } from "node:http2";
 import { messageOf } from "#lib/errors.ts";
 import type { ConnectionInfo, HTTPContext } from "../context.ts";
 import { startExchange } from "../filters/run.ts";
+import { formatDate } from "../http1/date.ts";
 import type { Headers } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
@@ -122,7 +123,7 @@ export class HTTP2DownstreamStream implements DownstreamStream {
 
   sendHead(head: ResponseHead, { framing, mayHaveTrailers }: ResponseOptions): void {
     const isEmpty = framing.kind === "none" || (framing.kind === "length" && framing.bytes === 0 && !mayHaveTrailers);
-    this.#respond(toResponseList(head, head.status), isEmpty, mayHaveTrailers && !isEmpty);
+    this.#respond(toResponseList(head, head.status, this.#wallMs), isEmpty, mayHaveTrailers && !isEmpty);
   }
 
   sendBody(slice: Buffer): boolean {
@@ -140,6 +141,7 @@ export class HTTP2DownstreamStream implements DownstreamStream {
     const isEmpty = body === "" || this.#head?.method === "HEAD";
     const list = [":status", String(status)];
     for (const [name, value] of headers) list.push(name.toLowerCase(), value);
+    if (headers.every(([name]) => name.toLowerCase() !== "date")) list.push("date", formatDate(this.#wallMs));
     if (body !== "") list.push("content-length", String(Buffer.byteLength(body)));
     this.#respond(list, isEmpty, false);
     this.#finish();
@@ -149,7 +151,7 @@ export class HTTP2DownstreamStream implements DownstreamStream {
   openTunnel(head: ResponseHead): void {
     this.#isTunnel = true;
     this.#wholeDueMs = Infinity;
-    this.#respond(toTunnelList(head), false, false);
+    this.#respond(toTunnelList(head, this.#wallMs), false, false);
     this.#stream.resume();
     if (this.#endsTunnel) queueMicrotask(() => this.#exchange?.onRequestEnd(undefined));
   }
@@ -221,6 +223,11 @@ export class HTTP2DownstreamStream implements DownstreamStream {
       this.#owner.context.deps.log.warn("Cannot send response head over HTTP/2", { error: messageOf(error) });
       stream.close(NGHTTP2_INTERNAL_ERROR);
     }
+  }
+
+  /** Wall-clock time, in ms since 1970. */
+  get #wallMs(): number {
+    return this.#owner.context.deps.wallMs();
   }
 
   /** node:http2 has ended the writable side of a HEAD request from the start: its head is still to come. */

@@ -10,6 +10,7 @@
  * reading. Source: RFC 9113 §8.2, §8.3; RFC 8441 for `:protocol`.
  */
 import { STATUS_CODES } from "node:http";
+import { formatDate } from "../http1/date.ts";
 import { HTTP1Error } from "../http1/errors.ts";
 import { type Framing, type Hop, chunkedBody, noBody, plainHop } from "../http1/framing.ts";
 import type { Headers } from "../http1/headers.ts";
@@ -130,19 +131,20 @@ function setScheme(list: string[], forwarded: string): void {
 }
 
 /** The list that opens a tunnel to a downstream: without a length, and with a status that ends no stream. */
-export function toTunnelList(head: ResponseHead): string[] {
+export function toTunnelList(head: ResponseHead, wallMs: number): string[] {
   const isOpening = head.status >= 200 && head.status < 300 && head.status !== 204 && head.status !== 205;
   const list = toResponseList(
     { ...head, hop: { ...head.hop, contentLength: undefined } },
     isOpening ? head.status : 200,
+    wallMs,
   );
   const at = list.indexOf("sec-websocket-accept");
   if (at >= 0) list.splice(at, 2);
   return list;
 }
 
-/** The list for a downstream. */
-export function toResponseList(head: ResponseHead, status: number): string[] {
+/** The list for a downstream, at the wall-clock time `wallMs` in ms since 1970. */
+export function toResponseList(head: ResponseHead, status: number, wallMs: number): string[] {
   const { keys, values } = head.headers;
   const { listed, contentLength } = head.hop;
   const list = [":status", String(status)];
@@ -153,6 +155,7 @@ export function toResponseList(head: ResponseHead, status: number): string[] {
   }
   if (contentLength !== undefined && status >= 200 && status !== 204)
     list.push("content-length", String(contentLength));
+  if (!keys.includes("date")) list.push("date", formatDate(wallMs));
   return list;
 }
 
