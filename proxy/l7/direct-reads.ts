@@ -1,39 +1,46 @@
 /**
- * Lets a connection that a server accepted read into memory of ours, as `net.connect({ onread })` lets one that we made.
+ * Lets a socket that a server accepted, or that speaks TLS, read into memory of ours, as `net.connect({ onread })` lets
+ * one that we made.
  *
- *   downstream.ts ─▶ readInto(accepted, onread) ─▶ a socket of the same connection
+ *   downstream.ts, upstream.ts (TLS) ─▶ readInto(socket, onread)
  *
- * node:net gives servers no such option, and what it does instead (64 KiB of memory, a chunk through a stream, a tick
- * to ask for more) is a sixth of our share of a short request. So the handle, which is no public part of node:net, is
- * given to a socket with the option. Where there is no such handle (TLS, tests' streams) the accepted socket is what
- * comes back, and reads as ever. Invariants: the accepted socket closes when the other one does; its server counts it
- * until then; it has nothing read or written under way when its handle goes.
+ * node:net gives such sockets no such option, and what it does instead (64 KiB of memory, a chunk through a stream, a
+ * tick to ask for more) is a sixth of our share of a short request. So the option's fields, which are no public part of
+ * node:net, are set later, the way its constructor sets them. Where they are not there (another Node, tests' streams) a
+ * socket reads as ever, by "data". Invariant: what was read before is not passed over: then, too, it reads as ever.
  */
-import { type OnReadOpts, Server, Socket, type SocketConstructorOpts } from "node:net";
+import { Socket } from "node:net";
 
+/** node:net's OnReadOpts, with memory that may be another one for each read. */
+export interface Reads {
+  readonly buffer: () => Uint8Array;
+  readonly callback: (bytes: number) => boolean;
+}
+
+/** What node:net's handles have, and do not say. */
 interface Handle {
-  reading: boolean;
-  readStop(): number;
+  useUserBuffer?(buffer: Uint8Array): void;
 }
 
-/** What node:net's sockets have, and do not say. */
-interface Internals {
-  _handle?: Handle | null;
-  _server?: Server | null;
-  server?: Server | null;
-}
+type Fields = Record<symbol, unknown> & { _handle?: Handle | null };
 
-/** A paused socket of the connection of `accepted`, whose reads go to `onread`; or `accepted`. */
-export function readInto(accepted: Socket, onread: OnReadOpts): Socket {
-  const before = accepted as Internals;
-  const { _handle: handle, _server: server } = before;
-  const isPlain = accepted.constructor === Socket && typeof handle?.readStop === "function" && server instanceof Server;
-  if (!isPlain || accepted.destroyed || accepted.readableLength > 0 || accepted.writableLength > 0) return accepted;
-  before._handle = null;
-  before._server = null;
-  const options = { handle, onread, allowHalfOpen: true, pauseOnCreate: true };
-  const socket = new Socket(options as unknown as SocketConstructorOpts);
-  Object.assign(socket, { server, _server: server } satisfies Internals);
-  socket.once("close", () => accepted.destroy());
-  return socket;
+const symbols: readonly symbol[] = Object.getOwnPropertySymbols(new Socket());
+const [buffer, callback, generator] = ["kBuffer", "kBufferCb", "kBufferGen"].map((name) =>
+  symbols.find(({ description }) => description === name),
+);
+
+/** From now on reads go to `onread`, if they can. True: they do. */
+export function readInto(socket: Socket, onread: Reads): boolean {
+  const fields = socket as unknown as Fields;
+  const { _handle: handle } = fields;
+  if (buffer === undefined || callback === undefined || generator === undefined) return false;
+  // Where it was made with the option, that one stays.
+  if (fields[buffer] !== null || handle?.useUserBuffer === undefined) return false;
+  if (socket.destroyed || socket.readableLength > 0 || socket.readableEnded) return false;
+  const first = onread.buffer();
+  fields[generator] = onread.buffer;
+  fields[callback] = onread.callback;
+  fields[buffer] = first;
+  handle.useUserBuffer(first);
+  return true;
 }

@@ -49,7 +49,8 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
   #isBlocked = false;
 
   constructor(socket: Socket, info: ConnectionInfo, context: HTTPContext) {
-    this.socket = readInto(socket, this.#reads.options);
+    this.socket = socket;
+    readInto(socket, this.#reads.options);
     this.info = info;
     this.#context = context;
     this.timer = new DownstreamTimer(context.deps, (nowMs) => this.#onDeadline(nowMs));

@@ -9,8 +9,8 @@ import { ReadBuffer, type ReadResult } from "./read-buffers.ts";
 /** Hands `text` to the buffer as a read would. */
 function read(buffer: ReadBuffer, text: string): void {
   const { options } = buffer;
-  const memory = Buffer.from((options.buffer as () => Buffer)().buffer);
-  options.callback(memory.write(text, "latin1"), memory);
+  const memory = Buffer.from(options.buffer().buffer);
+  options.callback(memory.write(text, "latin1"));
 }
 
 test("ReadBuffer hands on copies of short reads, and its own memory again once it is written", () => {

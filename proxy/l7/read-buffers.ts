@@ -2,7 +2,7 @@
  * The memory that connections read into, so that a read costs no allocation of Node's own.
  *
  *   upstream.ts: net.connect({ onread: new ReadBuffer(onChunk).options }) ─▶ onChunk(chunk)
- *   downstream.ts: direct-reads.ts with the same
+ *   downstream.ts, and upstream.ts over TLS: direct-reads.ts with the same
  *
  * Node gives each read a buffer of 64 KiB of its own outside of the heap. Here all connections read into the same
  * 16 KiB, of which a copy is handed on: most messages are short. A connection whose read filled it gets a large one
@@ -13,8 +13,8 @@
  * Invariants: what was handed on is never written to while somebody may look at it; at most `freeMax` of the large ones
  * wait to be used again.
  */
-import type { OnReadOpts } from "node:net";
 import { countRead } from "./collect-reads.ts";
+import type { Reads } from "./direct-reads.ts";
 
 /** In bytes: what is copied at most. */
 const sharedBytes: number = 16 * 1024;
@@ -34,7 +34,7 @@ export interface ReadResult {
 }
 
 export class ReadBuffer {
-  readonly options: OnReadOpts;
+  readonly options: Reads;
   readonly #onChunk: (chunk: Buffer) => ReadResult;
   readonly #largeBytes: number;
   #buffer: Buffer = shared;

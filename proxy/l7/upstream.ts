@@ -7,6 +7,7 @@
  * leaves the pool at once; after a response that broke HTTP the connection is closed.
  */
 import type { Socket } from "node:net";
+import { readInto } from "./direct-reads.ts";
 import { type DialOwner, type DialTarget, Dialing } from "./dial.ts";
 import { GatheredWriter } from "./gathered-writer.ts";
 import { BodyReader } from "./http1/body.ts";
@@ -80,6 +81,8 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
     this.#dialing = undefined;
     this.#socket = socket;
     this.#out = new GatheredWriter(socket);
+    // A socket of TCP was dialed with it.
+    readInto(socket, this.#reads.options);
     socket.on("data", (chunk: Buffer) => this.#reads.pass(chunk));
     socket.on("drain", () => this.#handler?.onDrain());
     socket.on("end", () => this.#onEnd());
