@@ -37,6 +37,24 @@ class Counters {
   }
 }
 
+/** Names with a number in them, each made once: as many as there are statuses. */
+class NumberedNames {
+  readonly #name: (number: number) => string;
+  readonly #names: string[] = [];
+
+  constructor(name: (number: number) => string) {
+    this.#name = name;
+  }
+
+  of(number: number): string {
+    return (this.#names[number] ??= this.#name(number));
+  }
+}
+
+const downstreamClasses = new NumberedNames((hundreds) => `downstream_rq_${hundreds}xx`);
+const upstreamStatuses = new NumberedNames((status) => `upstream_rq_${status}`);
+const upstreamClasses = new NumberedNames((hundreds) => `upstream_rq_${hundreds}xx`);
+
 interface Group {
   readonly counters: Counters;
   readonly time: Histogram;
@@ -172,7 +190,7 @@ export class EnvoyStats {
     // What the router has seen; filters may have answered before.
     if (record.isRouted === true) counters.add("rq_total");
     if (status >= 100) {
-      counters.add(`downstream_rq_${Math.floor(status / 100)}xx`);
+      counters.add(downstreamClasses.of(Math.floor(status / 100)));
       counters.add("downstream_rq_completed");
     }
     const own = managerCounters[flag];
@@ -209,8 +227,8 @@ function countUpstream({ counters, time }: Group, _cluster: Cluster, record: Exc
   if (counted !== undefined) counters.add(counted);
   if (status < 100) return;
   counters.add("upstream_rq_completed");
-  counters.add(`upstream_rq_${status}`);
-  counters.add(`upstream_rq_${Math.floor(status / 100)}xx`);
+  counters.add(upstreamStatuses.of(status));
+  counters.add(upstreamClasses.of(Math.floor(status / 100)));
   time.observe(durationMs);
 }
 

@@ -6,14 +6,17 @@
  *
  * Input is the scanner's text: CRLF line ends only, no control bytes. Bytes from 0x80 in values are kept as they are
  * (RFC 9110 §5.5 obs-text): applications send UTF-8 there, and nothing here acts on it.
- * Source: RFC 9112 §5. Names are looked up in a bounded cache, so that a known name costs no checks and no new text.
+ * Source: RFC 9112 §5. Names are looked up in a cache of fixed size: a known name costs no checks and no new text.
  */
 import { HTAB, SP, isAll, tokenBytes } from "./bytes.ts";
 import { HTTP1Error } from "./errors.ts";
 
 /** Most header lines in one head, where none is said: Envoy's default. */
 const headersMaxDefault = 100;
-const nameCacheMax = 1024;
+/** Places for names that were met, a power of two; where two want the same one the later has it. */
+const placeCount = 1024;
+/** Longest name that is kept, in bytes. */
+const keptMax = 64;
 
 export interface Headers {
   /** As received: forwarded with the same capitals. */
@@ -24,7 +27,12 @@ export interface Headers {
   readonly values: readonly string[];
 }
 
-const keyOfName = new Map<string, string>();
+interface KnownName {
+  readonly name: string;
+  readonly key: string;
+}
+
+const knownNames: (KnownName | undefined)[] = Array.from({ length: placeCount }, () => undefined);
 
 /** Headers of `text` from offset `from` (behind the start line) to the empty line that ends it. */
 export function parseHeaders(text: string, from: number, countMax: number = headersMaxDefault): Headers {
@@ -39,9 +47,9 @@ export function parseHeaders(text: string, from: number, countMax: number = head
     if (colon < 0 || colon > lineEnd) throw badLine(text, at);
     if (names.length === countMax)
       throw new HTTP1Error("TOO_MANY_HEADERS", 431, `Cannot parse headers: there are more than ${countMax}`);
-    const name = text.slice(at, colon);
-    keys.push(keyOfName.get(name) ?? keyOf(name));
+    const { name, key } = nameAt(text, at, colon);
     names.push(name);
+    keys.push(key);
     values.push(trimmed(text, colon + 1, lineEnd));
     at = lineEnd + 2;
   }
@@ -64,12 +72,19 @@ export function joinedHeaderValue(headers: Headers, key: string): string | undef
   return joined;
 }
 
-function keyOf(name: string): string {
+function nameAt(text: string, from: number, to: number): KnownName {
+  const length = to - from;
+  const place = (text.charCodeAt(from) * 31 + text.charCodeAt(to - 1) * 7 + length * 113) & (placeCount - 1);
+  const known = knownNames[place];
+  if (known !== undefined && known.name.length === length && text.startsWith(known.name, from)) return known;
+  const name = text.slice(from, to);
   if (!isAll(name, tokenBytes)) throw badName(name);
-  const key = name.toLowerCase();
+  if (length > keptMax) return { name, key: name.toLowerCase() };
   // The copy keeps the whole head's text from staying alive for a name of a few bytes.
-  if (keyOfName.size < nameCacheMax && name.length <= 64) keyOfName.set(Buffer.from(name).toString(), key);
-  return key;
+  const copy = Buffer.from(name, "latin1").toString("latin1");
+  const met = { name: copy, key: copy.toLowerCase() };
+  knownNames[place] = met;
+  return met;
 }
 
 function trimmed(text: string, from: number, to: number): string {

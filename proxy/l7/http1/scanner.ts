@@ -51,8 +51,9 @@ export class HeadScanner {
         continue;
       }
       if (controlBytes[byte] === 0) {
-        this.#lineBytes++;
-        at++;
+        const from = at++;
+        while (at < chunk.length && controlBytes[chunk[at]!] === 0) at++;
+        this.#lineBytes += at - from;
         continue;
       }
       if (byte !== CR) throw controlByteError(byte);
