@@ -46,7 +46,7 @@ export function sharedChain(prefix: Space["prefix"], count: number): string {
   return `${prefix}random/${count}`;
 }
 
-/** What is in it. */
+/** The rules of a shared chain. */
 export function sharedRules(ip: TableFamily, prefix: Space["prefix"], count: number): readonly string[] {
   return transports.map((transport) => {
     const space = spaceOf(ip, transport, prefix);
@@ -78,7 +78,7 @@ export function planPlainChains(ip: TableFamily): ReadonlyMap<string, readonly s
     ...plainCounts.map((count) => [sharedChain("", count), sharedRules(ip, "", count)] as const),
     ["plain", plainCounts.map((count) => `${key} @plain-${count} goto ${sharedChain("", count)}`)],
     // Twice: each set is read at the moment of its lookup, so what a change moves from a set that is still to be asked
-    // to one that was is missed the first time, and would be rejected. Two changes are not that close. The map is not
+    // to one that was is missed the first time, and would be rejected. Two changes are hardly so close. The map is not
     // asked again, for the kernel would walk it once more; what moves there is in both meanwhile (nft/transactions.ts).
     ["cluster-ip", ["jump plain", "goto plain"]],
   ]);

@@ -2,7 +2,6 @@
 import type { ServiceResource } from "#api/wire/service.ts";
 import { defaultFacts } from "../config.ts";
 import type { NodeFacts } from "./facts.ts";
-import { textsOf } from "./fixture.ts";
 import type { Family } from "./ip.ts";
 import { Retired } from "./nft/retired.ts";
 import { Table } from "./nft/table.ts";
@@ -34,7 +33,7 @@ export class Bed {
   }
 
   whole(): readonly string[] {
-    return textsOf(planWhole(this.name, [], this.table.skeleton, this.table.takeAll()));
+    return [...planWhole(this.name, [], this.table.skeleton, this.table.takeAll())];
   }
 
   change(): readonly string[] {

@@ -1,5 +1,5 @@
 /**
- * Running a program with a text as its input: the one way that the proxy touches the kernel.
+ * Running a program with a text as its input, or what it would do: the one way that the proxy touches the kernel.
  *
  *   nft/kernel-table.ts, conntrack.ts, sysctl.ts ─▶ Exec ─▶ `nft -i` for short texts, else `nft -f -`; `conntrack …`
  *                                                       └─▶ nft/netlink, for texts of elements alone, which it compiles
@@ -35,7 +35,10 @@ const outputBytesMax = 16 * 1024 * 1024;
 /** In a row; then nft is started for each text. */
 const sessionFailuresMax = 3;
 
-/** Runs programs for real, in the network namespace of this process. */
+/**
+ * Runs programs for real, in the network namespace of this process. Transactions of elements are committed by netlink
+ * instead of by nft, which is asked where the kernel refuses them.
+ */
 export function systemExec(clock: Clock): Exec {
   const shells = [new Shell({ clock, timeoutMs, outputBytesMax }), new Shell({ clock, timeoutMs, outputBytesMax })];
   const session = new NftSession({ clock, timeoutMs });

@@ -7,13 +7,7 @@ import {
   type ServiceResourcePort,
 } from "#api/wire/service.ts";
 import type { NodeFacts } from "./facts.ts";
-import type { Whole } from "./nft/transactions.ts";
 import type { Packet } from "./nft/walk.ts";
-
-/** All texts of a whole table, in an order that is allowed. */
-export function textsOf({ head, elements, tail }: Whole): readonly string[] {
-  return [...head, ...elements, ...tail];
-}
 
 export function port(number: number, protocol: "TCP" | "UDP" | "SCTP" = "TCP", name = "http"): ServiceResourcePort {
   return { name, protocol, port: number, nodePort: 0, appProtocol: "" };

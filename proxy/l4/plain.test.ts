@@ -199,8 +199,11 @@ test("planChange() leaves a Service that moves to the verdict map in its set for
   const { bed, nft, run } = await inKernel();
   await run(bed.put(web(15)).changeTexts());
   // The map is asked first: who found nothing there yet finds it in the set.
-  const [first = "", second, ...rest] = bed.put(web(16)).changeTexts();
-  await run([first]);
+  const [rules = "", first = "", second, ...rest] = bed.put(web(16)).changeTexts();
+  // A packet that entered before the chain had its rules must not be led there.
+  assert.match(rules, /add rule ip t random\/16 /);
+  assert.doesNotMatch(rules, /element ip t services/);
+  await run([rules, first]);
   assert.equal(nft.elementsOf("services").has(key), true);
   assert.equal(nft.elementsOf("plain-15").has(key), true);
   assert.equal(nft.walk(toWeb).kind, "dnat");

@@ -6,7 +6,7 @@ import * as fc from "fast-check";
 import type { ServiceResource } from "#api/wire/service.ts";
 import { defaultFacts, parseFacts } from "../config.ts";
 import { categorize, localReadyCount } from "./categories.ts";
-import { anyService, edgeFacts, endpoint, localAddresses, packets, port, service, textsOf } from "./fixture.ts";
+import { anyService, edgeFacts, endpoint, localAddresses, packets, port, service } from "./fixture.ts";
 import type { NodeFacts } from "./facts.ts";
 import { expectPacket } from "./model.ts";
 import { FakeNft } from "./nft/fake.ts";
@@ -304,7 +304,7 @@ test("nft itself accepts what is rendered, in both families", (t) => {
     const table = new Table(planSkeleton(facts, family));
     for (const each of [...rich, wide]) table.update(planner.put(each.name, each));
     const name = family === "IPv4" ? "ip t" : "ip6 t";
-    const [input = ""] = textsOf(planWhole(name, [], table.skeleton, table.takeAll()));
+    const [input = ""] = planWhole(name, [], table.skeleton, table.takeAll());
     assert.match(input, /goto random\/16/);
     const { stderr } = spawnSync("unshare", [...inNamespace, "-c", "-f", "-"], { input, encoding: "utf8", env });
     assert.equal(stderr, "");

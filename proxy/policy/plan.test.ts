@@ -6,7 +6,6 @@ import { defaultFacts } from "../config.ts";
 import { Claims } from "../l4/claims.ts";
 import { FakeNft } from "../l4/nft/fake.ts";
 import { Table } from "../l4/nft/table.ts";
-import { textsOf } from "../l4/fixture.ts";
 import { planChange, planWhole } from "../l4/nft/transactions.ts";
 import { planPolicies } from "./plan.ts";
 import { portMatches } from "./ports.ts";
@@ -119,16 +118,24 @@ test("any way of changes ends in the table that the last view alone makes", asyn
           assert.deepEqual(await nft.exec(["nft", "-f", "-"], text), { exitCode: 0, stdout: "", stderr: "" });
       };
       const [table, claims] = [new Table(skeleton), new Claims()];
-      await run(changed, textsOf(planWhole("ip t", [], skeleton, table.takeAll())));
+      await run(changed, [...planWhole("ip t", [], skeleton, table.takeAll())]);
       for (const view of many) {
         table.update(claims.put("policies", planPolicies(view, options)));
         await run(changed, planChange("ip t", skeleton.collections, table.take()));
       }
       const last = new Table(skeleton);
       last.update(new Claims().put("policies", planPolicies(many.at(-1) ?? viewOf([], []), options)));
-      await run(fresh, textsOf(planWhole("ip t", [], skeleton, last.takeAll())));
+      await run(fresh, [...planWhole("ip t", [], skeleton, last.takeAll())]);
       assert.deepEqual(changed.dump(), fresh.dump());
     }),
     { numRuns: 100 },
   );
+});
+
+test("a table of policies goes when the one that replaces it is in force", () => {
+  const [built = "", removed, ...rest] = [...planWhole("ip new", ["ip old"], skeleton, new Table(skeleton).takeAll())];
+  assert.match(built, / hook forward /);
+  assert.doesNotMatch(built, /ip old/);
+  assert.equal(removed, "add table ip old\ndelete table ip old\n");
+  assert.deepEqual(rest, []);
 });

@@ -31,6 +31,7 @@ export function planPolicySkeleton(facts: NodeFacts, family: Family): Skeleton {
   const hook = (name: string): string => `type filter hook ${name} priority -10 ; policy accept ;`;
   return {
     family: ip,
+    isBarrier: true,
     bases: [
       {
         name: "forward",

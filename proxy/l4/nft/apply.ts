@@ -64,8 +64,6 @@ interface Chore {
 const backoff: BackoffConfig = { baseMs: 100, maxMs: 30_000, jitterRatio: 0.2 };
 /** How long what is retired stays, in ms (see retired.ts). */
 const retireMs = 1000;
-/** So many nft fill a large table: what nft itself does beside what the kernel does (docs/design/008). */
-const fillingMax = 2;
 
 export class Applier {
   readonly #options: ApplierOptions;
@@ -236,8 +234,7 @@ export class Applier {
       const isFull = !this.#kernel.isKnown;
       const startMs = clock.monotonicMs();
       try {
-        // After a failure one by one, to be sure.
-        if (isFull) await this.#kernel.replace(this.#table.takeAll(), this.#attempts === 0 ? fillingMax : 1);
+        if (isFull) await this.#kernel.replace(this.#table.takeAll());
         else await this.#kernel.change(this.#table.take());
       } catch (error) {
         return this.#fail(error);

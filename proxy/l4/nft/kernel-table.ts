@@ -52,21 +52,14 @@ export class KernelTable {
     this.#live = undefined;
   }
 
-  /**
-   * Puts `whole` there in place of whatever is there. Elements of a large one go side by side in as many nft as asked
-   * for. Rejects with a ProxyError: what served goes on serving then.
-   */
-  async replace(whole: Delta, filling: number): Promise<void> {
+  /** Puts `whole` there in place of whatever is there. Rejects with a ProxyError: what served goes on serving then. */
+  async replace(whole: Delta): Promise<void> {
     const { names, skeleton } = this.#options;
     const longest = names.reduce((a, b) => (a.length < b.length ? b : a));
-    const isAtOnce = isSmall(this.#named(longest), skeleton, whole);
+    const isAtOnce = skeleton.isBarrier !== true && isSmall(this.#named(longest), skeleton, whole);
     const target = isAtOnce ? (this.#lastLive ?? names[0]) : await this.#spareName();
     const others = names.filter((name) => name !== target).map((name) => this.#named(name));
-    const texts = planWhole(this.#named(target), others, skeleton, whole);
-    await this.#runAll(texts.head);
-    const sharing = Array.from({ length: filling }, () => this.#runAll(texts.elements));
-    for (const result of await Promise.allSettled(sharing)) if (result.status === "rejected") throw result.reason;
-    await this.#runAll(texts.tail);
+    await this.#runAll(planWhole(this.#named(target), others, skeleton, whole));
     this.#live = target;
     this.#lastLive = target;
     this.#retired = new Retired();

@@ -9,7 +9,8 @@
  * leaves the set in a transaction of its own: packets ask the map first, and one that did so before the move would find
  * it in neither.
  * A whole table is built beside the one that is there, without base chains, so that no packet sees it: its elements may
- * come in any order. The last transaction adds the base chains and deletes the other table.
+ * come in any order. The last transaction adds the base chains and deletes the other table; where packets must not pass
+ * without it (Skeleton.isBarrier) the other one goes in a transaction more.
  *
  * The last rule of each base chain leads to an empty chain that nothing else names, its sentinel: the kernel refuses to
  * delete it for as long as that base chain has its rules. So whether rules are there is asked without listing them.
@@ -51,6 +52,10 @@ export function planChange(table: string, collections: readonly Collection[], de
   for (const name of [...later, ...data.map(({ name }) => name)]) units.push(...addAndReplace(table, name, delta));
   // A chain that was retired and comes back may still be there, empty: hence always the flush.
   for (const [name, { after }] of delta.chains) if (after !== undefined) units.push(setRules(table, name, after));
+  // The kernel decides what rules a packet meets when it enters, and reads elements as they are asked for: one that
+  // entered before a new chain had its rules would be led to it, and meet none. So the rules are committed first.
+  const isNew = [...delta.chains.values()].some(({ before, after }) => before === undefined && after !== undefined);
+  const first = isNew ? [...pack(units.splice(0))] : [];
   for (const { name } of verdicts) units.push(...addAndReplace(table, name, delta));
   const last: Unit[] = [];
   for (const { name, map } of collections.toReversed()) {
@@ -64,7 +69,7 @@ export function planChange(table: string, collections: readonly Collection[], de
   // Of a retired set, too: should it come back, it is empty.
   for (const name of later) units.push(...deleteElements(table, name, deletedFrom(name, delta)));
   for (const [name, { after }] of delta.chains) if (after === undefined) units.push(flushChain(table, name));
-  return [...pack(units), ...pack(last)];
+  return [...first, ...pack(units), ...pack(last)];
 }
 
 /** Deletes what was retired. */
@@ -89,13 +94,37 @@ export function planClear(tables: readonly string[]): string {
   return tables.map((table) => `${removeTable(table).text}\n`).join("");
 }
 
-/** Whether one transaction may replace a whole table of that name, or one no longer. */
+/**
+ * The transactions that put the whole table into the kernel as `table`, in place of `others`; each is rendered when it is
+ * asked for. With more than one, `table` must not be the one that serves; nor where the table is a barrier. Then what
+ * served goes in a transaction of its own: a packet that entered before the new rules were in force meets the old ones,
+ * and one that enters before those go meets both.
+ */
+export function* planWhole(
+  table: string,
+  others: readonly string[],
+  skeleton: Skeleton,
+  whole: Delta,
+): Generator<string> {
+  const head = [removeTable(table), addTable(table), ...declare(table, skeleton, whole)];
+  const elements = addAll(table, skeleton, whole);
+  const rules = [...ruleAll(table, skeleton, whole)];
+  const bases = switchOn(table, skeleton);
+  const removal = others.map(removeTable);
+  const isBarrier = skeleton.isBarrier ?? false;
+  const last = isBarrier ? bases : [...bases, ...removal];
+  if (isSmall(table, skeleton, whole)) yield* pack([...head, ...elements, ...rules, ...last]);
+  else for (const part of [head, elements, rules, last]) yield* pack(part);
+  if (isBarrier) yield* pack(removal);
+}
+
+/** Whether one transaction takes a whole table of that name, and what it takes to be rid of others. */
 export function isSmall(table: string, skeleton: Skeleton, whole: Delta): boolean {
   // One of many elements is not rendered to find out.
   let elements = 0;
   for (const each of whole.elements.values()) elements += each.size;
   if (elements * elementWeightMin > weightMax) return false;
-  // Less what it takes to be rid of the tables before.
+  // Less what it takes to be rid of a table before.
   const units = [
     ...declare(table, skeleton, whole),
     ...addAll(table, skeleton, whole),
@@ -103,30 +132,6 @@ export function isSmall(table: string, skeleton: Skeleton, whole: Delta): boolea
     ...switchOn(table, skeleton),
   ];
   return weigh(units) < weightMax - 5000;
-}
-
-/** The texts of a whole table; each is rendered when it is asked for. */
-export interface Whole {
-  /** The table with its chains and collections: in order, before all else. */
-  readonly head: Iterable<string>;
-  /** The elements, in any order, and side by side. */
-  readonly elements: Generator<string>;
-  /** The rules, then what makes packets see the table: in order, after all else. */
-  readonly tail: Iterable<string>;
-}
-
-/**
- * The transactions that put the whole table into the kernel as `table`, in place of itself and of `others`. With more
- * than one, `table` must not be the one that serves.
- */
-export function planWhole(table: string, others: readonly string[], skeleton: Skeleton, whole: Delta): Whole {
-  const head = [removeTable(table), addTable(table), ...declare(table, skeleton, whole)];
-  const elements = addAll(table, skeleton, whole);
-  const rules = ruleAll(table, skeleton, whole);
-  const tail = [...switchOn(table, skeleton), ...others.map(removeTable)];
-  if (isSmall(table, skeleton, whole))
-    return { head: [], elements: pack([]), tail: pack([...head, ...elements, ...rules, ...tail]) };
-  return { head: pack(head), elements: pack(elements), tail: [...pack(rules), ...pack(tail)] };
 }
 
 function* declare(table: string, skeleton: Skeleton, whole: Delta): Generator<Unit> {

@@ -43,6 +43,8 @@ export interface Skeleton {
   readonly bases: readonly BaseChain[];
   /** Chains that others go to. */
   readonly chains: ReadonlyMap<string, readonly string[]>;
+  /** Without it packets pass that must not: at no moment may there be none. Default: false. */
+  readonly isBarrier?: boolean;
   /** What is looked up last comes first: elements are added in this order and deleted in the opposite one. */
   readonly collections: readonly Collection[];
 }

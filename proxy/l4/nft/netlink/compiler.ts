@@ -4,8 +4,8 @@
  *   text that nft ran ─▶ learn() ─▶ the types of sets and maps;   text ─▶ compile() ─▶ bytes, or nothing: nft does it
  *
  * Elements are nearly all that changes, and each nft reads every chain and set back before it adds one. Invariant: what
- * it knows was declared by us and went through; should it not be so any more, the kernel refuses, for it knows each
- * key's length, and nft says why.
+ * it knows was declared by us and went through. Should somebody else have changed that, the kernel refuses keys of
+ * another length, and the watch has the table replaced.
  */
 import { Batch } from "./batch.ts";
 import { type Layout, parseLayout } from "./layout.ts";

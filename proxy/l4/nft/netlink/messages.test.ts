@@ -1,7 +1,7 @@
 /** Messages of nftables as the kernel writes them. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { generationIn, generationRequest, namesOurTable } from "./messages.ts";
+import { errorsIn, generationIn, generationRequest, namesOurTable, setSequence } from "./messages.ts";
 
 /** nlmsghdr, nfgenmsg, then one attribute. */
 function message(type: number, attribute: number, value: Buffer): Buffer {
@@ -52,4 +52,23 @@ test("what is cut off or lies about its length is nothing", () => {
 
 test("the question is NFT_MSG_GETGEN of no family", () => {
   assert.equal(generationRequest.toString("hex"), "14000000100a0100000000000000000000000000");
+});
+
+test("answers are those of their transaction's number", () => {
+  /** NLMSG_ERROR: an errno, then the header of the request. */
+  const answer = (sequence: number, errno: number): Buffer => {
+    const all = Buffer.alloc(36);
+    all.writeUInt32LE(36, 0);
+    all.writeUInt16LE(2, 4);
+    all.writeUInt32LE(sequence, 8);
+    all.writeInt32LE(-errno, 16);
+    return all;
+  };
+  const datagram = Buffer.concat([answer(6, 0), answer(7, 2), generation(1), answer(7, 0)]);
+  assert.deepEqual(errorsIn(datagram, 7), [2, 0]);
+  assert.deepEqual(errorsIn(datagram, 8), []);
+  const messages = Buffer.concat([generation(1), named("t")]);
+  setSequence(messages, 4_294_967_295);
+  assert.equal(messages.readUInt32LE(8), 4_294_967_295);
+  assert.equal(messages.readUInt32LE(generation(1).length + 8), 4_294_967_295);
 });

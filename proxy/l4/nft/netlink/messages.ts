@@ -15,6 +15,7 @@ const NLM_F_REQUEST = 1;
 /** An answer: 0, or an errno's negative, behind the header of what it is about. */
 const NLMSG_ERROR = 2;
 const errorAt = 16;
+const sequenceAt = 8;
 /** After nlmsghdr and nfgenmsg. */
 const attributesAt = 20;
 
@@ -33,13 +34,21 @@ export function namesOurTable(datagram: Buffer): boolean {
   return false;
 }
 
-/** What a datagram of answers says of each request: 0 for what is done, else an errno. Pure. */
-export function errorsIn(datagram: Buffer): readonly number[] {
+/** Gives all messages of a transaction a number, by which its answers are known. */
+export function setSequence(messages: Buffer, sequence: number): void {
+  for (let at = 0; at + attributesAt <= messages.length; at += messages.readUInt32LE(at))
+    messages.writeUInt32LE(sequence, at + sequenceAt);
+}
+
+/** What a datagram of answers says of each request of that number: 0 for what is done, else an errno. Pure. */
+export function errorsIn(datagram: Buffer, sequence: number): readonly number[] {
   const errors: number[] = [];
   for (let at = 0; at + attributesAt <= datagram.length;) {
     const length = datagram.readUInt32LE(at);
     if (length < attributesAt) return errors;
-    if (datagram.readUInt16LE(at + 4) === NLMSG_ERROR) errors.push(-datagram.readInt32LE(at + errorAt));
+    const isAnswer =
+      datagram.readUInt16LE(at + 4) === NLMSG_ERROR && datagram.readUInt32LE(at + sequenceAt) === sequence;
+    if (isAnswer) errors.push(Math.abs(datagram.readInt32LE(at + errorAt)));
     at += (length + 3) & ~3;
   }
   return errors;

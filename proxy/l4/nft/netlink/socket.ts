@@ -14,6 +14,7 @@ const SOL_NETLINK = 270;
 
 export class NetlinkSocket {
   readonly #fd: number;
+  readonly #sending = new Set<Buffer>();
   #isClosed = false;
 
   private constructor(fd: number) {
@@ -44,13 +45,19 @@ export class NetlinkSocket {
     return (calls().send(this.#fd, bytes, bytes.length, 0) as number) === bytes.length;
   }
 
-  /** The same in a thread of libuv's, for what the kernel needs time for. */
-  sendAside(bytes: Buffer): Promise<boolean> {
-    return new Promise((resolve) => {
-      calls().send.async(this.#fd, bytes, bytes.length, 0, (error: unknown, sent: unknown) =>
-        resolve(error === null && sent === bytes.length),
-      );
-    });
+  /** The same in a thread of libuv's, for what the kernel needs time for. Rejects where there can be no such call. */
+  async sendAside(bytes: Buffer): Promise<boolean> {
+    // koffi keeps no reference to what the thread reads.
+    this.#sending.add(bytes);
+    try {
+      return await new Promise((resolve) => {
+        calls().send.async(this.#fd, bytes, bytes.length, 0, (error: unknown, sent: unknown) =>
+          resolve(error === null && sent === bytes.length),
+        );
+      });
+    } finally {
+      this.#sending.delete(bytes);
+    }
   }
 
   /** What has come, up to the buffer's length; undefined if nothing has, "lost" if some of it could not be kept. */
