@@ -1,12 +1,17 @@
 /**
- * How long does a start take, how much memory does the demo hold, and what do two sidecars add to a request?
+ * How long does a start take, how much memory does the demo hold, what do two sidecars add to a request, and how soon
+ * does an endpoint leave?
  *
  * Start: wall time of the command, from nothing, median of three. Memory: PSS of every process of Wherry's own (not the demo's
  * programs). Latency: wrk inside the cluster, one connection, from a pod with a sidecar to one with a sidecar, and
  * the same between pods without, in the same run.
  */
+import type { KubeClient } from "#api/client/client.ts";
+import { pods } from "#api/core/pod.ts";
+import { endpointSlices } from "#api/discovery/endpointslice.ts";
 import { type TestCluster, createTestCluster } from "../test/e2e/cluster.ts";
-import { type ProcessInfo, clusterProcesses } from "../test/e2e/processes.ts";
+import { watchLeaving } from "../test/e2e/leaving.ts";
+import { type ProcessInfo, clusterProcesses, findNode } from "../test/e2e/processes.ts";
 import { type Measured, median } from "./measured.ts";
 import { pssOf } from "./memory.ts";
 import { ticksOf, ticksPerSecond } from "./ticks.ts";
@@ -42,8 +47,57 @@ export async function run(): Promise<readonly Measured[]> {
       budget: "≤ 350 MB",
     },
     ...(await measureLatency(cluster)),
+    ...(await measureLeaving(cluster)),
     await measureIdle(cluster),
   ];
+}
+
+/** How long an endpoint stays in its slice once its pod goes: its process killed, or the pod deleted. The slowest counts. */
+async function measureLeaving(cluster: TestCluster): Promise<readonly Measured[]> {
+  const client = cluster.connect();
+  const killedMs: number[] = [];
+  const deletedMs: number[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    const [pod] = await readyReviews(client);
+    const target = findNode(cluster.name, "reviews.ts", ({ env }) => env["HOSTNAME"] === pod.name);
+    if (target === undefined) throw new Error(`no process of ${pod.name}`);
+    const afterKill = watchLeaving(cluster, "reviews", pod.address);
+    process.kill(target.pid, "SIGKILL");
+    killedMs.push((await afterKill).ms);
+    await readyReviews(client); // Back, once its program runs again; a pod that is killed twice waits longer.
+    const afterDelete = watchLeaving(cluster, "reviews", pod.address);
+    await client.delete(pods, { namespace: "default", name: pod.name });
+    deletedMs.push((await afterDelete).ms);
+  }
+  await client.close();
+  const line = (what: string, foundMs: readonly number[]): Measured => ({
+    question: `an endpoint leaves after its ${what}, the slowest of ${rounds}`,
+    measured: `${Math.round(Math.max(...foundMs))} ms`,
+    budget: "≤ 1000 ms",
+  });
+  return [line("process was killed", killedMs), line("pod was deleted", deletedMs)];
+}
+
+interface ReadyPod {
+  readonly name: string;
+  readonly address: string;
+}
+
+/** The pods of reviews once all three are endpoints, and their programs' restarts are behind them. */
+async function readyReviews(client: KubeClient): Promise<readonly [ReadyPod, ...ReadyPod[]]> {
+  for (;;) {
+    const { items } = await client.list(endpointSlices, {
+      namespace: "default",
+      labelSelector: "kubernetes.io/service-name=reviews",
+    });
+    const ready = items
+      .flatMap(({ endpoints }) => endpoints)
+      .filter(({ conditions }) => conditions?.ready === true)
+      .map(({ targetRef, addresses }) => ({ name: targetRef?.name ?? "", address: addresses[0] ?? "" }));
+    const [first, ...others] = ready;
+    if (first !== undefined && others.length === 2) return [first, ...others];
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
 }
 
 const idleSeconds = 20;

@@ -5,9 +5,10 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { endpointSlices } from "#api/discovery/endpointslice.ts";
+import { pods } from "#api/core/pod.ts";
 import { type TestCluster, createTestCluster } from "./cluster.ts";
 import { type HostState, clusterNamespaces, readHost, remainingNamespaces } from "./host.ts";
+import { watchLeaving } from "./leaving.ts";
 import { type LoadResult, fetchPages, startLoad } from "./load.ts";
 import { clusterProcesses, findNode } from "./processes.ts";
 
@@ -55,24 +56,20 @@ describe("the demo", () => {
     );
   };
 
-  /** Watches the endpoints of reviews: resolves with the time since the call, in ms, when `address` is no longer ready. */
-  const leaving = (address: string): { left: Promise<number>; stop: () => Promise<void> } => {
-    const client = cluster.connect();
+  /** Resource version at which a pod was gone. */
+  const watchGone = async ({ name, uid }: PodObject["metadata"]): Promise<bigint> => {
     const stopped = new AbortController();
-    const startMs = performance.now();
-    const watch = async (): Promise<number> => {
-      const selector = { namespace: "default", labelSelector: "kubernetes.io/service-name=reviews" };
-      for await (const event of client.watch(endpointSlices, { ...selector, resourceVersion: "0" }, stopped.signal)) {
-        if (event.type !== "ADDED" && event.type !== "MODIFIED") continue;
-        const { endpoints } = event.object;
-        const isReady = endpoints.some(
-          ({ addresses, conditions }) => addresses.includes(address) && conditions?.ready === true,
-        );
-        if (!isReady) return performance.now() - startMs;
+    const client = cluster.connect();
+    try {
+      const options = { namespace: "default", fieldSelector: `metadata.name=${name}`, resourceVersion: "0" };
+      for await (const { type, object } of client.watch(pods, options, stopped.signal)) {
+        if (type === "DELETED" && object.metadata.uid === uid) return BigInt(object.metadata.resourceVersion ?? "");
       }
-      return Infinity;
-    };
-    return { left: watch(), stop: async () => (stopped.abort(), client.close()) };
+      throw new Error(`the watch of ${name} ended before it was gone`);
+    } finally {
+      stopped.abort();
+      await client.close();
+    }
   };
 
   /** Waits until `isDone`; how long it took, in ms. */
@@ -192,18 +189,16 @@ describe("the demo", () => {
     assert.equal(versions(afterwards).size, 3);
   });
 
-  it("loses no request when a reviews process is killed, and its endpoint follows within a second", async () => {
+  it("loses no request when a reviews process is killed, and its endpoint leaves meanwhile", async () => {
     const [pod] = await listPods("app=reviews,version=v2");
     assert.ok(pod !== undefined);
     const load = startLoad(url, rate);
     await sleep(1000);
     const target = findNode(cluster.name, "reviews.ts", ({ env }) => env["HOSTNAME"] === pod.metadata.name);
     assert.ok(target !== undefined);
-    const { left, stop } = leaving(pod.status.podIP);
+    const left = watchLeaving(cluster, "reviews", pod.status.podIP);
     process.kill(target.pid, "SIGKILL");
-    const outMs = await left;
-    await stop();
-    assert.ok(outMs <= 1000, `the endpoint left after ${outMs} ms`);
+    await left;
     await waitFor(async () => (await reviewsAddresses()).length === 3, "the endpoint to come back");
     await sleep(1000);
     whole(await load.stop());
@@ -214,16 +209,11 @@ describe("the demo", () => {
     assert.ok(pod !== undefined);
     const load = startLoad(url, rate);
     await sleep(500);
-    const { left, stop } = leaving(pod.status.podIP);
+    const left = watchLeaving(cluster, "reviews", pod.status.podIP);
+    const gone = watchGone(pod.metadata);
     await cluster.run("delete", "pod", pod.metadata.name, "--no-wait");
-    const outMs = await left;
-    await stop();
-    assert.ok(outMs <= 1000, `the endpoint left after ${outMs} ms`);
+    assert.ok((await left).resourceVersion < (await gone), "the endpoint leaves before the pod does");
     await waitFor(async () => (await reviewsAddresses()).length === 3, "a new endpoint");
-    await waitFor(
-      async () => (await listPods("app=reviews,version=v3")).every(({ metadata }) => metadata.uid !== pod.metadata.uid),
-      "the pod to go",
-    );
     whole(await load.stop());
   });
 
