@@ -104,6 +104,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
   }
 
   destroy(): void {
+    this.#writer.flush();
     this.socket.destroy();
   }
 
@@ -125,6 +126,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
 
   abort(): void {
     this.#exchange = undefined;
+    this.#writer.flush();
     resetSocket(this.socket);
   }
 
@@ -223,6 +225,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
       case "idle":
       case "head":
       case "lingering":
+        this.#writer.flush();
         this.socket.end();
         return;
       case "waiting":
@@ -305,12 +308,12 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
         return this.#exchange?.onDownstreamError(408, "Cannot read request: it did not come in time");
       case "route":
         this.#exchange?.onTimeout("route");
-        if (isTunnel) this.socket.destroy();
+        if (isTunnel) this.destroy();
         return;
       case "idle":
         this.#exchange?.onTimeout("idle");
         // A tunnel whose both sides have ended may still wait for a peer that takes nothing.
-        if (isTunnel) this.socket.destroy();
+        if (isTunnel) this.destroy();
         return;
       case "nothing":
         return this.timer.armStream();

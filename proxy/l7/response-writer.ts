@@ -64,10 +64,10 @@ export class ResponseWriter implements DownstreamStream {
 
   uncork(): boolean {
     this.#out.uncork();
-    return this.#out.isWritten;
+    return this.#out.isFree;
   }
 
-  /** Before somebody else writes to the socket, or ends it. */
+  /** Before somebody else writes to the socket, or closes it. */
   flush(): void {
     this.#out.flush();
   }

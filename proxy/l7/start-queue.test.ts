@@ -79,6 +79,19 @@ describe("StartQueue", () => {
     );
   });
 
+  it("tells behind those that a turn began", () => {
+    const told: number[] = [];
+    let turn: (() => void) | undefined;
+    const begun: number[] = [];
+    const queue = new StartQueue(
+      (callback) => (turn = callback),
+      () => void told.push(begun.length),
+    );
+    for (const name of upTo(startsMax + 3)) queue.admit({ begin: () => void begun.push(name) });
+    turn?.();
+    assert.deepEqual(told, [3]);
+  });
+
   it("goes on behind one that throws", () => {
     const turns = new Turns();
     for (const name of upTo(startsMax)) turns.ask(name);

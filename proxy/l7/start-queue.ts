@@ -11,6 +11,7 @@
  * Invariants: first come, first begun; who waits is begun within as many turns as there are `startsMax` before it; the
  * line is as long as there are connections, each of which is in it once.
  */
+import { writeQueue } from "./write-queue.ts";
 
 /** Requests that one turn begins. */
 export const startsMax = 32;
@@ -25,15 +26,17 @@ export interface Starter {
 
 export class StartQueue {
   readonly #defer: (callback: () => void) => void;
+  readonly #onTurn: () => void;
   #waiting: Starter[] = [];
   /** Who waits for longest. */
   #first = 0;
   #left = startsMax;
   #isDue = false;
 
-  /** `defer` runs a callback once, in the next turn. */
-  constructor(defer: (callback: () => void) => void) {
+  /** `defer` runs a callback once, in the next turn; `onTurn` is told when those of a turn were begun. */
+  constructor(defer: (callback: () => void) => void, onTurn: () => void = () => undefined) {
     this.#defer = defer;
+    this.#onTurn = onTurn;
   }
 
   /** True: `starter` may begin now. False: it is told to later. */
@@ -61,6 +64,7 @@ export class StartQueue {
       this.#left--;
       this.#waiting[this.#first++]!.begin();
     }
+    this.#onTurn();
     if (this.#first < this.#waiting.length && this.#first < goneMax) return;
     this.#waiting = this.#waiting.slice(this.#first);
     this.#first = 0;
@@ -68,4 +72,4 @@ export class StartQueue {
 }
 
 /** Of this thread's event loop. */
-export const startQueue: StartQueue = new StartQueue(setImmediate);
+export const startQueue: StartQueue = new StartQueue(setImmediate, () => writeQueue.flush());

@@ -295,8 +295,10 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
     if (this.#socket === undefined) {
       this.#dialing?.cancel();
       this.#pool.forget(this);
-    } else if (state === "tunnel") resetSocket(this.#socket);
-    else this.#socket.destroy();
+    } else if (state === "tunnel") {
+      this.#out?.flush();
+      resetSocket(this.#socket);
+    } else this.#socket.destroy();
     if (failure !== undefined) handler?.onBroken(failure);
   }
 }
