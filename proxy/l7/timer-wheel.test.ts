@@ -70,3 +70,46 @@ test("TimerWheel wakes nobody while its deadlines are far", async () => {
   assert.equal(fired.length, 1);
   assert.ok(fired[0]! >= 61_000 && fired[0]! <= 61_200);
 });
+
+test("TimerWheel fires those that are armed, whatever was moved and cancelled before, also by one that fires", async () => {
+  const step = fc.record({
+    what: fc.constantFrom("arm" as const, "cancel" as const, "advance" as const),
+    who: fc.integer({ min: 0, max: 7 }),
+    ms: fc.integer({ min: 0, max: 60_000 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      const clock = new ManualClock(777);
+      const wheel = new TimerWheel(clock);
+      /** When each must fire; those that must not are missing. */
+      const due = new Map<number, number>();
+      const deadlines = Array.from(
+        { length: 8 },
+        (_, who) =>
+          new Deadline((nowMs) => {
+            const dueMs = due.get(who) ?? Infinity;
+            assert.ok(nowMs >= dueMs && nowMs <= dueMs + 2 * tickMs, `${who}: ${dueMs} at ${nowMs}`);
+            due.delete(who);
+            // Who fires may end its neighbour.
+            const other = (who + 1) % 8;
+            wheel.cancel(deadlines[other]!);
+            due.delete(other);
+          }),
+      );
+      for (const { what, who, ms } of steps) {
+        if (what === "advance") await clock.advance(ms);
+        else if (what === "cancel") {
+          wheel.cancel(deadlines[who]!);
+          due.delete(who);
+        } else {
+          wheel.arm(deadlines[who]!, clock.monotonicMs() + ms);
+          due.set(who, clock.monotonicMs() + ms);
+        }
+        assert.equal(wheel.size, due.size);
+      }
+      await clock.advance(60_000 + 3 * tickMs);
+      assert.deepEqual([...due.keys()], []);
+    }),
+    { numRuns: 50, seed: 5 },
+  );
+});

@@ -5,7 +5,9 @@
  *
  * Invariants: a deadline never fires early, and fires at most two ticks late; an idle wheel holds no timer, and one
  * whose deadlines are far wakes nobody before.
- * A hashed wheel: deadlines beyond one turn stay in their slot and are looked at once a turn.
+ * A hashed wheel: deadlines beyond one turn stay in their slot and are looked at once a turn. A slot is a ring through
+ * its deadlines, not a Set: the tables that a Set has outgrown name those that it had until an old generation is
+ * collected, and with them whole requests.
  * Source: Varghese & Lauck, "Hashed and hierarchical timing wheels" (1987), scheme 6.
  */
 import type { Clock, Timer } from "#lib/clock.ts";
@@ -19,6 +21,9 @@ export class Deadline {
   /** When it fires, in ms of the clock's monotonic time; Infinity while not armed. */
   dueMs: number = Infinity;
   slot = -1;
+  /** Neighbours in the ring of its slot; itself while not armed. */
+  next: Deadline = this;
+  previous: Deadline = this;
   readonly onDeadline: (nowMs: number) => void;
 
   constructor(onDeadline: (nowMs: number) => void) {
@@ -28,7 +33,8 @@ export class Deadline {
 
 export class TimerWheel {
   readonly #clock: Clock;
-  readonly #slots: Set<Deadline>[] = Array.from({ length: slotCount }, () => new Set<Deadline>());
+  /** One that never fires for each slot: its ring begins and ends there. */
+  readonly #slots: Deadline[] = Array.from({ length: slotCount }, () => new Deadline(() => undefined));
   #armed = 0;
   /** The last tick whose slot was looked at. */
   #tick = 0;
@@ -61,7 +67,7 @@ export class TimerWheel {
 
   cancel(deadline: Deadline): void {
     if (deadline.slot < 0) return;
-    this.#slots[deadline.slot]!.delete(deadline);
+    unlink(deadline);
     deadline.slot = -1;
     deadline.dueMs = Infinity;
     this.#armed--;
@@ -71,7 +77,7 @@ export class TimerWheel {
     const next = this.#tickNow() + 1;
     const tick = Math.max(Math.ceil(deadline.dueMs / tickMs), next);
     deadline.slot = tick % slotCount;
-    this.#slots[deadline.slot]!.add(deadline);
+    linkBefore(this.#slots[deadline.slot]!, deadline);
     // Beyond one turn its slot comes up sooner.
     this.#wakeAt(next + ((tick - next) % slotCount));
   }
@@ -97,7 +103,7 @@ export class TimerWheel {
     const from = Math.max(this.#tick + 1, nowTick - slotCount + 1);
     for (let tick = from; tick <= nowTick; tick++) {
       this.#tick = tick;
-      this.#visit(this.#slots[tick % slotCount]!, nowMs);
+      this.#visit(tick % slotCount, nowMs);
     }
     this.#scheduleNext(nowTick);
   }
@@ -109,22 +115,44 @@ export class TimerWheel {
     this.#wakeTick = Infinity;
     if (this.#armed === 0) return;
     for (let tick = nowTick + 1; tick <= nowTick + slotCount; tick++)
-      if (this.#slots[tick % slotCount]!.size > 0) return this.#wakeAt(tick);
+      if (!isAlone(this.#slots[tick % slotCount]!)) return this.#wakeAt(tick);
   }
 
-  #visit(slot: Set<Deadline>, nowMs: number): void {
-    if (slot.size === 0) return;
+  #visit(slot: number, nowMs: number): void {
+    const ring = this.#slots[slot]!;
+    if (isAlone(ring)) return;
     // A copy: what is placed into the same slot again is for the next turn.
-    const members = Array.from(slot);
+    const members: Deadline[] = [];
+    for (let deadline = ring.next; deadline !== ring; deadline = deadline.next) members.push(deadline);
     for (const deadline of members) {
-      if (deadline.slot < 0 || !slot.has(deadline)) continue;
+      if (deadline.slot !== slot) continue;
       if (deadline.dueMs <= nowMs) {
         this.cancel(deadline);
         deadline.onDeadline(nowMs);
       } else {
-        slot.delete(deadline);
+        unlink(deadline);
         this.#place(deadline);
       }
     }
   }
+}
+
+function isAlone(deadline: Deadline): boolean {
+  return deadline.next === deadline;
+}
+
+function linkBefore(next: Deadline, deadline: Deadline): void {
+  const { previous } = next;
+  deadline.previous = previous;
+  deadline.next = next;
+  previous.next = deadline;
+  next.previous = deadline;
+}
+
+function unlink(deadline: Deadline): void {
+  const { previous, next } = deadline;
+  previous.next = next;
+  next.previous = previous;
+  deadline.next = deadline;
+  deadline.previous = deadline;
 }
