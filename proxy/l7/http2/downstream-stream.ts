@@ -83,7 +83,9 @@ export class HTTP2DownstreamStream implements DownstreamStream {
     stream.on("drain", () => this.#onDrain());
     const isTunnel = head.method === "CONNECT" || upgradeOf(head) !== undefined;
     this.#isTunnelAsked = isTunnel;
-    if (isWhole && !isTunnel) stream.resume();
+    // Its end is told when the stream closes: a stream whose end was told is destroyed before what was written is done,
+    // which makes node:http2 an error, with a stack, for nobody.
+    if (isWhole && !isTunnel) stream.pause();
     else this.#read(stream, exchange);
     // What comes before the tunnel is open waits for it.
     if (isTunnel) stream.pause();
