@@ -58,7 +58,7 @@ export class HTTP2Connection implements DownstreamOwner {
     });
     session.on("close", () => this.#onClose());
     // Nobody speaks HTTP/2 with half a connection.
-    socket.on("end", () => session.destroy());
+    socket.on("end", () => this.destroy());
     this.#armIdle();
   }
 

@@ -85,7 +85,11 @@ export class HTTP2Session implements SessionOwner {
     // Each of its streams is told by itself.
     session.on("error", () => this.#onGoaway());
     session.on("close", () => this.#onClose());
-    socket.on("end", () => session.destroy());
+    // A session alone waits for writes that nobody takes.
+    socket.on("end", () => {
+      session.destroy();
+      socket.destroy();
+    });
     this.#armIdle();
   }
 

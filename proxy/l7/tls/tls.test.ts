@@ -1,5 +1,6 @@
 /** TLS on either side of the engine, end to end on loopback, with certificates made for the test. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import http2 from "node:http2";
@@ -234,6 +235,35 @@ test("readClientHello() never reads beyond its bytes, whatever is cut or changed
       copy[(seed >>> 8) % copy.length] = seed & 0xff;
     }
     assert.ok(["more", "other", "tls"].includes(readClientHello(copy).kind));
+  }
+});
+
+test("HTTP/2 connection over TLS goes with a downstream that leaves in the middle of an answer", async () => {
+  const big = Buffer.alloc(64 * 1024, "x");
+  await using upstream = await startUpstream((socket) => {
+    socket.once("data", () => {
+      socket.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n");
+      const more = (): void => {
+        let takesMore = socket.writable;
+        while (takesMore) takesMore = socket.write(big);
+      };
+      socket.on("drain", more);
+      more();
+    });
+  });
+  const authority = await createAuthority();
+  const transport_socket = downstreamTLS(await authority.issue("localhost"), {}, { alpn_protocols: ["h2"] });
+  await using rig = await rigOf([{ transport_socket, filters: [hcm] }], [staticCluster("up", [upstream.port])]);
+  for (let round = 0; round < 5; round++) {
+    const curl = spawn("curl", ["-sk", "--http2", `https://127.0.0.1:${rig.port}/`], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    const gone = once(curl, "exit");
+    // It cannot write what it gets: it ends TLS, and closes with bytes unread.
+    await once(curl.stdout, "data");
+    curl.stdout.destroy();
+    await gone;
+    await eventually(() => rig.counters.downstreamOpen === 0, "close");
   }
 });
 
