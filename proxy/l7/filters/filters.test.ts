@@ -9,6 +9,7 @@ import { plainChain } from "../config/listener.ts";
 import { Reader } from "../config/reader.ts";
 import type { FilterContext, FilterReply, HttpFilter } from "../filter.ts";
 import {
+  RawClient,
   type Rig,
   eventually,
   raw,
@@ -294,4 +295,28 @@ test("The example filters add headers, check keys and redact card numbers", asyn
   assert.match(answer.replace(/\r\n[\da-f]+\r\n/g, ""), /pay \[card\] or 12345/);
   assert.match(upstream.received[0]!, /x-user: alice\r\nx-team: shop\r\n/);
   assert.doesNotMatch(upstream.received[0]!, /s3cret/);
+});
+
+test("A request that a filter lets go on later goes out on a connection that is used again, too", async () => {
+  await using upstream = await startUpstream((socket) => {
+    socket.on(
+      "data",
+      (chunk: Buffer) => /(hello|\r\n0\r\n\r\n)$/.test(chunk.toString("latin1")) && socket.write(ok("body")),
+    );
+  });
+  const late = always({
+    onRequestHeaders(context) {
+      setImmediate(() => context.resume());
+      return "stop";
+    },
+  });
+  await using rig = await rigWith(upstream.port, modulesOf({ late }), [["late", {}]]);
+  const client = new RawClient(rig.port);
+  const post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+  client.send(post);
+  await eventually(() => client.text.split("body").length === 2, "the first answer");
+  client.send(post);
+  await eventually(() => client.text.split("body").length === 3, "the second answer");
+  assert.equal(upstream.received.length, 1);
+  client.close();
 });

@@ -28,6 +28,8 @@ export interface PassOwner {
   passRequestData(data: Buffer): void;
   passRequestEnd(trailers: Headers | undefined): void;
   unblockRequest(): void;
+  /** What a resumed request gathered goes out. */
+  flush(): void;
   /** The body is wanted, whether it may have to wait or not. */
   continueRequest(): void;
   /** Around what a resumed response sends. */
@@ -179,6 +181,7 @@ export class FilterPass {
     if (data === undefined || !replaceFirst(direction, data)) direction.at++;
     if (direction === this.#response) return this.#resumeResponse();
     this.#run(direction);
+    this.#owner.flush();
     if (direction.heldBytes === 0) this.#owner.unblockRequest();
     else this.#checkGathered();
   }

@@ -90,6 +90,8 @@ export class HTTP2DownstreamStream implements DownstreamStream {
     // What comes before the tunnel is open waits for it.
     if (isTunnel) stream.pause();
     exchange.start(isWhole || isTunnel);
+    // The first of the body may wait for what the head brings.
+    exchange.flush();
     this.#arm();
   }
 
@@ -158,8 +160,10 @@ export class HTTP2DownstreamStream implements DownstreamStream {
     if (this.#endsTunnel) queueMicrotask(() => this.#exchange?.onRequestEnd(undefined));
   }
 
+  /** INTERNAL_ERROR, by an error: close() would end the stream in front of the reset, and its body would look whole. */
   reset(): void {
-    this.#close(NGHTTP2_INTERNAL_ERROR);
+    this.#exchange = undefined;
+    if (!this.#stream.destroyed && !this.#stream.closed) this.#stream.destroy(new Error("the response is cut"));
   }
 
   /** The caller may ask elsewhere: the request was not looked at (RFC 9113 §8.7). */
@@ -168,6 +172,8 @@ export class HTTP2DownstreamStream implements DownstreamStream {
   }
 
   setBlocked(isBlocked: boolean): void {
+    // A request without a body stays as it is: see start().
+    if (this.#hasRequest && !this.#isTunnelAsked) return;
     if (isBlocked) this.#stream.pause();
     else this.#stream.resume();
   }

@@ -390,3 +390,91 @@ test("HTTP/2 and HTTP/1 carry WebSocket in every combination", async () => {
   }
   assert.match(old.received[1]!, /Sec-WebSocket-Key: .{24}\r\n/);
 });
+
+test("HTTP/2 downstream is told by a reset that a body is cut, whatever length it was said to have", async () => {
+  for (const framing of ["Content-Length: 1000", "Transfer-Encoding: chunked"]) {
+    await using upstream = await startUpstream((socket) => {
+      socket.once("data", () => {
+        socket.write(`HTTP/1.1 200 OK\r\n${framing}\r\n\r\n5\r\nhello\r\n`);
+        setImmediate(() => socket.destroy());
+      });
+    });
+    await using rig = await startRig({ routes: routesTo("up"), clusters: [staticCluster("up", [upstream.port])] });
+    const frames = await framesOf(rig.port);
+    const last = frames.filter(({ stream }) => stream === 1).at(-1);
+    assert.deepEqual(
+      [last?.type, frames.some(({ type, flags }) => type === 0 && (flags & 1) !== 0)],
+      [3, false],
+      framing,
+    );
+  }
+});
+
+test("HTTP/2 upstream is told by a reset that a request is cut", async () => {
+  const ends: string[] = [];
+  await using upstream = await startHTTP2((stream) => {
+    stream.on("aborted", () => ends.push("aborted"));
+    stream.on("end", () => ends.push(stream.rstCode === 0 ? "whole" : "end"));
+    stream.resume();
+  });
+  await using rig = await startRig({ routes: routesTo("up"), clusters: [http2Cluster("up", upstream.port)] });
+  const client = new RawClient(rig.port);
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+  await eventually(() => upstream.streams.length > 0, "request");
+  client.socket.resetAndDestroy();
+  await eventually(() => upstream.resets.length > 0, "reset");
+  assert.ok(!ends.includes("whole"), ends.join());
+});
+
+test("HTTP/2 request goes out before its body, on a connection that is used again, too", async () => {
+  await using upstream = await startUpstream((socket) => {
+    socket.on("data", (chunk: Buffer) => {
+      const text = chunk.toString("latin1");
+      if (text.startsWith("POST")) socket.write("HTTP/1.1 100 Continue\r\n\r\n");
+      else socket.write(ok("x"));
+    });
+  });
+  await using rig = await startRig({ routes: routesTo("up"), clusters: [staticCluster("up", [upstream.port])] });
+  await withClient(rig, async (client) => {
+    await answerOf(client.request({ ":path": "/", ":authority": "a" }));
+    const post = client.request({ ":method": "POST", ":path": "/", ":authority": "a", expect: "100-continue" });
+    await once(post, "continue");
+    const answer = answerOf(post);
+    post.end("body");
+    assert.equal((await answer).body, "x");
+  });
+  assert.equal(upstream.received.length, 1);
+});
+
+interface Frame {
+  readonly type: number;
+  readonly flags: number;
+  readonly stream: number;
+}
+
+/** What a server sends on a GET of stream 1, until it resets or ends that. */
+async function framesOf(port: number): Promise<Frame[]> {
+  const client = new RawClient(port);
+  const frame = (type: number, flags: number, stream: number, payload: Buffer): string => {
+    const head = Buffer.alloc(9);
+    head.writeUIntBE(payload.length, 0, 3);
+    head[3] = type;
+    head[4] = flags;
+    head.writeUInt32BE(stream, 5);
+    return Buffer.concat([head, payload]).toString("latin1");
+  };
+  // RFC 7541 §6.1: GET, http and / of the static table; §6.2.2: a literal authority.
+  const list = Buffer.from([0x82, 0x86, 0x84, 0x01, 0x01, "a".charCodeAt(0)]);
+  client.send(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${frame(4, 0, 0, Buffer.alloc(0))}${frame(1, 5, 1, list)}`);
+  const read = (): Frame[] => {
+    const bytes = Buffer.from(client.text, "latin1");
+    const frames: Frame[] = [];
+    for (let at = 0; at + 9 <= bytes.length; at += 9 + bytes.readUIntBE(at, 3))
+      frames.push({ type: bytes[at + 3]!, flags: bytes[at + 4]!, stream: bytes.readUInt32BE(at + 5) & 0x7fffffff });
+    return frames;
+  };
+  const isOver = ({ type, flags, stream }: Frame): boolean => stream === 1 && (type === 3 || (flags & 1) !== 0);
+  await eventually(() => read().some(isOver), "the end of the stream");
+  client.close();
+  return read();
+}
