@@ -132,7 +132,8 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
 
   handBack(): void {
     this.#exchange = undefined;
-    this.socket.destroy();
+    // The answers before it are whole.
+    this.destroy();
   }
 
   /** Exchange => Tunnel. What came behind the request belongs to the tunnel. */

@@ -80,6 +80,8 @@ export class GatheredWriter implements TurnWriter {
 
   endTurn(): void {
     this.#isQueued = false;
+    // To nobody: node:net would make an error of it.
+    if (this.#socket.destroyed) this.#text = "";
     if (this.#corks === 0) this.flush();
   }
 
