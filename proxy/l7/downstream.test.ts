@@ -364,3 +364,13 @@ test("DownstreamConnection keeps the limits of its listener: HTTP/1.0, head, hea
   assert.match(await client.until("HTTP/1.1 408 "), /408/);
   client.close();
 });
+
+test("DownstreamConnection sends a configured header in UTF-8, none of whose characters is a line break", async () => {
+  await using upstream = await startAnswering(ok);
+  const [host] = routesTo("up").virtual_hosts ?? [];
+  const added = [{ header: { key: "x-a", value: "a\u010d\u010aevil: 1" } }];
+  const routes = { name: "routes", virtual_hosts: [{ ...host!, response_headers_to_add: added }] };
+  await using rig = await startRig({ routes, clusters: [staticCluster("up", [upstream.port])] });
+  const text = Buffer.from(await raw(rig.port, getClose), "latin1").toString("utf8");
+  assert.ok(text.includes("\r\nx-a: a\u010d\u010aevil: 1\r\n"), text);
+});

@@ -47,7 +47,8 @@ export function readHeaderAdd(reader: Reader): HeaderAdd {
   if (key === "host" || key.startsWith(":"))
     throw header.bad("key", `${JSON.stringify(name)} may not be set so, wanted a rewrite of the route`);
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name)) throw header.bad("key", "it is not a header name");
-  const value = header.text("value") ?? "";
+  // A head is bytes, a character each: UTF-8, as Envoy has it. Of any other character only the low byte would be sent.
+  const value = Buffer.from(header.text("value") ?? "", "utf8").toString("latin1");
   if (/[\r\n\0]/.test(value)) throw header.bad("value", "it has a line break or a zero byte");
   const template = compileTemplate(value, (why) => header.bad("value", why));
   header.done();
