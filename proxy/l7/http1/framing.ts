@@ -39,8 +39,11 @@ export interface Hop {
 }
 
 const nothingListed: readonly string[] = [];
-/** What most messages say in Connection: nothing. */
-const nothingSaid = { wantsClose: false, wantsKeepAlive: false, listed: nothingListed, upgrade: undefined } as const;
+/** What a head says in Connection. */
+type Said = Pick<Hop, "wantsClose" | "wantsKeepAlive" | "listed" | "upgrade">;
+/** What most messages say there: nothing, or that they keep the connection, which is read without taking it apart. */
+const nothingSaid: Said = { wantsClose: false, wantsKeepAlive: false, listed: nothingListed, upgrade: undefined };
+const keepAliveSaid: Said = { ...nothingSaid, wantsKeepAlive: true };
 /** Nothing that is for one hop. */
 export const plainHop: Hop = { ...nothingSaid, contentLength: undefined, isChunked: false };
 
@@ -80,7 +83,15 @@ export function hopOf(headers: Headers, protocol: Protocol): Hop {
     );
   if (coding !== undefined) checkCoding(coding, protocol);
   const contentLength = length === undefined ? undefined : parseContentLength(length);
-  return { ...parseConnection(connection, upgrade), contentLength, isChunked: coding !== undefined };
+  const said = parseConnection(connection, upgrade);
+  return {
+    wantsClose: said.wantsClose,
+    wantsKeepAlive: said.wantsKeepAlive,
+    listed: said.listed,
+    upgrade: said.upgrade,
+    contentLength,
+    isChunked: coding !== undefined,
+  };
 }
 
 /** The framing of a request's body. */
@@ -123,11 +134,9 @@ function checkCoding(coding: string, protocol: Protocol): void {
   throw codingError("it is not exactly chunked");
 }
 
-function parseConnection(
-  connection: string | undefined,
-  upgrade: string | undefined,
-): Pick<Hop, "wantsClose" | "wantsKeepAlive" | "listed" | "upgrade"> {
+function parseConnection(connection: string | undefined, upgrade: string | undefined): Said {
   if (connection === undefined) return nothingSaid;
+  if (connection === "keep-alive") return keepAliveSaid;
   let wantsClose = false;
   let wantsKeepAlive = false;
   let upgrades = false;

@@ -62,6 +62,11 @@ export function headerValue(headers: Headers, key: string): string | undefined {
   return index < 0 ? undefined : headers.values[index];
 }
 
+/** `headers` with one more line; `key` is `name` in lower case. */
+export function withHeader({ names, keys, values }: Headers, name: string, key: string, value: string): Headers {
+  return { names: appended(names, name), keys: appended(keys, key), values: appended(values, value) };
+}
+
 /** All values of `key` joined with a comma, as RFC 9110 §5.2 has it, or undefined. */
 export function joinedHeaderValue(headers: Headers, key: string): string | undefined {
   const first = headers.keys.indexOf(key);
@@ -70,6 +75,14 @@ export function joinedHeaderValue(headers: Headers, key: string): string | undef
   for (let at = headers.keys.indexOf(key, first + 1); at >= 0; at = headers.keys.indexOf(key, at + 1))
     joined += `,${headers.values[at]!}`;
   return joined;
+}
+
+/** What a spread does, at half its cost: two of them are every request's way. */
+function appended(list: readonly string[], last: string): readonly string[] {
+  const copy: string[] = [];
+  for (let at = 0; at < list.length; at++) copy.push(list[at]!);
+  copy.push(last);
+  return copy;
 }
 
 function nameAt(text: string, from: number, to: number): KnownName {

@@ -6,7 +6,7 @@
  * Invariant: a head that comes out can be written by write.ts and read by any HTTP/1 parser in one way only.
  * Source: RFC 9112 §3, RFC 9110 §7.2; refusals follow the strict profile of the design reference (section 3d).
  */
-import { authorityBytes, isAll, targetBytes } from "./bytes.ts";
+import { SP, authorityBytes, isAll, targetBytes } from "./bytes.ts";
 import { HTTP1Error } from "./errors.ts";
 import { type Framing, type Hop, type Protocol, hopOf, noBody, requestFraming } from "./framing.ts";
 import { type Headers, parseHeaders } from "./headers.ts";
@@ -40,7 +40,8 @@ export function parseRequestHead(text: string, headersMax?: number): RequestHead
   const lineEnd = text.indexOf("\r\n");
   const firstSpace = text.indexOf(" ");
   if (firstSpace <= 0 || firstSpace > lineEnd) throw startLineError("wanted method, target and version");
-  const lastSpace = text.lastIndexOf(" ", lineEnd - 1);
+  // Where it is before "HTTP/1.1", else it is looked for.
+  const lastSpace = text.charCodeAt(lineEnd - 9) === SP ? lineEnd - 9 : text.lastIndexOf(" ", lineEnd - 1);
   const method = text.slice(0, firstSpace);
   const isConnect = method === "CONNECT";
   if (!isConnect) checkMethod(method);
@@ -129,7 +130,7 @@ export function parseAuthority(host: string): string {
 
 /** At most one colon outside brackets, and digits alone behind it. */
 function hasGoodPort(authority: string): boolean {
-  const bracket = authority.lastIndexOf("]");
+  const bracket = authority.includes("]") ? authority.lastIndexOf("]") : -1;
   if (bracket >= 0 && !authority.startsWith("[")) return false;
   const colon = authority.indexOf(":", bracket + 1);
   if (bracket >= 0 && bracket !== authority.length - 1 && colon !== bracket + 1) return false;

@@ -7,6 +7,7 @@
  */
 import { copyRecord } from "../accesslog/record.ts";
 import type { FormatRecord } from "../accesslog/types.ts";
+import { withHeader } from "../http1/headers.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import { HeadersEditor } from "./head-editor.ts";
 import { mutate } from "./mutate.ts";
@@ -50,13 +51,12 @@ export function planResponse(
 }
 
 function withServiceTime(response: ResponseHead, tookMs: number): ResponseHead {
-  const { names, keys, values } = response.headers;
   const key = "x-envoy-upstream-service-time";
   const value = String(Math.floor(tookMs));
-  if (keys.includes(key)) {
-    const editor = new HeadersEditor(response.headers);
-    editor.set(key, value);
-    return { ...response, headers: editor.headers };
-  }
-  return { ...response, headers: { names: [...names, key], keys: [...keys, key], values: [...values, value] } };
+  const { status, protocol, reason, headers: received, hop } = response;
+  if (!received.keys.includes(key))
+    return { status, protocol, reason, headers: withHeader(received, key, key, value), hop };
+  const editor = new HeadersEditor(received);
+  editor.set(key, value);
+  return { ...response, headers: editor.headers };
 }

@@ -167,7 +167,7 @@ function forward(received: RequestHead, route: CompiledRoute, { name, entry, inp
   const refusal = refuseUpgrade(received, route, input.policy);
   if (refusal !== undefined) return { ...answer(received, route, refusal), cors };
   const isSteered = input.policy.isInternal !== undefined;
-  const timeouts = requestTimeouts(received, route, isSteered);
+  const { timeoutMs, perTryTimeoutMs, retriesMax } = requestTimeouts(received, route, isSteered);
   const head = isSteered ? withoutSteering(received) : received;
   return {
     kind: "forward",
@@ -184,7 +184,9 @@ function forward(received: RequestHead, route: CompiledRoute, { name, entry, inp
       route.mirrors.length === 0 || head.method === "CONNECT"
         ? noShadows
         : mirrorsOf(head, route.mirrors, input.random),
-    ...timeouts,
+    timeoutMs,
+    perTryTimeoutMs,
+    retriesMax,
     cors,
   };
 }

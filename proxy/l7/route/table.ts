@@ -97,7 +97,7 @@ export class RouteTable {
 
   /** The virtual host for an authority in lower case. */
   hostFor(authority: string): CompiledVirtualHost | undefined {
-    const exact = this.#exact.get(authority);
+    const exact = this.#exact.size === 0 ? undefined : this.#exact.get(authority);
     if (exact !== undefined) return exact;
     for (const { length, hosts } of this.#suffixes) {
       // The wildcard stands for at least one character.
