@@ -23,6 +23,7 @@ import { type CompiledListener, plainChain } from "#proxy/l7/config/listener.ts"
 import { plainTCP } from "#proxy/l7/config/tcp.ts";
 import type { Direction } from "#proxy/l7/context.ts";
 import { type DrainOptions, ListenerSet, type LiveConfig } from "#proxy/l7/listener.ts";
+import { readClock } from "#proxy/l7/read-clock.ts";
 import type { TimerWheel } from "#proxy/l7/timer-wheel.ts";
 import { type Dial, type EngineDeps, type SocketAddress, createCounters } from "#proxy/l7/types.ts";
 import { type AdminView, createAdminServer, createMetricsServer } from "./admin.ts";
@@ -103,7 +104,7 @@ export class Sidecar {
     this.#pod = pod;
     this.#log = host.log.with({ pod: `${spec.namespace}/${spec.podName}` });
     checkSockets(spec, pod);
-    const nowMs = (): number => host.clock.monotonicMs();
+    const nowMs = readClock.of(() => host.clock.monotonicMs());
     this.#startMs = nowMs();
     this.#deps = {
       dial: pod.dial,

@@ -42,6 +42,40 @@ test("ReadBuffer hands on copies of short reads, and its own memory again once i
   assert.equal(seen[0]!.toString(), "short");
 });
 
+test("A copy is written over once nobody looks at it, and not before", () => {
+  const seen: Buffer[] = [];
+  let isFree = true;
+  const buffer = new ReadBuffer((chunk) => {
+    seen.push(chunk);
+    return { isFree, isInBody: false };
+  });
+  read(buffer, "first");
+  isFree = false;
+  read(buffer, "second");
+  read(buffer, "third");
+  assert.equal(seen[0]!.byteOffset, seen[1]!.byteOffset);
+  assert.deepEqual(seen.slice(1).map(String), ["second", "third"]);
+  // More than the memory for copies has place for: what was handed on stays as it is.
+  for (let index = 0; index < 9; index++) read(buffer, String(index).repeat(15_000));
+  assert.deepEqual(seen.slice(1, 3).map(String), ["second", "third"]);
+  for (let index = 0; index < 9; index++) assert.equal(seen[index + 3]!.toString(), String(index).repeat(15_000));
+});
+
+test("A copy that another read stands behind is kept", () => {
+  const seen: string[] = [];
+  const inner = new ReadBuffer((chunk) => {
+    seen.push(chunk.toString());
+    return { isFree: false, isInBody: false };
+  });
+  const outer = new ReadBuffer((chunk) => {
+    read(inner, "inner");
+    seen.push(chunk.toString());
+    return { isFree: true, isInBody: false };
+  });
+  read(outer, "outer");
+  assert.deepEqual(seen, ["inner", "outer"]);
+});
+
 test("Bodies arrive whole at many downstreams that read slowly", async () => {
   const bytes = 3_000_000;
   const body = (index: number): Buffer => Buffer.alloc(bytes, `${index}-`);

@@ -22,6 +22,7 @@ import type { CompiledChain } from "#proxy/l7/config/listener.ts";
 import type { Observer } from "#proxy/l7/context.ts";
 import type { FilterModules } from "#proxy/l7/filters/modules.ts";
 import { ListenerSet, type LiveConfig } from "#proxy/l7/listener.ts";
+import { readClock } from "#proxy/l7/read-clock.ts";
 import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
 import { type Dial, type EngineDeps, type SocketAddress, createCounters } from "#proxy/l7/types.ts";
 import type { ListeningSocket } from "../hot-restart.ts";
@@ -108,7 +109,7 @@ export class StandaloneSidecar implements AdminContext {
     this.engine = {
       dial: deps.dial,
       wheel: new TimerWheel(deps.clock),
-      nowMs: () => deps.clock.monotonicMs(),
+      nowMs: readClock.of(() => deps.clock.monotonicMs()),
       wallMs: () => deps.clock.nowMs(),
       after: (delayMs, callback) => void deps.clock.after(delayMs, callback),
       log: deps.log,
