@@ -103,7 +103,7 @@ function secure(
     prepareSocket(socket);
     // What node:tls does where it made the socket itself; node:http2 waits for it.
     Object.assign(socket, { secureConnecting: false });
-    const hasPeer = Object.keys(socket.getPeerCertificate()).length > 0;
+    const hasPeer = tls.requestsCertificate && Object.keys(socket.getPeerCertificate()).length > 0;
     // One that is known by its hash alone was not refused above.
     const isKnown = tls.spec.trustedCA === undefined && tls.spec.certificateHashes.length > 0;
     const isTrusted = isKnown || (tls.spec.trustedCA !== undefined && verifyErrorOf(socket) === undefined);

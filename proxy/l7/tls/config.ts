@@ -80,14 +80,27 @@ function readCommon(context: Reader): TLSSpec {
   const spec: TLSSpec = {
     certificates: common.list("tls_certificates").map(readCertificate),
     ...readValidation(common.object("validation_context")),
-    alpn: common.texts("alpn_protocols"),
+    alpn: readALPN(common),
     minVersion: versionOf(params, "tls_minimum_protocol_version"),
     maxVersion: versionOf(params, "tls_maximum_protocol_version"),
-    ciphers: params?.texts("cipher_suites") ?? [],
+    ciphers: (params?.texts("cipher_suites") ?? []).flatMap(suitesOf),
   };
   params?.done();
   common.done();
   return spec;
+}
+
+/** Names of 1 to 255 bytes (RFC 7301 §3.1). */
+function readALPN(common: Reader): readonly string[] {
+  const names = common.texts("alpn_protocols");
+  if (names.some((name) => name.length === 0 || Buffer.byteLength(name) > 255))
+    throw common.bad("alpn_protocols", "a name is empty or over 255 bytes");
+  return names;
+}
+
+/** `[A|B]`: either of them, whichever the peer likes more; here the first. */
+function suitesOf(text: string): readonly string[] {
+  return text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1).split("|") : [text];
 }
 
 function readCertificate(reader: Reader): CertificateSpec {

@@ -159,6 +159,37 @@ test("A TLS chain ends TLS, agrees on HTTP/2 by ALPN, and tells chains apart by 
   passed.destroy();
 });
 
+test("A protocol's name that no ClientHello could have is refused", async () => {
+  const issued = await (await createAuthority()).issue("a");
+  for (const name of ["", "é".repeat(128)]) {
+    const socket = downstreamTLS(issued, {}, { alpn_protocols: ["h2", name] });
+    await assert.rejects(rigOf([{ filters: [hcm], transport_socket: socket }], []), /alpn_protocols.*over 255 bytes/);
+  }
+});
+
+test("A TLS chain chooses the cipher, by its own order", async () => {
+  const issued = await (await createAuthority()).issue("a");
+  const cipherOf = async (tls_params: object, options: tls.ConnectionOptions): Promise<string> => {
+    const chain = { filters: [hcm], transport_socket: downstreamTLS(issued, {}, { tls_params }) };
+    await using rig = await rigOf([chain], [staticCluster("up", [1])]);
+    const socket = tls.connect({ port: rig.port, host: "127.0.0.1", rejectUnauthorized: false, ...options });
+    try {
+      await once(socket, "secureConnect");
+      return socket.getCipher().name;
+    } finally {
+      socket.destroy();
+    }
+  };
+  const [aes128, aes256] = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"];
+  const asks = { maxVersion: "TLSv1.2", ciphers: `${aes256}:${aes128}` } as const;
+  assert.equal(await cipherOf({}, asks), aes128);
+  assert.equal(await cipherOf({ cipher_suites: [aes256, aes128] }, asks), aes256);
+  assert.equal(await cipherOf({ cipher_suites: [`[${aes128}|${aes256}]`] }, asks), aes128);
+  assert.equal(await cipherOf({}, { minVersion: "TLSv1.3" }), "TLS_AES_128_GCM_SHA256");
+  const strong = { minVersion: "TLSv1.3", ciphers: "TLS_AES_256_GCM_SHA384" } as const;
+  assert.equal(await cipherOf({ cipher_suites: [aes128] }, strong), "TLS_AES_256_GCM_SHA384");
+});
+
 test("A TLS chain wants a certificate that its authority signed, with a name it knows", async () => {
   const authority = await createAuthority();
   const stranger = await createAuthority();

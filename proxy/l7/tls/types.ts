@@ -51,6 +51,8 @@ export interface UpstreamTLSSpec extends TLSSpec {
 /** A chain's side, ready for use. */
 export interface DownstreamTLS {
   readonly spec: DownstreamTLSSpec;
+  /** Downstreams are asked for a certificate; another one shows none. */
+  readonly requestsCertificate: boolean;
   options(): TlsOptions;
   /** Why this peer is refused, or undefined. Called once the handshake is done. */
   refuse(socket: TLSSocket): string | undefined;
