@@ -2,9 +2,11 @@
  * What does a request through the HTTP engine cost, beside nginx, HAProxy, Envoy and http-proxy with the same job?
  *
  * One core for the proxy, another one for the load and the upstream (nginx); wrk for HTTP/1.1, h2load for HTTP/2. CPU
- * is the proxy's own user and system time by /proc, over the requests of the run. Then what a filter module adds, and
- * how late the slowest of a hundred is with half of the requests a second that Wherry answers at most. Bounded:
- * WHERRY_BENCH_SECONDS (3) a row and contestant after three to warm up.
+ * is the proxy's own user and system time by /proc, over the requests of the run: the median of three runs. The
+ * contestants are measured in turns, row by row, so that what else the machine does meets all of them alike: measured
+ * one behind the other, minutes apart, the same proxy differed by a half. Then what a filter module adds, and how late
+ * the slowest of a hundred is with half of the requests a second that Wherry answers at most. Bounded:
+ * WHERRY_BENCH_SECONDS (3) a run, after three to warm up for each row.
  */
 import { type ExecFileSyncOptionsWithStringEncoding, execFileSync } from "node:child_process";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -16,8 +18,8 @@ import { type Measured, median } from "./measured.ts";
 
 const seconds = Number(process.env["WHERRY_BENCH_SECONDS"] ?? 3);
 const warmSeconds = 3;
-/** The quietest of so many runs counts for latency: what disturbs is the machine. */
-const quietOf = 3;
+/** Of so many runs the median counts for CPU, and the quietest for latency: what disturbs is the machine. */
+const runsEach = 3;
 
 interface Row {
   readonly name: string;
@@ -63,24 +65,32 @@ export async function run(): Promise<readonly Measured[]> {
   try {
     const paths = await certificates(folder);
     await using upstream = await startUpstream(paths, { "1k": 1024, "100k": 102_400, "10m": 10_485_760 });
-    const costs = new Map<string, string[]>(rows.map(({ name }) => [name, []]));
-    for (const contestant of contestants) {
-      if (contestant.command === undefined) {
-        process.stderr.write(`SKIP ${contestant.name}: not installed\n`);
-        continue;
-      }
-      await using running = await start(contestant, upstream.port, paths);
-      for (const one of rows) costs.get(one.name)?.push(`${contestant.name} ${measure(one, running)}`);
-    }
-    const cpu = rows.map(({ name, protocol }) => ({
-      question: `CPU of a request: ${name}`,
-      measured: (costs.get(name) ?? []).join(", "),
-      budget: protocol === "http2" ? "< Envoy" : "≤ 1.5 × HAProxy and < Envoy",
-    }));
+    const cpu = await compareCosts(upstream, paths);
     return [...cpu, await filterCost(upstream, paths), await compareLatency(upstream, paths)];
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Of each row, in turns. */
+async function compareCosts(upstream: Running, paths: Paths): Promise<readonly Measured[]> {
+  await using started = new AsyncDisposableStack();
+  const running = new Map<string, Running>();
+  for (const contestant of contestants) {
+    if (contestant.command === undefined) process.stderr.write(`SKIP ${contestant.name}: not installed\n`);
+    else running.set(contestant.name, started.use(await start(contestant, upstream.port, paths)));
+  }
+  return rows.map((one) => {
+    for (const proxy of running.values()) load(one, proxy, warmSeconds);
+    const runs = Array.from({ length: runsEach }, () => [...running.values()].map((proxy) => costOf(one, proxy)));
+    const measured = [...running.keys()].map((name, at) => `${name} ${shown(runs.map((run) => run[at]!))}`);
+    process.stderr.write(`${one.name}: ${measured.join(", ")}\n`);
+    return {
+      question: `CPU of a request: ${one.name}`,
+      measured: measured.join(", "),
+      budget: one.protocol === "http2" ? "< Envoy" : "≤ 1.5 × HAProxy and < Envoy",
+    };
+  });
 }
 
 /** Of one filter module, which changes both heads: without and with it in turns. */
@@ -91,7 +101,7 @@ async function filterCost(upstream: Running, paths: Paths): Promise<Measured> {
   await using without = await start(plain, upstream.port, paths);
   await using filtered = await start(withFilter, upstream.port, paths);
   for (const running of [without, filtered]) load(row, running, warmSeconds);
-  const rounds = Array.from({ length: quietOf }, () => [without, filtered].map((one) => costOf(row, one).micros));
+  const rounds = Array.from({ length: runsEach }, () => [without, filtered].map((one) => costOf(row, one).micros));
   const [before = 0, after = 0] = [0, 1].map((at) => median(rounds.map((round) => round[at] ?? 0)));
   return {
     question: `CPU of a filter module that sets a header of each head: ${row.name}`,
@@ -115,7 +125,7 @@ async function compareLatency(upstream: Running, paths: Paths): Promise<Measured
   for (const contestant of compared) {
     await using running = await start(contestant, upstream.port, paths);
     load(row, running, warmSeconds);
-    const tries = Array.from({ length: quietOf }, () => slowest(row, running, { perSecond, folder: paths.folder }));
+    const tries = Array.from({ length: runsEach }, () => slowest(row, running, { perSecond, folder: paths.folder }));
     measured.push(`${contestant.name} ${(Math.min(...tries) / 1000).toFixed(2)} ms`);
   }
   return {
@@ -141,14 +151,20 @@ function slowest(
   return times[Math.floor(times.length * 0.99)] ?? Infinity;
 }
 
-/** In µs, with requests a second in brackets. */
-function measure(one: Row, running: Running): string {
-  load(one, running, warmSeconds);
-  const { micros, perSecond } = costOf(one, running);
-  return perSecond === 0 ? "failed" : `${micros.toFixed(1)} µs (${Math.round(perSecond)}/s)`;
+interface Cost {
+  /** CPU of a request, in µs. */
+  readonly micros: number;
+  readonly perSecond: number;
 }
 
-function costOf(one: Row, running: Running): { readonly micros: number; readonly perSecond: number } {
+/** In µs, with requests a second in brackets. */
+function shown(costs: readonly Cost[]): string {
+  if (costs.some(({ perSecond }) => perSecond === 0)) return "failed";
+  const micros = median(costs.map((cost) => cost.micros));
+  return `${micros.toFixed(1)} µs (${Math.round(median(costs.map((cost) => cost.perSecond)))}/s)`;
+}
+
+function costOf(one: Row, running: Running): Cost {
   const before = running.cpuMs();
   const requests = load(one, running, seconds);
   return { micros: ((running.cpuMs() - before) * 1000) / requests, perSecond: requests / seconds };
