@@ -13,6 +13,7 @@ import { chainFor, inspectionOf } from "./chain-choice.ts";
 import type { CompiledHTTP } from "./config/http.ts";
 import type { CompiledChain, CompiledListener } from "./config/listener.ts";
 import { type CompiledTCP, pickTCPCluster } from "./config/tcp.ts";
+import { Connections, type Place } from "./connections.ts";
 import type { ConnectionInfo, Direction, HTTPContext, Observer } from "./context.ts";
 import type { HttpFilterFactory } from "./filter.ts";
 import type { FilterModules } from "./filters/modules.ts";
@@ -64,13 +65,14 @@ export interface DrainOptions {
 
 interface Accepted {
   readonly socket: Socket;
+  readonly place: Place;
   readonly listener: CompiledListener;
   readonly info: ConnectionInfo;
 }
 
 export class ListenerSet {
   readonly #options: ListenerSetOptions;
-  readonly #served = new Map<Socket, Served>();
+  readonly #connections = new Connections();
   /** Filters are made once for each chain. */
   readonly #filters = new WeakMap<CompiledHTTP, readonly HttpFilterFactory[]>();
   readonly #draining = new Set<Direction>();
@@ -81,7 +83,7 @@ export class ListenerSet {
   }
 
   get connectionCount(): number {
-    return this.#served.size;
+    return this.#connections.size;
   }
 
   /** The listener for an original destination: its own address and port, then any address and its port. */
@@ -100,19 +102,20 @@ export class ListenerSet {
    */
   accept(socket: Socket, listener: CompiledListener, destination: SocketAddress | undefined): void {
     const { counters } = this.#options.deps;
-    if (this.#served.size >= connectionsMax) {
+    if (this.#connections.size >= connectionsMax) {
       counters.downstreamRefused++;
       socket.destroy();
       return;
     }
     prepareSocket(socket);
     counters.downstreamOpen++;
-    socket.once("close", () => this.#forget(socket));
+    const place = this.#connections.join();
+    socket.once("close", () => this.#forget(place));
     const remotePort = socket.remotePort ?? 0;
     const { localAddress, localPort } = socket;
     const local = { localAddress: localAddress?.replace(/^::ffff:/, ""), localPort };
     const info = { direction: listener.direction, remoteAddress: addressOf(socket), remotePort, destination, ...local };
-    const accepted = { socket, listener, info };
+    const accepted = { socket, place, listener, info };
     const { wantsTLS, wantsHTTP } = inspectionOf(listener, destination?.port ?? localPort ?? 0);
     if (wantsTLS || wantsHTTP) this.#inspect(accepted, { wantsTLS, wantsHTTP });
     else this.#serve(accepted, uninspected, undefined);
@@ -124,7 +127,7 @@ export class ListenerSet {
       options.direction === undefined ? ["inbound", "outbound"] : [options.direction];
     for (const direction of directions) this.#draining.add(direction);
     const members = (): Served[] =>
-      [...this.#served.values()].filter(({ direction }) => directions.includes(direction));
+      this.#connections.served().filter(({ direction }) => directions.includes(direction));
     const { after } = this.#options.deps;
     for (const served of members()) served.drain();
     after(options.graceMs, () => members().forEach((served) => served.closeIfIdle()));
@@ -147,7 +150,7 @@ export class ListenerSet {
 
   /** Cuts every connection. */
   destroy(): void {
-    for (const served of this.#served.values()) served.destroy();
+    for (const served of this.#connections.served()) served.destroy();
   }
 
   /** What fails in the set-up of a connection costs that connection. */
@@ -158,7 +161,7 @@ export class ListenerSet {
     );
   }
 
-  #serveBy({ socket, listener, info }: Accepted, found: Inspected, initial: Buffer | undefined): void {
+  #serveBy({ socket, place, listener, info }: Accepted, found: Inspected, initial: Buffer | undefined): void {
     const { deps, live } = this.#options;
     const chain = chainFor(listener, info, found);
     if (chain === undefined) {
@@ -179,15 +182,10 @@ export class ListenerSet {
         protocol: found.transport === "tls" ? undefined : found.protocols[0],
         httpContext: () => this.#httpContext(listener, filter as CompiledHTTP, observer),
         tcpContext: () => tcpContextOf(filter as CompiledTCP, { deps, observer, live }),
-        onServed: (served) => this.#setServed(socket, served),
+        onServed: (served) => (place.served = served),
       },
       initial,
     );
-  }
-
-  /** A socket that closed meanwhile is not served any more. */
-  #setServed(socket: Socket, served: Served): void {
-    if (!socket.destroyed) this.#served.set(socket, served);
   }
 
   #filtersOf(filter: CompiledHTTP): readonly HttpFilterFactory[] {
@@ -230,8 +228,8 @@ export class ListenerSet {
 
   #inspect(accepted: Accepted, wants: { readonly wantsTLS: boolean; readonly wantsHTTP: boolean }): void {
     const { deps } = this.#options;
-    const { socket, listener } = accepted;
-    this.#served.set(socket, destroying(listener.direction, socket));
+    const { socket, place, listener } = accepted;
+    place.served = destroying(listener.direction, socket);
     // It lives by its listeners on the socket.
     void new Inspection(socket, {
       deps,
@@ -246,9 +244,9 @@ export class ListenerSet {
     });
   }
 
-  #forget(socket: Socket): void {
+  #forget(place: Place): void {
     this.#options.deps.counters.downstreamOpen--;
-    this.#served.delete(socket);
+    this.#connections.leave(place);
     for (const check of this.#waiting) check();
   }
 }
