@@ -89,11 +89,15 @@ function secure(
   const onClose = (): void => deps.wheel.cancel(deadline);
   raw.on("error", () => socket.destroy());
   raw.on("close", () => socket.destroy());
-  socket.on("error", fail).on("close", onClose);
+  // Nothing more comes of it, and a socket that is not read keeps no process alive: a drain would wait for nobody.
+  const onEnd = (): void => void socket.destroy();
+  socket.on("error", fail).on("close", onClose).on("end", onEnd);
   options.onServed(destroying(info.direction, socket));
+  // Ended while its chain was chosen.
+  if (raw.readableEnded) return onEnd();
   socket.once("secure", () => {
     deps.wheel.cancel(deadline);
-    socket.off("error", fail).off("close", onClose);
+    socket.off("error", fail).off("close", onClose).off("end", onEnd);
     const why = tls.refuse(socket);
     if (why !== undefined) {
       deps.log.debug("Cannot serve connection", { why });

@@ -203,7 +203,12 @@ export class StandaloneSidecar implements AdminContext {
   async shutDown({ drainMs }: DrainTimes): Promise<void> {
     this.#ports.close();
     this.isDraining = true;
+    // Neither the engine's timers nor sockets that are not read from keep the process alive until it is drained.
+    const drained = new AbortController();
+    const waiting = this.deps.clock.sleep(drainMs + drainGraceMs, drained.signal).catch(() => undefined);
     await this.drain(drainMs, false);
+    drained.abort();
+    await waiting;
     this.#inherited.close();
     this.#stopped.abort();
     this.deps.filterModules?.close();

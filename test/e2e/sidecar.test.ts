@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, type Server, createServer } from "node:net";
+import { type AddressInfo, type Server, connect, createServer } from "node:net";
 import { createServer as createHTTPServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -82,6 +82,10 @@ static_resources:
                         - { match: { path: /direct }, directResponse: { status: 200, body: { inlineString: here } } }
                         - { match: { prefix: / }, route: { cluster: up, timeout: 2.5s } }
                 httpFilters:
+                  - name: fault
+                    typedConfig:
+                      "@type": ${type}filters.http.fault.v3.HTTPFault
+                      delay: { headerDelay: {}, percentage: { numerator: 100 } }
                   - name: router
                     typedConfig: { "@type": ${type}filters.http.router.v3.Router }
   clusters:
@@ -205,6 +209,27 @@ describe("wherry sidecar", () => {
       /main: Cannot read .*tls_certificates\[0\]\.certificate_chain \(.*none\.pem\): ENOENT/,
     );
     assert.equal(spawnSync(wherry, ["sidecar"]).status, 64);
+  });
+
+  it("waits in a drain for what nothing else keeps the process alive for", async () => {
+    // No admin pages, no names to resolve, and a request that only a timer holds; the one behind it stops the reading.
+    const left = [/^admin: .*$/m, /^.*route: \{ cluster.*$/m, /^ {2}clusters:[^]*/m];
+    const text = left.reduce((whole, part) => whole.replace(part, ""), bootstrap(1));
+    const alone = new Sidecar("--config-yaml", text);
+    const to = await alone.port("Listening");
+    const peer = connect(to, "127.0.0.1").setEncoding("latin1");
+    let answers = "";
+    peer.on("data", (part: string) => (answers += part));
+    const ended = once(peer, "end");
+    const delayed = "GET /direct HTTP/1.1\r\nHost: a\r\nx-envoy-fault-delay-request: 1500\r\n\r\n";
+    for (let sent = 0; sent < 2; sent++) {
+      await new Promise((resolve) => peer.write(delayed, resolve));
+      // What came before this is read before this is answered.
+      await get(to, "/direct");
+    }
+    assert.equal(await alone.end("SIGTERM"), 0);
+    await ended;
+    assert.match(answers, /^HTTP\/1\.1 200 .*\r\nConnection: close\r\n.*here$/s);
   });
 
   it("drains and ends with SIGTERM, its access log written", async () => {

@@ -5,7 +5,7 @@ import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import http2 from "node:http2";
 import https from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import { type AddressInfo, type Socket, connect } from "node:net";
 import { test } from "node:test";
 import tls from "node:tls";
 import type { Cluster as ClusterResource } from "#api/xds/envoy.ts";
@@ -311,3 +311,22 @@ async function clientHello(servername: string, ALPNProtocols: string[]): Promise
   socket.destroy();
   return Buffer.concat(chunks);
 }
+
+test("TLS connection whose peer ends before the handshake is done is closed at once", async () => {
+  const own = await (await createAuthority()).issue("a.example.org");
+  const chain = { filters: [hcm], transport_socket: downstreamTLS(own) };
+  const named = { filter_chain_match: { server_names: ["b.example.org"] }, filters: [hcm] };
+  // With a name to look for, the end comes before the chain is chosen.
+  for (const chains of [[chain], [named, chain]]) {
+    await using rig = await rigOf(chains, []);
+    // Nothing, and the start of a ClientHello.
+    for (const start of ["", "\x16\x03\x01\x01"]) {
+      const peer = connect({ port: rig.port, host: "127.0.0.1", allowHalfOpen: true });
+      const closed = once(peer.resume(), "end", { signal: AbortSignal.timeout(5000) });
+      peer.end(start, "latin1");
+      await closed;
+      await eventually(() => rig.listeners.connectionCount === 0, "connection is closed");
+      assert.equal(rig.counters.handshakeErrors, 0);
+    }
+  }
+});
