@@ -23,6 +23,7 @@ import { resetSocket } from "./tcp.ts";
 import { Deadline } from "./timer-wheel.ts";
 import type { EngineDeps } from "./types.ts";
 import { type ConnectionOwner, opened, tunnelMethod } from "./upstream-owner.ts";
+import { readPastWriteErrors } from "./write-errors.ts";
 
 /** Interim responses (1xx) in a row before the upstream is taken for broken. */
 const interimMax = 16;
@@ -48,6 +49,8 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   #interims = 0;
   #requests = 0;
   #isReusable = false;
+  /** A write failed: what is there still of an answer is read, and its end says nothing. */
+  #isCut = false;
   #isChunked = false;
   /** A head was sent. */
   #isAsked = false;
@@ -83,6 +86,7 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
     this.#out = new GatheredWriter(socket);
     // A socket of TCP was dialed with it.
     readInto(socket, this.#reads.options);
+    readPastWriteErrors(socket, () => (this.#isCut = this.#state === "busy"));
     socket.on("data", (chunk: Buffer) => this.#reads.pass(chunk));
     socket.on("drain", () => this.#handler?.onDrain());
     socket.on("end", () => this.#onEnd());
@@ -230,7 +234,7 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   #finish(hasSurplus: boolean): void {
     const handler = this.#handler;
     this.#handler = undefined;
-    if (this.#isReusable && this.#requestEnded && !hasSurplus) this.#becomeIdle();
+    if (this.#isReusable && this.#requestEnded && !hasSurplus && !this.#isCut) this.#becomeIdle();
     else this.#close(undefined);
     handler?.onResponseEnd(this.#body.trailers);
     this.#pool.serveWaiting();
@@ -265,8 +269,10 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   }
 
   #onEnd(): void {
-    if (this.#state === "tunnel") return this.#handler?.onResponseEnd(undefined);
-    if (this.#state === "busy" && this.#hasHead && this.#body.finishAtClose()) return this.#finish(false);
+    if (!this.#isCut) {
+      if (this.#state === "tunnel") return this.#handler?.onResponseEnd(undefined);
+      if (this.#state === "busy" && this.#hasHead && this.#body.finishAtClose()) return this.#finish(false);
+    }
     this.#close({ kind: "reset", sawBytes: this.#sawBytes });
   }
 
