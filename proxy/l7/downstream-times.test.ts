@@ -7,7 +7,7 @@ import { ManualClock } from "#lib/clock.ts";
 import { httpDefault } from "./config/http.ts";
 import { plainChain } from "./config/listener.ts";
 import { RawClient, type Rig, eventually, startAnswering, startRig, startUpstream, staticCluster } from "./fixture.ts";
-import { type HTTPOptions, httpOptionsDefault } from "./options.ts";
+import { type HTTPOptions, http2OptionsDefault, httpOptionsDefault } from "./options.ts";
 
 const get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -26,7 +26,7 @@ function start(clock: ManualClock, port: number, { options, streamIdleMs = 0, ac
     routeName: "routes",
     inline: undefined,
     streamIdleMs,
-    options: { ...httpOptionsDefault, ...options },
+    options: { ...httpOptionsDefault, http2: { ...http2OptionsDefault, allowsConnect: true }, ...options },
   });
   const routes = [{ match: { prefix: "/" }, route: { cluster: "up", ...action } }];
   const table = { name: "routes", virtual_hosts: [{ name: "all", domains: ["*"], routes }] };

@@ -15,7 +15,7 @@ export interface HTTP2Options {
   readonly streamWindowBytes: number;
   /** The same for the whole connection, default 1 MiB. */
   readonly connectionWindowBytes: number;
-  /** RFC 8441: WebSocket over HTTP/2, default true for downstreams. */
+  /** RFC 8441: downstreams may ask for upgrades, such as WebSocket, by extended CONNECT, and are told so; default false. */
   readonly allowsConnect: boolean;
 }
 
@@ -46,7 +46,7 @@ export const http2OptionsDefault: HTTP2Options = {
   concurrentStreamsMax: 1024,
   streamWindowBytes: 256 * 1024,
   connectionWindowBytes: 1024 * 1024,
-  allowsConnect: true,
+  allowsConnect: false,
 };
 
 export const httpOptionsDefault: HTTPOptions = {

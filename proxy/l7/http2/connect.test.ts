@@ -9,7 +9,8 @@ import http2, {
 } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import { describe, it } from "node:test";
-import { type Rig, eventually, startAnswering, startRig, startUpstream, staticCluster } from "../fixture.ts";
+import { compileListener } from "../config/listener.ts";
+import { type Rig, eventually, routesTo, startAnswering, startRig, startUpstream, staticCluster } from "../fixture.ts";
 
 const optionsName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 const { NGHTTP2_CANCEL, NGHTTP2_INTERNAL_ERROR, NGHTTP2_PROTOCOL_ERROR } = http2.constants;
@@ -188,6 +189,41 @@ describe("CONNECT over HTTP/2", () => {
       stream.resume();
       const found = await Promise.race([statusOf(stream), code]);
       assert.ok(found === status || found === NGHTTP2_PROTOCOL_ERROR, `${found}`);
+      assert.deepEqual(upstream.received, []);
+    });
+});
+
+describe("extended CONNECT", () => {
+  const manager =
+    "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+  const rds = { route_config_name: "routes", config_source: { ads: {} } };
+  const router = { "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router" };
+  const address = { socket_address: { address: "127.0.0.1", port_value: 1 } };
+
+  for (const [http2_protocol_options, isAllowed] of [
+    [undefined, false],
+    [{ max_concurrent_streams: 10 }, false],
+    [{ allow_connect: true }, true],
+  ] as const)
+    it(`is announced and taken with ${JSON.stringify(http2_protocol_options)}: ${isAllowed}`, async () => {
+      await using upstream = await startUpstream((socket) => {
+        socket.once("data", () => socket.end("HTTP/1.1 101 A\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
+      });
+      const http_filters = [{ name: "router", typed_config: router }];
+      const typed_config = { "@type": manager, stat_prefix: "x", rds, http_filters, http2_protocol_options };
+      const filter_chains = [{ filters: [{ name: "http", typed_config }] }];
+      await using rig = await startRig({
+        listener: compileListener({ name: "test", address, filter_chains }),
+        routes: routesTo("up"),
+        clusters: [staticCluster("up", [upstream.port])],
+      });
+      await using client = new Client(rig);
+      const [settings] = (await once(client.session, "remoteSettings")) as [http2.Settings];
+      assert.equal(settings.enableConnectProtocol === true, isAllowed);
+      const stream = client.connect({ ":protocol": "websocket", ":scheme": "http", ":path": "/", ":authority": "a" });
+      if (isAllowed) return assert.equal(await statusOf(stream), 200);
+      await closed(stream);
+      assert.equal(stream.rstCode, NGHTTP2_PROTOCOL_ERROR);
       assert.deepEqual(upstream.received, []);
     });
 });

@@ -17,6 +17,9 @@ import {
   startUpstream,
   staticCluster,
 } from "../fixture.ts";
+import { httpDefault } from "../config/http.ts";
+import { plainChain } from "../config/listener.ts";
+import { http2OptionsDefault, httpOptionsDefault } from "../options.ts";
 
 const optionsType = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
@@ -359,8 +362,10 @@ test("HTTP/2 and HTTP/1 carry WebSocket in every combination", async () => {
     stream.on("data", (chunk: Buffer) => stream.write(`<${chunk.toString()}>`));
     stream.on("end", () => stream.end("bye"));
   });
+  const options = { ...httpOptionsDefault, http2: { ...http2OptionsDefault, allowsConnect: true } };
+  const defaultChain = plainChain("http", { ...httpDefault, options, routeName: "routes", inline: undefined });
   for (const cluster of [staticCluster("up", [old.port]), http2Cluster("up", modern.port)]) {
-    await using rig = await startRig({ routes: routesTo("up"), clusters: [cluster] });
+    await using rig = await startRig({ listener: { defaultChain }, routes: routesTo("up"), clusters: [cluster] });
     const client = new RawClient(rig.port);
     client.send(
       "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
