@@ -20,6 +20,7 @@ import { type AccrualSpec, FailureAccrual } from "./resilience/accrual.ts";
 import { type HealthCheckSpec, HealthChecker } from "./resilience/health-check.ts";
 import { Limits, type Thresholds, noThresholds } from "./resilience/limits.ts";
 import { OutlierDetector, type OutlierSpec, type TryResult } from "./resilience/outlier.ts";
+import type { TryCounts } from "./retry.ts";
 import type { RoutingPriority } from "./route/types.ts";
 import { addressOf } from "./socket-address.ts";
 import { alpnFor } from "./tls/config.ts";
@@ -95,6 +96,7 @@ export class Cluster {
   readonly outliers: OutlierDetector<Endpoint> | undefined;
   readonly checks: HealthChecker | undefined;
   readonly budgets: Readonly<Record<RoutingPriority, ConnectionBudget>>;
+  readonly tryCounts: TryCounts = { timeouts: 0, retrySuccesses: 0, retryLimitsExceeded: 0 };
   readonly #pool: PoolOptions;
   readonly #hosts: HostSet;
   readonly #subsets: Subsets | undefined;

@@ -80,8 +80,15 @@ export interface TCPRecord {
   readonly sentBytes: number;
 }
 
+/** Requests that were begun and are not over, kept by those who begin and end them. */
+export interface Load {
+  requests: number;
+}
+
 /** Called synchronously on the hot path; must not throw. */
 export interface Observer {
+  /** Of its chain; undefined: nobody asks. */
+  readonly load?: Load;
   onExchange(record: ExchangeRecord): void;
   /** The endpoint is connected, or none took the connection: then onTCPClose follows at once. */
   onTCPOpen(record: TCPRecord): void;
@@ -91,6 +98,8 @@ export interface Observer {
 export interface HTTPContext {
   readonly deps: EngineDeps;
   readonly observer: Observer;
+  /** Each request adds one, until its record is told or it is handed back. */
+  readonly load: Load;
   readonly requestHeaders: RequestHeaderSource | undefined;
   /** Time without a byte in either direction inside a request, in ms; 0 is none. */
   readonly streamIdleMs: number;

@@ -164,6 +164,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
 
   handBack(reason: "connect" | "reset"): void {
     this.#isOver = true;
+    this.#context.load.requests--;
     this.#forwarding?.stop();
     this.#context.deps.counters.handedBack[reason]++;
     this.#downstream.handBack();
@@ -171,6 +172,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
 
   end(): void {
     this.#isOver = true;
+    this.#context.load.requests--;
     this.#forwarding?.stop();
     this.durationMs = this.#context.deps.nowMs() - this.#startMs;
     this.details ??= detailsOf(this.flag);

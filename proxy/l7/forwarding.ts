@@ -234,6 +234,7 @@ export class Forwarding implements AttemptOwner {
       if (this.#tries.hedge(attempt)) this.#retry({ kind: "timeout" });
       return;
     }
+    if (kind === "try") this.#cluster.tryCounts.timeouts++;
     if (this.#triesAgain(attempt, { kind: "timeout" })) return;
     const { details, ...answer } = answerToTryTimeout(kind);
     this.#owner.details = details;

@@ -14,7 +14,7 @@ import type { CompiledHTTP } from "./config/http.ts";
 import type { CompiledChain, CompiledListener } from "./config/listener.ts";
 import { type CompiledTCP, pickTCPCluster } from "./config/tcp.ts";
 import { Connections, type Place } from "./connections.ts";
-import type { ConnectionInfo, Direction, HTTPContext, Observer } from "./context.ts";
+import type { ConnectionInfo, Direction, HTTPContext, Load, Observer } from "./context.ts";
 import type { HttpFilterFactory } from "./filter.ts";
 import type { FilterModules } from "./filters/modules.ts";
 import { filtersOf } from "./filters/registry.ts";
@@ -77,6 +77,8 @@ export class ListenerSet {
   readonly #filters = new WeakMap<CompiledHTTP, readonly HttpFilterFactory[]>();
   readonly #draining = new Set<Direction>();
   readonly #waiting = new Set<() => void>();
+  /** Of chains that nobody asks about. */
+  readonly #load: Load = { requests: 0 };
 
   constructor(options: ListenerSetOptions) {
     this.#options = options;
@@ -206,6 +208,7 @@ export class ListenerSet {
     return {
       deps,
       observer,
+      load: observer.load ?? this.#load,
       requestHeaders: requestHeadersFor?.(filter) ?? requestHeaders,
       streamIdleMs: filter.streamIdleMs,
       options: filter.options,

@@ -28,6 +28,16 @@ export interface TriedRequest {
   readonly info: RouteInfo;
 }
 
+/** What became of the tries of a cluster's requests, so far. Envoy's statistics of the same names. */
+export interface TryCounts {
+  /** Those whose time passed, but for hedged ones (`upstream_rq_per_try_timeout`). */
+  timeouts: number;
+  /** Retries whose answer the policy wants no other for (`upstream_rq_retry_success`). */
+  retrySuccesses: number;
+  /** Tries that there was no other for, because there had been as many as there may be. */
+  retryLimitsExceeded: number;
+}
+
 /** The policy wants another try after `end`; how many there may be is the caller's to count. */
 export function shouldRetry(policy: RetryPolicy | undefined, end: TryEnd, request: TriedRequest): boolean {
   if (policy === undefined || !request.isReplayable) return false;

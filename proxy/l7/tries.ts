@@ -166,10 +166,16 @@ export class Tries {
   }
 
   #mayRetry({ endpoint }: Attempt, end: TryEnd): boolean {
+    const wasRetry = this.#holdsRetry;
     this.#releaseRetry();
-    const { plan, facts } = this.#request;
-    if (plan.route.retry === undefined || !this.#isWanted(end)) return false;
+    const { plan, facts, cluster } = this.#request;
+    if (plan.route.retry === undefined) return false;
+    if (!this.#isWanted(end)) {
+      if (wasRetry && end.kind === "head") cluster.tryCounts.retrySuccesses++;
+      return false;
+    }
     if (this.count >= plan.retriesMax) {
+      cluster.tryCounts.retryLimitsExceeded++;
       // Unless something else is told of the request in the end.
       facts.flag = "URX";
       return false;

@@ -50,6 +50,9 @@ export function clusterStats(cluster: Cluster): readonly Stat[] {
   counter("upstream_rq_active_overflow", sum("overflows", "requests"));
   counter("upstream_rq_pending_overflow", sum("overflows", "pending"));
   counter("upstream_rq_retry_overflow", sum("overflows", "retries"));
+  counter("upstream_rq_retry_success", cluster.tryCounts.retrySuccesses);
+  counter("upstream_rq_retry_limit_exceeded", cluster.tryCounts.retryLimitsExceeded);
+  counter("upstream_rq_per_try_timeout", cluster.tryCounts.timeouts);
   for (const priority of ["default", "high"] as const)
     for (const [what, name] of Object.entries(breakers) as [Limited, string][]) {
       const { used, thresholds } = limits[priority];

@@ -10,10 +10,10 @@
  */
 import type { Socket } from "node:net";
 import type { Cluster } from "#proxy/l7/cluster.ts";
-import type { ExchangeRecord, Observer, TCPRecord } from "#proxy/l7/context.ts";
+import type { ExchangeRecord, Load, Observer, TCPRecord } from "#proxy/l7/context.ts";
 import type { LiveConfig } from "#proxy/l7/listener.ts";
 import { Histogram } from "../histogram.ts";
-import { statNames, zeroCounters } from "./zero-stats.ts";
+import { type StatGroup, statNames, zeroCounters } from "./zero-stats.ts";
 
 export type StatKind = "counter" | "gauge";
 
@@ -60,9 +60,11 @@ interface Group {
   readonly time: Histogram;
   /** Connections that are open now. */
   open: number;
+  /** Requests that are under way now, of HTTP. */
+  readonly load: Load;
 }
 
-const newGroup = (): Group => ({ counters: new Counters(), time: new Histogram(), open: 0 });
+const newGroup = (): Group => ({ counters: new Counters(), time: new Histogram(), open: 0, load: { requests: 0 } });
 
 /** Flags of requests that count in a cluster's statistics, beside the response itself. */
 const flagCounters: Readonly<Record<string, string>> = {
@@ -73,6 +75,12 @@ const flagCounters: Readonly<Record<string, string>> = {
   UR: "upstream_rq_rx_reset",
   UPE: "upstream_cx_protocol_error",
 };
+
+/** The time of one try is not that of the request. */
+const detailsOfTries: ReadonlySet<string | undefined> = new Set([
+  "upstream_per_try_timeout",
+  "upstream_per_try_idle_timeout",
+]);
 
 /** The same of a listener's connection manager. */
 const managerCounters: Readonly<Record<string, string>> = {
@@ -100,6 +108,7 @@ export class EnvoyStats {
   observeHTTP(prefix: string, next: Observer): Observer {
     const group = groupOf(this.#http, prefix);
     return {
+      load: group.load,
       onExchange: (record) => {
         this.#countRequest(group, record);
         next.onExchange(record);
@@ -164,13 +173,12 @@ export class EnvoyStats {
         const counted = map.get(name)?.counters.values;
         for (const stat of zeroCounters[kind])
           if (counted?.has(stat) !== true) yield { name: `${kind}.${name}.${stat}`, kind: "counter", value: 0 };
-        if (map.has(name) || (kind !== "http" && kind !== "listener")) continue;
-        yield { name: `${kind}.${name}.downstream_cx_active`, kind: "gauge", value: 0 };
+        if (!map.has(name)) yield* gaugesOf(kind, name, { open: 0, load: { requests: 0 } });
       }
-      for (const [name, { counters, open }] of map) {
-        for (const [stat, value] of counters.values) yield { name: `${kind}.${name}.${stat}`, kind: "counter", value };
-        if (kind === "http" || kind === "listener")
-          yield { name: `${kind}.${name}.downstream_cx_active`, kind: "gauge", value: open };
+      for (const [name, group] of map) {
+        for (const [stat, value] of group.counters.values)
+          yield { name: `${kind}.${name}.${stat}`, kind: "counter", value };
+        yield* gaugesOf(kind, name, group);
       }
     }
   }
@@ -220,11 +228,17 @@ export class EnvoyStats {
   }
 }
 
+function* gaugesOf(kind: StatGroup, name: string, { open, load }: Pick<Group, "open" | "load">): Iterable<Stat> {
+  if (kind === "http" || kind === "listener")
+    yield { name: `${kind}.${name}.downstream_cx_active`, kind: "gauge", value: open };
+  if (kind === "http") yield { name: `${kind}.${name}.downstream_rq_active`, kind: "gauge", value: load.requests };
+}
+
 function countUpstream({ counters, time }: Group, _cluster: Cluster, record: ExchangeRecord): void {
-  const { status, flag, attempts = 0, durationMs } = record;
+  const { status, flag, attempts = 0, details, durationMs } = record;
   if (attempts > 1) counters.add("upstream_rq_retry", attempts - 1);
   const counted = flagCounters[flag];
-  if (counted !== undefined) counters.add(counted);
+  if (counted !== undefined && !detailsOfTries.has(details)) counters.add(counted);
   if (status < 100) return;
   counters.add("upstream_rq_completed");
   counters.add(upstreamStatuses.of(status));

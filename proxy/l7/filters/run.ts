@@ -23,13 +23,14 @@ import type { SocketAddress } from "../types.ts";
 import { continued, localReplyOf, withLength } from "./messages.ts";
 import { FilterPass, type PassOwner } from "./pass.ts";
 
-/** What serves the request `head`; start() begins. */
+/** What serves the request `head`, which is under way from now on; start() begins. */
 export function startExchange(
   downstream: DownstreamStream,
   context: HTTPContext,
   head: RequestHead,
   startMs: number,
 ): DownstreamHandler {
+  context.load.requests++;
   if (context.filters.length === 0) return new Exchange(downstream, context, head, startMs);
   return new FilteredExchange(downstream, context, head, startMs);
 }
@@ -91,7 +92,7 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
     if (this.#isOver) return;
     const exchange = this.#exchange;
     this.#end();
-    if (exchange === undefined) this.context.observer.onExchange(this.#recordOf({ status: 0, flag: "DC" }, 0));
+    if (exchange === undefined) this.#tell(this.#recordOf({ status: 0, flag: "DC" }, 0));
     else exchange.onDownstreamGone();
   }
 
@@ -269,8 +270,13 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
     const { status, flag } = reply;
     const mapped = mapReply(reply, { ...this.#recordOf({ status, flag }, 0), details }, this.context);
     const bytes = Buffer.byteLength(mapped.body ?? mapped.sentence);
-    this.context.observer.onExchange({ ...this.#recordOf(mapped, bytes), details });
+    this.#tell({ ...this.#recordOf(mapped, bytes), details });
     this.#downstream.reply(mapped, this.#isRequestWhole);
+  }
+
+  #tell(record: ExchangeRecord): void {
+    this.context.load.requests--;
+    this.context.observer.onExchange(record);
   }
 
   /** Of a request that no exchange has begun. */
