@@ -58,7 +58,14 @@ test("Exchange answers 503 UF when every endpoint refuses, and 503 UH without on
     routes: routesTo("up"),
     clusters: [staticCluster("up", [await refusedPort(), await refusedPort()])],
   });
-  assert.match(await raw(rig.port, getClose), /^HTTP\/1\.1 503 .*x-wherry-error: UF Cannot connect.*ECONNREFUSED/s);
+  const refused = await raw(rig.port, getClose);
+  assert.match(
+    refused,
+    /^HTTP\/1\.1 503 .*x-wherry-error: UF Cannot connect to an endpoint of up: connect ECONNREFUSED\r\n/s,
+  );
+  // Where it is, is told to the operator alone.
+  assert.doesNotMatch(refused, /127\.0\.0\.1/);
+  assert.match(rig.records[0]!.details!, /\{connection_failure\|connect_ECONNREFUSED_127\.0\.0\.1:\d+\}$/);
   rig.setEndpoints("up", []);
   assert.match(await raw(rig.port, getClose), /^HTTP\/1\.1 503 .*x-wherry-error: UH /s);
   rig.setRoutes(routesTo("other"));

@@ -146,8 +146,9 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
 
   // How it ends, by forwarding.ts or by itself.
 
-  fail({ status, flag, sentence, headers = noHeaders }: FailureAnswer): void {
+  fail({ status, flag, sentence, headers = noHeaders, details = this.details }: FailureAnswer): void {
     this.flag = flag;
+    this.details = details;
     this.#answerWith(status, sentence, { body: `${sentence}\n`, headers });
   }
 

@@ -3,6 +3,7 @@
  *
  *   exchange.ts, forwarding.ts ─▶ answerToFailure(), answerToTimeout() ─▶ the local reply
  *
+ * Invariant: no sentence has an endpoint's address, which is nobody's business outside; the details have it.
  * Source: Envoy's response flags and statuses; 502 where the upstream broke its protocol.
  */
 import type { UpstreamFailure } from "./stream.ts";
@@ -13,6 +14,8 @@ export interface FailureAnswer {
   readonly flag: ResponseFlag;
   readonly sentence: string;
   readonly headers?: readonly (readonly [name: string, value: string])[];
+  /** RESPONSE_CODE_DETAILS, for access logs; default by `flag`. */
+  readonly details?: string;
 }
 
 /** Told to those who might retry: it would be refused again. */
@@ -35,7 +38,12 @@ export function answerToFailure(failure: UpstreamFailure, cluster: string): Fail
     case "malformed":
       return { status: 502, flag: "UPE", sentence: failure.why };
     case "connect":
-      return { status: 503, flag: "UF", sentence: `Cannot connect to an endpoint of ${cluster}: ${failure.why}` };
+      return {
+        status: 503,
+        flag: "UF",
+        sentence: `Cannot connect to an endpoint of ${cluster}: ${withoutAddresses(failure.why)}`,
+        details: `upstream_reset_before_response_started{connection_failure|${failure.why.replaceAll(/\s+/g, "_")}}`,
+      };
     case "refused":
       return {
         status: 503,
@@ -48,6 +56,15 @@ export function answerToFailure(failure: UpstreamFailure, cluster: string): Fail
       return { status: failure.by === "protocol" ? 502 : 503, flag: cutFlag(failure), sentence };
     }
   }
+}
+
+/** What Node.js says of a call that failed: behind the code is whom it was for, an address, a name or a path. */
+const systemCall = /^((?:connect|bind|open|getaddrinfo) E[A-Z0-9_]+)\b.*$/s;
+/** With or without a port; IPv6 has brackets, or two colons at least. */
+const address = /\s?(?:\b\d{1,3}(?:\.\d{1,3}){3}\b|\[[0-9a-f:.]+\])(?::\d+)?|\s(?:[0-9a-f]{0,4}:){2,}[0-9a-f.]+/gi;
+
+function withoutAddresses(why: string): string {
+  return why.replace(systemCall, "$1").replaceAll(address, "");
 }
 
 const resetBy = { connection: "closed", stream: "reset the stream", protocol: "broke HTTP/2" } as const;
@@ -74,7 +91,7 @@ export function answerToTimeout(kind: "route" | "stream" | "idle", hasRequest: b
 }
 
 /** "idle": no byte moved for a try's idle time. */
-export function answerToTryTimeout(kind: "try" | "idle"): FailureAnswer & { readonly details: string } {
+export function answerToTryTimeout(kind: "try" | "idle"): FailureAnswer {
   const what = kind === "try" ? "the time of one try passed" : "the upstream was silent for too long in one try";
   const details = kind === "try" ? "upstream_per_try_timeout" : "upstream_per_try_idle_timeout";
   return { status: 504, flag: "UT", sentence: `Cannot finish request: ${what}`, details };

@@ -236,9 +236,7 @@ export class Forwarding implements AttemptOwner {
     }
     if (kind === "try") this.#cluster.tryCounts.timeouts++;
     if (this.#triesAgain(attempt, { kind: "timeout" })) return;
-    const { details, ...answer } = answerToTryTimeout(kind);
-    this.#owner.details = details;
-    this.#owner.fail(answer);
+    this.#owner.fail(answerToTryTimeout(kind));
   }
 
   #try(endpoint: Endpoint, mayReuse: boolean): void {
