@@ -25,6 +25,15 @@ export interface Headers {
   readonly keys: readonly string[];
   /** Without the white space around them. */
   readonly values: readonly string[];
+  /** Where the first of them stand, letter for letter as they are written; undefined: nowhere. */
+  readonly lines?: HeaderLines | undefined;
+}
+
+/** The first `count` headers as "Name: value" and CRLF, one behind the other from offset `from` of `text`. */
+export interface HeaderLines {
+  readonly text: string;
+  readonly from: number;
+  readonly count: number;
 }
 
 interface KnownName {
@@ -40,6 +49,7 @@ export function parseHeaders(text: string, from: number, countMax: number = head
   const keys: string[] = [];
   const values: string[] = [];
   const end = text.length - 2;
+  let areWritten = true;
   let at = from;
   while (at < end) {
     const lineEnd = text.indexOf("\r\n", at);
@@ -50,10 +60,13 @@ export function parseHeaders(text: string, from: number, countMax: number = head
     const { name, key } = nameAt(text, at, colon);
     names.push(name);
     keys.push(key);
-    values.push(trimmed(text, colon + 1, lineEnd));
+    const value = trimmed(text, colon + 1, lineEnd);
+    values.push(value);
+    // One blank in front of it, and none behind it.
+    if (value.length !== lineEnd - colon - 2 || text.charCodeAt(colon + 1) !== SP) areWritten = false;
     at = lineEnd + 2;
   }
-  return { names, keys, values };
+  return { names, keys, values, lines: areWritten ? { text, from, count: keys.length } : undefined };
 }
 
 /** The first value of `key` (lower case), or undefined. */
@@ -63,8 +76,8 @@ export function headerValue(headers: Headers, key: string): string | undefined {
 }
 
 /** `headers` with one more line; `key` is `name` in lower case. */
-export function withHeader({ names, keys, values }: Headers, name: string, key: string, value: string): Headers {
-  return { names: appended(names, name), keys: appended(keys, key), values: appended(values, value) };
+export function withHeader({ names, keys, values, lines }: Headers, name: string, key: string, value: string): Headers {
+  return { names: appended(names, name), keys: appended(keys, key), values: appended(values, value), lines };
 }
 
 /** All values of `key` joined with a comma, as RFC 9110 §5.2 has it, or undefined. */

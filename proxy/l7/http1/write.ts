@@ -54,21 +54,19 @@ export interface OutgoingRequest {
   readonly authority: string;
 }
 
+const none: ReadonlySet<string> = new Set();
 /** Methods whose requests say nothing of a body that they do not have, as in Envoy. */
 const bodiless: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "TRACE", "CONNECT"]);
 
 /** The head for the upstream. */
 export function formatRequestHead({ head, added, addedLines, authority }: OutgoingRequest): string {
-  const { names, keys, values } = head.headers;
-  const { listed } = head.hop;
   let text = `${head.method} ${head.target} HTTP/1.1\r\n`;
   if (head.host === "") text += `Host: ${authority}\r\n`;
-  for (let at = 0; at < keys.length; at++) {
-    const key = keys[at]!;
-    if (hopHeaders.has(key) || (added !== undefined && added.replaces.has(key))) continue;
-    if (listed.length > 0 && listed.includes(key) && !keptWhenListed.has(key)) continue;
-    text += `${names[at]!}: ${values[at]!}\r\n`;
-  }
+  text += passedLines(head.headers, {
+    listed: head.hop.listed,
+    kept: keptWhenListed,
+    dropped: added?.replaces ?? none,
+  });
   text += addedLines;
   const upgrade = upgradeOf(head);
   // RFC 9110 §8.6: where a body is expected its absence is said.
@@ -100,24 +98,55 @@ export interface ResponseOptions {
 
 /** The head for the downstream. The status line says HTTP/1.1 always (RFC 9112 §2.3). */
 export function formatResponseHead(head: ResponseHead, options: ResponseOptions): string {
-  const { names, keys, values } = head.headers;
   const { listed } = head.hop;
   let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
-  let isDated = false;
-  for (let at = 0; at < keys.length; at++) {
-    const key = keys[at]!;
-    if (hopHeaders.has(key)) continue;
-    if (listed.length > 0 && listed.includes(key)) continue;
-    if (key === "date") isDated = true;
-    text += `${names[at]!}: ${values[at]!}\r\n`;
-  }
-  if (!isDated) text += `Date: ${formatDate(options.wallMs())}\r\n`;
+  text += passedLines(head.headers, { listed, kept: none, dropped: none });
+  if (!head.headers.keys.includes("date") || listed.includes("date"))
+    text += `Date: ${formatDate(options.wallMs())}\r\n`;
   if (options.isBodiless && head.status !== 204) {
     if (head.hop.contentLength !== undefined) text += `Content-Length: ${head.hop.contentLength}\r\n`;
     else if (head.hop.isChunked) text += "Transfer-Encoding: chunked\r\n";
   } else if (!options.isBodiless) text += framingLine(options.framing);
   if (!options.keepsAlive) text += "Connection: close\r\n";
   return `${text}\r\n`;
+}
+
+interface Passing {
+  /** In Connection. */
+  readonly listed: readonly string[];
+  /** Those that pass although they are listed. */
+  readonly kept: ReadonlySet<string>;
+  /** Others that do not pass. */
+  readonly dropped: ReadonlySet<string>;
+}
+
+/**
+ * The headers that pass, as lines. Those that stand side by side in what was received are taken from there in one
+ * piece: a line put together anew is four pieces, and pieces are what the text costs when it is written.
+ */
+function passedLines({ names, keys, values, lines }: Headers, { listed, kept, dropped }: Passing): string {
+  const count = lines?.count ?? 0;
+  let text = "";
+  /** The end of the line at hand, and where those begin that pass and are not in `text`. */
+  let end = lines?.from ?? 0;
+  let from = end;
+  for (let at = 0; at < keys.length; at++) {
+    const key = keys[at]!;
+    const isListed = listed.length > 0 && listed.includes(key) && !kept.has(key);
+    const passes = !isListed && !hopHeaders.has(key) && !dropped.has(key);
+    if (at >= count) {
+      if (passes) text += `${names[at]!}: ${values[at]!}\r\n`;
+      continue;
+    }
+    const start = end;
+    end += names[at]!.length + values[at]!.length + 4;
+    if (!passes) {
+      if (start > from) text += lines!.text.slice(from, start);
+      from = end;
+    }
+    if (at === count - 1 && end > from) text += lines!.text.slice(from, end);
+  }
+  return text;
 }
 
 /** An interim response (1xx but 101) or the 101 that ends HTTP on this connection. */
