@@ -2,11 +2,12 @@
  * What does a request through the HTTP engine cost, beside nginx, HAProxy, Envoy and http-proxy with the same job?
  *
  * One core for the proxy, another one for the load and the upstream (nginx); wrk for HTTP/1.1, h2load for HTTP/2. CPU
- * is the proxy's own user and system time by /proc, over the requests of the run: the median of three runs. The
- * contestants are measured in turns, row by row, so that what else the machine does meets all of them alike: measured
- * one behind the other, minutes apart, the same proxy differed by a half. Then what a filter module adds, and how late
- * the slowest of a hundred is with half of the requests a second that Wherry answers at most. Bounded:
- * WHERRY_BENCH_SECONDS (3) a run, after three to warm up for each row.
+ * is the proxy's own user and system time by /proc, over the requests of the run: the median of three runs. Those that
+ * the budgets name are measured in turns, row by row, so that what else the machine does meets all of them alike:
+ * measured one behind the other, minutes apart, the same proxy differed by a half. Each is warm: ten seconds at the
+ * start, for what is compiled as it runs, three before a row, and one before each run, since who waited for its turn
+ * has given memory back. Then what a filter module adds, and how late the slowest of a hundred is with half of the
+ * requests a second that Wherry answers at most. Bounded: WHERRY_BENCH_SECONDS (3) a run.
  */
 import { type ExecFileSyncOptionsWithStringEncoding, execFileSync } from "node:child_process";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -17,7 +18,9 @@ import { type Paths, type Running, contestants, start, startUpstream, withFilter
 import { type Measured, median } from "./measured.ts";
 
 const seconds = Number(process.env["WHERRY_BENCH_SECONDS"] ?? 3);
+const startSeconds = 10;
 const warmSeconds = 3;
+const runInSeconds = 1;
 /** Of so many runs the median counts for CPU, and the quietest for latency: what disturbs is the machine. */
 const runsEach = 3;
 
@@ -29,7 +32,8 @@ interface Row {
   readonly isTLS: boolean;
 }
 
-const latencyOf: ReadonlySet<string> = new Set(["HAProxy", "Envoy", "Wherry"]);
+/** Those of the budgets; the others are for comparison. */
+const rivals: ReadonlySet<string> = new Set(["HAProxy", "Envoy", "Wherry"]);
 const row = (file: string, connections: number, isTLS = false, protocol: Row["protocol"] = "http1"): Row => ({
   name: `${protocol === "http1" ? "HTTP/1.1" : "HTTP/2"}${isTLS ? " over TLS" : ""}, ${file}, ${connections} connections`,
   file,
@@ -80,10 +84,17 @@ async function compareCosts(upstream: Running, paths: Paths): Promise<readonly M
     if (contestant.command === undefined) process.stderr.write(`SKIP ${contestant.name}: not installed\n`);
     else running.set(contestant.name, started.use(await start(contestant, upstream.port, paths)));
   }
+  for (const proxy of running.values()) load(rows[0]!, proxy, startSeconds);
   return rows.map((one) => {
+    const costs = new Map<string, Cost[]>([...running.keys()].map((name) => [name, []]));
     for (const proxy of running.values()) load(one, proxy, warmSeconds);
-    const runs = Array.from({ length: runsEach }, () => [...running.values()].map((proxy) => costOf(one, proxy)));
-    const measured = [...running.keys()].map((name, at) => `${name} ${shown(runs.map((run) => run[at]!))}`);
+    for (let run = 0; run < runsEach; run++)
+      for (const [name, proxy] of running) {
+        if (run > 0 && !rivals.has(name)) continue;
+        load(one, proxy, runInSeconds);
+        costs.get(name)?.push(costOf(one, proxy));
+      }
+    const measured = [...costs].map(([name, all]) => `${name} ${shown(all)}`);
     process.stderr.write(`${one.name}: ${measured.join(", ")}\n`);
     return {
       question: `CPU of a request: ${one.name}`,
@@ -112,7 +123,7 @@ async function filterCost(upstream: Running, paths: Paths): Promise<Measured> {
 
 async function compareLatency(upstream: Running, paths: Paths): Promise<Measured> {
   const [row] = rows;
-  const compared = contestants.filter(({ name, command }) => latencyOf.has(name) && command !== undefined);
+  const compared = contestants.filter(({ name, command }) => rivals.has(name) && command !== undefined);
   const own = compared.find(({ name }) => name === "Wherry");
   if (row === undefined || own === undefined) throw new Error("Cannot compare: there is no Wherry");
   let perSecond = 0;
