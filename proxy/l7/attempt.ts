@@ -18,7 +18,7 @@ import type { Pool } from "./pool.ts";
 import { isFailure } from "./resilience/accrual.ts";
 import type { Limits } from "./resilience/limits.ts";
 import type { TryResult } from "./resilience/outlier.ts";
-import type { PendingStream, UpstreamFailure, UpstreamHandler, UpstreamStream } from "./stream.ts";
+import type { Loan, PendingStream, UpstreamFailure, UpstreamHandler, UpstreamStream } from "./stream.ts";
 import { Deadline } from "./timer-wheel.ts";
 import type { EngineDeps } from "./types.ts";
 
@@ -174,7 +174,7 @@ export class Attempt implements UpstreamHandler {
     this.#owner.onBatchStart();
   }
 
-  onBatchEnd(): boolean {
+  onBatchEnd(): Loan {
     return this.#owner.onBatchEnd();
   }
 

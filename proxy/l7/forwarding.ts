@@ -24,7 +24,7 @@ import { RequestSource } from "./request-source.ts";
 import { type TryEnd, retryDelayMs } from "./retry.ts";
 import type { ForwardPlan } from "./route/plan.ts";
 import { planResponse } from "./route/plan-response.ts";
-import type { DownstreamStream, UpstreamFailure, UpstreamStream } from "./stream.ts";
+import type { DownstreamStream, Loan, UpstreamFailure, UpstreamStream } from "./stream.ts";
 import { Tries } from "./tries.ts";
 
 type State = "trying" | "sending" | "responding" | "tunnel" | "over";
@@ -135,7 +135,7 @@ export class Forwarding implements AttemptOwner {
     this.#downstream.cork();
   }
 
-  onBatchEnd(): boolean {
+  onBatchEnd(): Loan {
     return this.#downstream.uncork();
   }
 

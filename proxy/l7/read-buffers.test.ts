@@ -42,6 +42,35 @@ test("ReadBuffer hands on copies of short reads, and its own memory again once i
   assert.equal(seen[0]!.toString(), "short");
 });
 
+test("A large buffer that is lent is used again once it is written, and not before", () => {
+  const full = 16 * 1024;
+  const seen: Buffer[] = [];
+  const loans: { isFree: boolean }[] = [];
+  const buffer = new ReadBuffer((chunk) => {
+    seen.push(chunk);
+    const loan = { isFree: false };
+    loans.push(loan);
+    return { isFree: false, isInBody: true, loan };
+  });
+  for (const letter of "abcd") read(buffer, letter.repeat(full));
+  const memories = (): Set<ArrayBufferLike> => new Set(seen.map((chunk) => chunk.buffer));
+  assert.equal(memories().size, 4);
+  assert.deepEqual(
+    seen.map(String),
+    [..."abcd"].map((letter) => letter.repeat(full)),
+  );
+  // The third is written: the next but one is read into it.
+  loans[2]!.isFree = true;
+  read(buffer, "e".repeat(full));
+  read(buffer, "f".repeat(full));
+  assert.equal(seen[5]!.buffer, seen[2]!.buffer);
+  assert.equal(memories().size, 5);
+  assert.deepEqual(
+    [seen[0]!, seen[1]!, seen[3]!].map(String),
+    [..."abd"].map((letter) => letter.repeat(full)),
+  );
+});
+
 test("A copy is written over once nobody looks at it, and not before", () => {
   const seen: Buffer[] = [];
   let isFree = true;

@@ -16,7 +16,7 @@ import type { RequestHead } from "./http1/request.ts";
 import type { ResponseHead } from "./http1/response.ts";
 import { formatChunkLine, formatInterimHead, formatResponseHead, formatTrailers } from "./http1/write.ts";
 import { type LocalReply, formatReply, renderReply } from "./reply.ts";
-import type { DownstreamStream, ResponseOptions } from "./stream.ts";
+import type { DownstreamStream, Loan, ResponseOptions } from "./stream.ts";
 
 /** The connection, as its writer needs it. */
 export interface WriterOwner {
@@ -62,9 +62,9 @@ export class ResponseWriter implements DownstreamStream {
     this.#out.cork();
   }
 
-  uncork(): boolean {
+  uncork(): Loan {
     this.#out.uncork();
-    return this.#out.isFree;
+    return this.#out;
   }
 
   /** Before somebody else writes to the socket, or closes it. */

@@ -15,7 +15,7 @@ import type { OutgoingRequest } from "./http1/write.ts";
 import { HeadEditor } from "./route/head-editor.ts";
 import type { ForwardPlan } from "./route/plan.ts";
 import type { Limits } from "./resilience/limits.ts";
-import type { PendingStream, UpstreamHandler, UpstreamStream } from "./stream.ts";
+import { type Loan, type PendingStream, type UpstreamHandler, type UpstreamStream, free } from "./stream.ts";
 import { Deadline } from "./timer-wheel.ts";
 
 /** Bytes of a body that wait for one copy's connection. */
@@ -149,8 +149,8 @@ class Shadow implements UpstreamHandler {
     // Nothing is written by what is read.
   }
 
-  onBatchEnd(): boolean {
-    return true;
+  onBatchEnd(): Loan {
+    return free;
   }
 
   onInterim(): void {

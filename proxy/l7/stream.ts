@@ -15,6 +15,17 @@ import type { ResponseHead } from "./http1/response.ts";
 import type { OutgoingRequest } from "./http1/write.ts";
 import type { LocalReply } from "./reply.ts";
 
+/** Memory that was handed on. */
+export interface Loan {
+  /** Nobody looks any more at what was handed on before the loan was asked for: it may be written to. */
+  readonly isFree: boolean;
+}
+
+/** Nobody looks at it. */
+export const free: Loan = { isFree: true };
+/** Nobody knows when it is over. */
+export const neverFree: Loan = { isFree: false };
+
 /** How a response goes out. */
 export interface ResponseOptions {
   /** Towards an HTTP/1.1 downstream. */
@@ -30,8 +41,8 @@ export interface DownstreamStream {
   readonly info: ConnectionInfo;
   /** Around several sends, so that they go out in one write. */
   cork(): void;
-  /** True when nothing that was sent is looked at any more: its memory may be written to. */
-  uncork(): boolean;
+  /** Says when nothing that was sent is looked at any more. */
+  uncork(): Loan;
   sendInterim(head: ResponseHead): void;
   sendHead(head: ResponseHead, options: ResponseOptions): void;
   /** False when the downstream takes no more for now: onDownstreamDrain() follows. */
@@ -113,8 +124,8 @@ export interface UpstreamHandler {
   onConnected(stream: UpstreamStream): void;
   /** Around the events of one read, so that what they write goes out in one write. */
   onBatchStart(): void;
-  /** True when no slice of a body is looked at any more: their memory may be written to. */
-  onBatchEnd(): boolean;
+  /** Says when no slice of a body is looked at any more. */
+  onBatchEnd(): Loan;
   onInterim(head: ResponseHead): void;
   onHead(head: ResponseHead, framing: Framing, mayHaveTrailers: boolean): void;
   onBody(slice: Buffer): void;

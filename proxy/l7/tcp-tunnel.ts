@@ -15,7 +15,7 @@ import type { Cluster } from "./cluster.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { RequestHead } from "./http1/request.ts";
 import type { ResponseHead } from "./http1/response.ts";
-import type { UpstreamFailure, UpstreamStream } from "./stream.ts";
+import type { Loan, UpstreamFailure, UpstreamStream } from "./stream.ts";
 import { type SpliceCounts, resetSocket } from "./tcp.ts";
 import { Deadline } from "./timer-wheel.ts";
 import type { EngineDeps } from "./types.ts";
@@ -45,6 +45,8 @@ type State = "asking" | "open" | "over";
 export class TCPTunnel implements AttemptOwner {
   readonly #owner: TCPTunnelOwner;
   readonly #options: TCPTunnelOptions;
+  /** Of what is written to the downstream. */
+  readonly #loan: Loan;
   readonly #attempt: Attempt;
   readonly #idle: Deadline;
   #state: State = "asking";
@@ -57,7 +59,12 @@ export class TCPTunnel implements AttemptOwner {
     this.#owner = owner;
     this.#options = options;
     const { deps } = owner;
-    const { cluster, endpoint } = options;
+    const { cluster, endpoint, downstream } = options;
+    this.#loan = {
+      get isFree() {
+        return downstream.writableLength === 0;
+      },
+    };
     this.#lastMs = deps.nowMs();
     this.#attempt = new Attempt(this, endpoint, {
       cluster,
@@ -123,8 +130,8 @@ export class TCPTunnel implements AttemptOwner {
     this.#lastMs = this.#owner.deps.nowMs();
   }
 
-  onBatchEnd(): boolean {
-    return this.#options.downstream.writableLength === 0;
+  onBatchEnd(): Loan {
+    return this.#loan;
   }
 
   onBody(slice: Buffer): void {

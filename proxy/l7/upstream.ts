@@ -182,9 +182,11 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
       this.#pool.deps.counters.protocolErrors++;
       this.#close({ kind: "malformed", why: error.message });
     }
-    const isFree = handler.onBatchEnd();
+    const loan = handler.onBatchEnd();
     const isInBody = this.#handler === handler && (this.#state === "tunnel" || (this.#hasHead && !this.#body.isDone));
-    return { isFree: isFree && !this.#scanner.isStarted && !this.#body.isHolding, isInBody };
+    // A part of a head or of trailers is held until the rest of it is there.
+    const isHeld = this.#scanner.isStarted || this.#body.isHolding;
+    return { isFree: loan.isFree && !isHeld, isInBody, loan: isHeld ? undefined : loan };
   }
 
   #refuse(): ReadResult {

@@ -17,7 +17,13 @@ import type { ResponseHead } from "../http1/response.ts";
 import { chunkedBody } from "../http1/framing.ts";
 import { mapReply } from "../local-reply.ts";
 import type { LocalReply } from "../reply.ts";
-import type { DownstreamHandler, DownstreamStream, ResponseOptions } from "../stream.ts";
+import {
+  type DownstreamHandler,
+  type DownstreamStream,
+  type Loan,
+  type ResponseOptions,
+  neverFree,
+} from "../stream.ts";
 import { routeInfoOf } from "../route/plan.ts";
 import type { SocketAddress } from "../types.ts";
 import { continued, localReplyOf, withLength } from "./messages.ts";
@@ -191,10 +197,10 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
     this.#downstream.cork();
   }
 
-  uncork(): boolean {
+  uncork(): Loan {
     this.#downstream.uncork();
     // A filter may hold what it was given.
-    return false;
+    return neverFree;
   }
 
   sendInterim(head: ResponseHead): void {

@@ -18,7 +18,13 @@ import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import { hopHeaders, upgradeOf } from "../http1/write.ts";
 import { type LocalReply, renderReply } from "../reply.ts";
-import type { DownstreamHandler, DownstreamStream, ResponseOptions } from "../stream.ts";
+import {
+  type DownstreamHandler,
+  type DownstreamStream,
+  type Loan,
+  type ResponseOptions,
+  neverFree,
+} from "../stream.ts";
 import { Deadline } from "../timer-wheel.ts";
 import { parseTrailers, toObject, toResponseList, toTunnelList, trailersOf } from "./heads.ts";
 import { withKey } from "./websocket.ts";
@@ -116,9 +122,9 @@ export class HTTP2DownstreamStream implements DownstreamStream {
     // The session gathers what one turn writes by itself.
   }
 
-  uncork(): boolean {
+  uncork(): Loan {
     // See cork(): it is written later.
-    return false;
+    return neverFree;
   }
 
   sendInterim(head: ResponseHead): void {

@@ -159,6 +159,52 @@ test("A TLS chain ends TLS, agrees on HTTP/2 by ALPN, and tells chains apart by 
   passed.destroy();
 });
 
+test("Large bodies arrive whole over TLS, one after the other on each connection, also where they are read slowly", async () => {
+  const authority = await createAuthority();
+  const issued = await authority.issue("a.example.org");
+  const bytes = 1_500_000;
+  const body = (index: number): Buffer => Buffer.alloc(bytes, `${index}-`);
+  await using upstream = await startUpstream((socket) => {
+    socket.on("data", (chunk: Buffer) => {
+      const index = Number(/GET \/(\d+) /.exec(chunk.toString("latin1"))![1]);
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${bytes}\r\n\r\n`);
+      socket.write(body(index));
+    });
+  });
+  const chain = { transport_socket: downstreamTLS(issued), filters: [hcm] };
+  await using rig = await rigOf([chain], [staticCluster("up", [upstream.port])]);
+  const wrong = await Promise.all(
+    Array.from({ length: 8 }, async (_, client) => {
+      const socket = tls.connect({ port: rig.port, host: "127.0.0.1", rejectUnauthorized: false });
+      const found: string[] = [];
+      for (let round = 0; round < 4; round++) {
+        const index = client * 10 + round;
+        socket.write(`GET /${index} HTTP/1.1\r\nHost: a\r\n\r\n`);
+        let all: Buffer = Buffer.alloc(0);
+        const parts: Buffer[] = [];
+        let length = 0;
+        while (length === 0 || length < all.indexOf("\r\n\r\n") + 4 + bytes) {
+          const part = (socket.read() as Buffer | null) ?? undefined;
+          if (part === undefined) {
+            await once(socket, "readable");
+            continue;
+          }
+          parts.push(part);
+          length += part.length;
+          if (parts.length === 1) all = part;
+          // Half of them let the bytes wait in front of the proxy.
+          if (client % 2 === 0 && parts.length % 16 === 0) await new Promise((resolve) => setImmediate(resolve));
+        }
+        all = Buffer.concat(parts);
+        if (!all.subarray(all.indexOf("\r\n\r\n") + 4).equals(body(index))) found.push(`/${index}`);
+      }
+      socket.destroy();
+      return found;
+    }),
+  );
+  assert.deepEqual(wrong.flat(), []);
+});
+
 test("A protocol's name that no ClientHello could have is refused", async () => {
   const issued = await (await createAuthority()).issue("a");
   for (const name of ["", "é".repeat(128)]) {
