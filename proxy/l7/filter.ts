@@ -89,7 +89,7 @@ export interface FilterContext {
   readonly endpoint: SocketAddress | undefined;
   /** Wall-clock time, in ms since 1970. */
   wallMs(): number;
-  /** Monotonic time, in ms. */
+  /** Monotonic time, in ms, as of the read that is being handled: it stands still until the call is over. */
   nowMs(): number;
   /** Runs once after a delay, in ms, unless the request is done by then. */
   after(delayMs: number, callback: () => void): void;

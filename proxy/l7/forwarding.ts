@@ -274,7 +274,7 @@ export class Forwarding implements AttemptOwner {
     const isElsewhere = end.kind !== "head" && !this.#tries.hasTried(endpoint);
     if (isElsewhere || end.kind === "reset") return this.#try(endpoint, false);
     const { deps } = this.#context;
-    const now = { retry: this.#tries.count, random: deps.random, nowMs: deps.nowMs() };
+    const now = { retry: this.#tries.count, random: deps.random, wallMs: deps.wallMs() };
     const delayMs = retryDelayMs(this.#plan.route.retry!, end, now);
     deps.after(delayMs, () => {
       if (this.#state === "trying") this.#try(endpoint, false);

@@ -93,20 +93,20 @@ function isRetriableHead({ on, statuses, responseHeaders }: RetryPolicy, { statu
 export function retryDelayMs(
   policy: RetryPolicy,
   end: TryEnd,
-  { retry, random, nowMs }: { readonly retry: number; readonly random: Pick<Random, "next">; readonly nowMs: number },
+  { retry, random, wallMs }: { readonly retry: number; readonly random: Pick<Random, "next">; readonly wallMs: number },
 ): number {
-  const asked = end.kind === "head" ? askedDelayMs(policy, end.head, nowMs) : undefined;
+  const asked = end.kind === "head" ? askedDelayMs(policy, end.head, wallMs) : undefined;
   if (asked !== undefined) return asked;
   const { baseMs, maxMs } = policy.backoff;
   return Math.min(random.next() * (2 ** Math.min(retry, 30) - 1) * baseMs, maxMs);
 }
 
 /** What the response's own header asks for; undefined when it asks for nothing, or for too long. */
-function askedDelayMs({ rateLimited }: RetryPolicy, { headers }: ResponseHead, nowMs: number): number | undefined {
+function askedDelayMs({ rateLimited }: RetryPolicy, { headers }: ResponseHead, wallMs: number): number | undefined {
   for (const { key, format } of rateLimited?.headers ?? []) {
     const text = headerValue(headers, key);
     if (text === undefined || !/^[0-9]{1,12}$/.test(text)) continue;
-    const delayMs = format === "seconds" ? Number(text) * 1000 : Number(text) * 1000 - nowMs;
+    const delayMs = format === "seconds" ? Number(text) * 1000 : Number(text) * 1000 - wallMs;
     if (delayMs >= 0 && delayMs <= (rateLimited?.maxMs ?? 0)) return delayMs;
   }
   return undefined;

@@ -143,6 +143,8 @@ function listenerOf(name: string): unknown {
     "@type": typeUrls.httpConnectionManager,
     stat_prefix: name,
     use_remote_address: true,
+    // What an application may do without a proxy: WebSocket over HTTP/2.
+    http2_protocol_options: { allow_connect: true },
     stream_idle_timeout: "0s",
     route_config: { name, virtual_hosts: [{ name, domains: ["*"], routes }] },
     http_filters: [{ name: "envoy.filters.http.router", typed_config: { "@type": typeUrls.router } }],

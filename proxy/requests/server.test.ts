@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Agent, createServer, request, type Server } from "node:http";
+import { type Settings, connect as connectHTTP2 } from "node:http2";
 import { type AddressInfo, connect, createServer as createTCPServer } from "node:net";
 import test, { type TestContext } from "node:test";
 import type { ServiceResource } from "#api/wire/service.ts";
@@ -154,6 +155,17 @@ test("an upgraded connection is passed on both ways", async (t) => {
   socket.write("both ways");
   await until(() => text.endsWith("both ways"));
   socket.destroy();
+});
+
+test("a client of HTTP/2 is told that it may upgrade by extended CONNECT", async (t) => {
+  const made = bed(t);
+  made.put((await serve(t, 1)).map((each) => each.port));
+  made.proxy.markReady();
+  await until(() => made.told.length > 0);
+  const client = connectHTTP2(`http://127.0.0.1:${made.listensAt()}`);
+  t.after(() => client.destroy());
+  const [{ enableConnectProtocol }] = (await once(client, "remoteSettings")) as [Settings];
+  assert.equal(enableConnectProtocol, true);
 });
 
 test("what is no HTTP is passed on; what was not redirected is reset", async (t) => {

@@ -138,6 +138,7 @@ const refused: readonly (readonly [string, string, HTTP1ErrorCode, number])[] = 
   ],
   ["HTTP/0.9", "GET /\r\n\r\n", "BAD_VERSION", 505],
   ["HTTP/1.2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", "BAD_START_LINE", 400],
+  ["a short version", "GET / HTTP/2\r\nHost: a\r\n\r\n", "BAD_START_LINE", 400],
   ["HTTP/2.0", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", "BAD_VERSION", 505],
   ["HTTP/3.0", "GET / HTTP/3.0\r\nHost: a\r\n\r\n", "BAD_VERSION", 505],
   ["the HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "BAD_VERSION", 505],

@@ -41,7 +41,9 @@ export function parseRequestHead(text: string, headersMax?: number): RequestHead
   const firstSpace = text.indexOf(" ");
   if (firstSpace <= 0 || firstSpace > lineEnd) throw startLineError("wanted method, target and version");
   // Where it is before "HTTP/1.1", else it is looked for.
-  const lastSpace = text.charCodeAt(lineEnd - 9) === SP ? lineEnd - 9 : text.lastIndexOf(" ", lineEnd - 1);
+  const beforeVersion = lineEnd - 9;
+  const isThere = beforeVersion > firstSpace && text.charCodeAt(beforeVersion) === SP;
+  const lastSpace = isThere ? beforeVersion : text.lastIndexOf(" ", lineEnd - 1);
   const method = text.slice(0, firstSpace);
   const isConnect = method === "CONNECT";
   if (!isConnect) checkMethod(method);

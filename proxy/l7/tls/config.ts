@@ -83,7 +83,7 @@ function readCommon(context: Reader): TLSSpec {
     alpn: readALPN(common),
     minVersion: versionOf(params, "tls_minimum_protocol_version"),
     maxVersion: versionOf(params, "tls_maximum_protocol_version"),
-    ciphers: (params?.texts("cipher_suites") ?? []).flatMap(suitesOf),
+    ciphers: readCiphers(params),
   };
   params?.done();
   common.done();
@@ -95,6 +95,14 @@ function readALPN(common: Reader): readonly string[] {
   const names = common.texts("alpn_protocols");
   if (names.some((name) => name.length === 0 || Buffer.byteLength(name) > 255))
     throw common.bad("alpn_protocols", "a name is empty or over 255 bytes");
+  return names;
+}
+
+/** Of TLS 1.2: what TLS 1.3 has cannot be chosen, as in Envoy. */
+function readCiphers(params: Reader | undefined): readonly string[] {
+  const names = (params?.texts("cipher_suites") ?? []).flatMap(suitesOf);
+  const other = names.find((name) => name.startsWith("TLS_"));
+  if (other !== undefined) throw params!.bad("cipher_suites", `${other} is of TLS 1.3, wanted ciphers of TLS 1.2`);
   return names;
 }
 

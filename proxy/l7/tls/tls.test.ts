@@ -213,6 +213,13 @@ test("A protocol's name that no ClientHello could have is refused", async () => 
   }
 });
 
+test("A suite of TLS 1.3 is refused where those of TLS 1.2 are chosen", async () => {
+  const issued = await (await createAuthority()).issue("a");
+  const tls_params = { cipher_suites: ["TLS_AES_256_GCM_SHA384"] };
+  const chain = { filters: [hcm], transport_socket: downstreamTLS(issued, {}, { tls_params }) };
+  await assert.rejects(rigOf([chain], []), /cipher_suites.*is of TLS 1\.3/);
+});
+
 test("A TLS chain chooses the cipher, by its own order", async () => {
   const issued = await (await createAuthority()).issue("a");
   const cipherOf = async (tls_params: object, options: tls.ConnectionOptions): Promise<string> => {
