@@ -48,7 +48,7 @@ export async function startEnvoy(binary: string, bootstrap: Fields, dir: string)
     stdio: ["ignore", "inherit", "inherit"],
   });
   try {
-    const admin = await eventually(child, () => readFileSync(adminPath, "utf8"));
+    const admin = await eventually(child, () => readAddress(adminPath));
     await eventually(child, async () => {
       if ((await get(admin, "/ready")) !== "LIVE\n") throw new Error("not ready");
     });
@@ -61,6 +61,13 @@ export async function startEnvoy(binary: string, bootstrap: Fields, dir: string)
     await stopChild(child);
     throw error;
   }
+}
+
+/** Envoy makes the file first and writes into it then: an empty or half one is none yet. */
+function readAddress(path: string): string {
+  const text = readFileSync(path, "utf8");
+  if (!/^127\.0\.0\.1:\d+$/.test(text)) throw new Error(`Cannot read an address from ${path}: not written yet`);
+  return text;
 }
 
 async function stopChild(child: ChildProcess): Promise<void> {
