@@ -235,7 +235,7 @@ test("ListenerSet.drain() ends keep-alive, waits for what is in flight, and clos
   release!();
   assert.match(
     await busy.over(),
-    /^HTTP\/1\.1 200 OK\r\nDate: [^\r]+ GMT\r\nContent-Length: 4\r\nConnection: close\r\n\r\nlate$/,
+    /^HTTP\/1\.1 200 OK\r\nContent-Length: 4\r\nDate: [^\r]+ GMT\r\nConnection: close\r\n\r\nlate$/,
   );
   busy.socket.end();
   await drained;

@@ -21,6 +21,8 @@ export class Deadline {
   /** When it fires, in ms of the clock's monotonic time; Infinity while not armed. */
   dueMs: number = Infinity;
   slot = -1;
+  /** When its slot comes up, in ms; Infinity while not armed. Later than that it may be due without being moved. */
+  visitMs: number = Infinity;
   /** Neighbours in the ring of its slot; itself while not armed. */
   next: Deadline = this;
   previous: Deadline = this;
@@ -53,9 +55,9 @@ export class TimerWheel {
 
   /** Fires `deadline` at `dueMs` (monotonic); replaces what was armed before. */
   arm(deadline: Deadline, dueMs: number): void {
-    // Later than before: left where it is, and moved when its slot comes up. This makes "push the idle deadline out"
-    // free.
-    if (deadline.slot >= 0 && dueMs >= deadline.dueMs) {
+    // Not before its slot comes up: left where it is, and moved then. This makes "push the deadline out" free, and
+    // "back again", too.
+    if (dueMs >= deadline.visitMs) {
       deadline.dueMs = dueMs;
       return;
     }
@@ -70,6 +72,7 @@ export class TimerWheel {
     unlink(deadline);
     deadline.slot = -1;
     deadline.dueMs = Infinity;
+    deadline.visitMs = Infinity;
     this.#armed--;
   }
 
@@ -79,7 +82,9 @@ export class TimerWheel {
     deadline.slot = tick % slotCount;
     linkBefore(this.#slots[deadline.slot]!, deadline);
     // Beyond one turn its slot comes up sooner.
-    this.#wakeAt(next + ((tick - next) % slotCount));
+    const visitTick = next + ((tick - next) % slotCount);
+    deadline.visitMs = visitTick * tickMs;
+    this.#wakeAt(visitTick);
   }
 
   #tickNow(): number {

@@ -52,7 +52,8 @@ export function parseHeaders(text: string, from: number, countMax: number = head
   let areWritten = true;
   let at = from;
   while (at < end) {
-    const lineEnd = text.indexOf("\r\n", at);
+    // One letter is found faster than two, and no CR is without its LF.
+    const lineEnd = text.indexOf("\r", at);
     const colon = text.indexOf(":", at);
     if (colon < 0 || colon > lineEnd) throw badLine(text, at);
     if (names.length === countMax)

@@ -227,7 +227,7 @@ test("formatRequestHead() drops what is for one hop, and never Host or credentia
   assert.ok(typeof result === "object" && !(result instanceof HTTP1Error));
   assert.equal(
     formatRequestHead(outgoing(result.head)),
-    "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: b\r\nX-Kept: 2\r\nContent-Length: 0\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: b\r\nContent-Length: 0\r\nX-Kept: 2\r\n\r\n",
   );
 });
 

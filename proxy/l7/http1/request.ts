@@ -37,7 +37,7 @@ const methods: ReadonlySet<string> = new Set(
 
 /** Parses a whole head, its empty line included, with at most `headersMax` headers (default 100). Throws HTTP1Error. */
 export function parseRequestHead(text: string, headersMax?: number): RequestHead {
-  const lineEnd = text.indexOf("\r\n");
+  const lineEnd = text.indexOf("\r");
   const firstSpace = text.indexOf(" ");
   if (firstSpace <= 0 || firstSpace > lineEnd) throw startLineError("wanted method, target and version");
   // Where it is before "HTTP/1.1", else it is looked for.

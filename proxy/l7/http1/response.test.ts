@@ -60,8 +60,8 @@ test("formatResponseHead() writes the framing anew and drops what is for one hop
   );
   assert.equal(
     formatResponseHead(head, { framing: { kind: "length", bytes: 5 }, isBodiless: false, keepsAlive: false, wallMs }),
-    "HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n" +
-      "Content-Length: 5\r\nConnection: close\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n" +
+      "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\n\r\n",
   );
 });
 

@@ -21,7 +21,7 @@ export interface ResponseHead {
 
 /** Parses a whole head, its empty line included. Throws HTTP1Error. */
 export function parseResponseHead(text: string): ResponseHead {
-  const lineEnd = text.indexOf("\r\n");
+  const lineEnd = text.indexOf("\r");
   const isHTTP1 = text.startsWith("HTTP/1.1 ") || text.startsWith("HTTP/1.0 ");
   if (!isHTTP1) throw statusLineError("it does not start with HTTP/1.1 or HTTP/1.0");
   const protocol = text.charCodeAt(7) === 49 ? "HTTP/1.1" : "HTTP/1.0";

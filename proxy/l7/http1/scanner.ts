@@ -80,7 +80,7 @@ export class HeadScanner {
   }
 
   reset(): void {
-    this.#parts = [];
+    if (this.#parts.length > 0) this.#parts = [];
     this.#heldBytes = 0;
     this.#lineBytes = 0;
     this.#lines = 0;

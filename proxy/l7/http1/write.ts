@@ -55,25 +55,42 @@ export interface OutgoingRequest {
 }
 
 const none: ReadonlySet<string> = new Set();
+const requestVersion = " HTTP/1.1\r\n";
+const statusLineStart = "HTTP/1.1 ";
+const chunkedLine = "Transfer-Encoding: chunked\r\n";
 /** Methods whose requests say nothing of a body that they do not have, as in Envoy. */
 const bodiless: ReadonlySet<string> = new Set(["GET", "HEAD", "DELETE", "TRACE", "CONNECT"]);
 
 /** The head for the upstream. */
 export function formatRequestHead({ head, added, addedLines, authority }: OutgoingRequest): string {
-  let text = `${head.method} ${head.target} HTTP/1.1\r\n`;
+  const { listed } = head.hop;
+  const hasLine = hasRequestLine(head);
+  let text = hasLine ? "" : `${head.method} ${head.target} HTTP/1.1\r\n`;
   if (head.host === "") text += `Host: ${authority}\r\n`;
-  text += passedLines(head.headers, {
-    listed: head.hop.listed,
-    kept: keptWhenListed,
-    dropped: added?.replaces ?? none,
-  });
-  text += addedLines;
   const upgrade = upgradeOf(head);
   // RFC 9110 §8.6: where a body is expected its absence is said.
   const isEmpty = head.framing.kind === "none" && upgrade === undefined && !bodiless.has(head.method);
-  text += isEmpty ? "Content-Length: 0\r\n" : framingLine(head.framing);
+  const dropped = added?.replaces ?? none;
+  const length = isEmpty ? "0" : lengthOf(head.framing);
+  text += passedLines(head.headers, { listed, kept: keptWhenListed, dropped, length, withStartLine: hasLine });
+  text += addedLines;
+  if (head.framing.kind === "chunked") text += chunkedLine;
   if (upgrade !== undefined) text += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`;
   return `${text}\r\n`;
+}
+
+/** The request line as it is to be written stands in front of the lines that were received. */
+function hasRequestLine({ method, target, host, headers: { lines } }: RequestHead): boolean {
+  if (lines === undefined || lines.count === 0 || host === "") return false;
+  const { text, from } = lines;
+  const targetAt = method.length + 1;
+  const isAsLong = from === targetAt + target.length + requestVersion.length;
+  return (
+    isAsLong &&
+    text.startsWith(requestVersion, targetAt + target.length) &&
+    text.startsWith(target, targetAt) &&
+    text.startsWith(method)
+  );
 }
 
 /**
@@ -99,16 +116,35 @@ export interface ResponseOptions {
 /** The head for the downstream. The status line says HTTP/1.1 always (RFC 9112 §2.3). */
 export function formatResponseHead(head: ResponseHead, options: ResponseOptions): string {
   const { listed } = head.hop;
-  let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
-  text += passedLines(head.headers, { listed, kept: none, dropped: none });
+  const hasLine = hasStatusLine(head);
+  const isChunked = options.isBodiless
+    ? head.status !== 204 && head.hop.contentLength === undefined && head.hop.isChunked
+    : options.framing.kind === "chunked";
+  const length = options.isBodiless ? receivedLengthOf(head) : lengthOf(options.framing);
+  let text = hasLine ? "" : `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
+  text += passedLines(head.headers, { listed, kept: none, dropped: none, length, withStartLine: hasLine });
   if (!head.headers.keys.includes("date") || listed.includes("date"))
     text += `Date: ${formatDate(options.wallMs())}\r\n`;
-  if (options.isBodiless && head.status !== 204) {
-    if (head.hop.contentLength !== undefined) text += `Content-Length: ${head.hop.contentLength}\r\n`;
-    else if (head.hop.isChunked) text += "Transfer-Encoding: chunked\r\n";
-  } else if (!options.isBodiless) text += framingLine(options.framing);
+  if (isChunked) text += chunkedLine;
   if (!options.keepsAlive) text += "Connection: close\r\n";
   return `${text}\r\n`;
+}
+
+/** The status line as it is to be written stands in front of the lines that were received. */
+function hasStatusLine({ status, reason, headers: { lines } }: ResponseHead): boolean {
+  if (lines === undefined || lines.count === 0) return false;
+  const { text, from } = lines;
+  return (
+    from === statusLineStart.length + "200 ".length + reason.length + "\r\n".length &&
+    text.startsWith(statusLineStart) &&
+    text.startsWith(String(status), statusLineStart.length) &&
+    text.startsWith(reason, from - reason.length - "\r\n".length)
+  );
+}
+
+/** A 204 has none (RFC 9110 §8.6). */
+function receivedLengthOf({ status, hop: { contentLength } }: ResponseHead): string | undefined {
+  return contentLength === undefined || status === 204 ? undefined : String(contentLength);
 }
 
 interface Passing {
@@ -118,35 +154,42 @@ interface Passing {
   readonly kept: ReadonlySet<string>;
   /** Others that do not pass. */
   readonly dropped: ReadonlySet<string>;
+  /** What Content-Length says, which is there once; undefined: it is not there. */
+  readonly length: string | undefined;
+  /** The line in front of those that were received goes along. */
+  readonly withStartLine: boolean;
 }
 
 /**
  * The headers that pass, as lines. Those that stand side by side in what was received are taken from there in one
  * piece: a line put together anew is four pieces, and pieces are what the text costs when it is written.
  */
-function passedLines({ names, keys, values, lines }: Headers, { listed, kept, dropped }: Passing): string {
+function passedLines({ names, keys, values, lines }: Headers, passing: Passing): string {
+  const { listed, kept, dropped, length, withStartLine } = passing;
   const count = lines?.count ?? 0;
   let text = "";
+  let isLengthSaid = length === undefined;
   /** The end of the line at hand, and where those begin that pass and are not in `text`. */
   let end = lines?.from ?? 0;
-  let from = end;
+  let from = withStartLine ? 0 : end;
   for (let at = 0; at < keys.length; at++) {
     const key = keys[at]!;
     const isListed = listed.length > 0 && listed.includes(key) && !kept.has(key);
-    const passes = !isListed && !hopHeaders.has(key) && !dropped.has(key);
+    let passes = !isListed && !hopHeaders.has(key) && !dropped.has(key);
     if (at >= count) {
       if (passes) text += `${names[at]!}: ${values[at]!}\r\n`;
       continue;
     }
     const start = end;
     end += names[at]!.length + values[at]!.length + 4;
+    if (!passes && !isLengthSaid && key === "content-length" && values[at] === length) passes = isLengthSaid = true;
     if (!passes) {
       if (start > from) text += lines!.text.slice(from, start);
       from = end;
     }
     if (at === count - 1 && end > from) text += lines!.text.slice(from, end);
   }
-  return text;
+  return isLengthSaid ? text : `${text}Content-Length: ${length}\r\n`;
 }
 
 /** An interim response (1xx but 101) or the 101 that ends HTTP on this connection. */
@@ -205,7 +248,6 @@ export function formatChunkLine(bytes: number): string {
   return `${bytes.toString(16)}\r\n`;
 }
 
-function framingLine(framing: Framing): string {
-  if (framing.kind === "length") return `Content-Length: ${framing.bytes}\r\n`;
-  return framing.kind === "chunked" ? "Transfer-Encoding: chunked\r\n" : "";
+function lengthOf(framing: Framing): string | undefined {
+  return framing.kind === "length" ? String(framing.bytes) : undefined;
 }
