@@ -4,23 +4,26 @@
  *
  *   response-writer.ts, upstream.ts ─▶ text(), bytes() ─▶ one write on the socket
  *
- * A short slice is taken into the text in front of it (latin1 keeps each byte): writing one string costs half of what a
+ * A short slice is copied behind the text in front of it (gather-memory.ts): writing one piece costs half of what a
  * vector of a string and a buffer does. A longer slice is never copied, and goes out, with what was there before,
  * behind the last uncork(): its memory is wanted for the next read. Invariants: what is written arrives in order; at
- * most `textMax` characters wait, and none behind flush().
+ * most `waitingMax` bytes wait, and none behind flush().
  */
 import type { Socket } from "node:net";
+import { Gathering } from "./gather-memory.ts";
 import { type TurnWriter, type WriteQueue, writeQueue } from "./write-queue.ts";
 
 /** Longest slice that is copied, in bytes: above it the copy costs more than the vector. */
 const shortMax = 4096;
-/** Text that waits; Node writes a string of up to 16 KiB without an allocation. */
-const textMax: number = 16 * 1024;
+/** What waits, in bytes; Node writes a string of up to 16 KiB without an allocation. */
+const waitingMax: number = 16 * 1024;
 
 export class GatheredWriter implements TurnWriter {
   readonly #socket: Socket;
   readonly #queue: WriteQueue;
+  /** What waits is text, or else is gathered. */
   #text = "";
+  readonly #gathered = new Gathering();
   #corks = 0;
   /** The socket gathers, because a slice was too long to be taken in. */
   #isSocketCorked = false;
@@ -39,7 +42,7 @@ export class GatheredWriter implements TurnWriter {
   uncork(): void {
     if (this.#corks === 0 || --this.#corks > 0) return;
     if (this.#isSocketCorked) this.flush();
-    else if (this.#text !== "") this.#enqueue();
+    else if (this.#isWaiting) this.#enqueue();
   }
 
   /** Nobody looks any more at the slices that were given. */
@@ -49,16 +52,21 @@ export class GatheredWriter implements TurnWriter {
 
   /** False when the socket takes no more for now: it will drain. */
   text(text: string): boolean {
-    if (this.#text.length + text.length > textMax) this.#pass();
-    this.#text += text;
-    if (this.#corks === 0) this.#enqueue();
-    return !this.#socket.writableNeedDrain;
+    this.#makeRoom(text.length);
+    if (this.#gathered.length > 0) this.#gathered.text(text);
+    else this.#text += text;
+    return this.#added();
   }
 
   /** The same for bytes. */
   bytes(slice: Buffer): boolean {
-    if (slice.length <= shortMax) return this.text(slice.toString("latin1"));
-    if (this.#text !== "") this.#pass();
+    if (slice.length <= shortMax) {
+      this.#makeRoom(slice.length);
+      if (this.#text !== "") this.#gatherText();
+      this.#gathered.bytes(slice);
+      return this.#added();
+    }
+    if (this.#isWaiting) this.#pass();
     const isWritable = this.#socket.write(slice);
     if (this.#corks === 0) this.flush();
     return isWritable;
@@ -66,14 +74,8 @@ export class GatheredWriter implements TurnWriter {
 
   /** What waits goes out now: before somebody else writes to the socket, or closes it. */
   flush(): void {
-    if (this.#text !== "" && !this.#isSocketCorked) {
-      const text = this.#text;
-      this.#text = "";
-      this.#socket.write(text, "latin1");
-      return;
-    }
-    if (this.#text !== "") this.#pass();
-    if (!this.#isSocketCorked) return;
+    if (!this.#isSocketCorked) return this.#write();
+    if (this.#isWaiting) this.#pass();
     this.#isSocketCorked = false;
     this.#socket.uncork();
   }
@@ -81,7 +83,7 @@ export class GatheredWriter implements TurnWriter {
   endTurn(): void {
     this.#isQueued = false;
     // To nobody: node:net would make an error of it.
-    if (this.#socket.destroyed) this.#text = "";
+    if (this.#socket.destroyed) this.#drop();
     if (this.#corks === 0) this.flush();
   }
 
@@ -91,14 +93,53 @@ export class GatheredWriter implements TurnWriter {
     this.#queue.add(this);
   }
 
+  get #isWaiting(): boolean {
+    return this.#text !== "" || this.#gathered.length > 0;
+  }
+
+  #added(): boolean {
+    if (this.#corks === 0) this.#enqueue();
+    return !this.#socket.writableNeedDrain;
+  }
+
+  #makeRoom(bytes: number): void {
+    if (this.#text.length + this.#gathered.length + bytes > waitingMax) this.#pass();
+  }
+
+  /** The text becomes bytes, so that others may follow. */
+  #gatherText(): void {
+    this.#gathered.text(this.#text);
+    this.#text = "";
+  }
+
+  #drop(): void {
+    this.#text = "";
+    this.#gathered.release(true);
+  }
+
   /** To the socket, in front of what follows. */
   #pass(): void {
     if (!this.#isSocketCorked) {
       this.#isSocketCorked = true;
       this.#socket.cork();
     }
-    const text = this.#text;
-    this.#text = "";
-    this.#socket.write(text, "latin1");
+    this.#write();
+  }
+
+  #write(): void {
+    if (this.#text !== "") {
+      const text = this.#text;
+      this.#text = "";
+      this.#socket.write(text, "latin1");
+    } else if (this.#gathered.length > 0) this.#writeGathered();
+  }
+
+  #writeGathered(): void {
+    const socket = this.#socket;
+    const goesOutAtOnce = socket.writableLength === 0 && socket.writableCorked === 0 && !socket.connecting;
+    socket.write(this.#gathered.view());
+    // TLS has its own copy by then, though its write ends later.
+    const isCopied = goesOutAtOnce && (socket as { readonly encrypted?: boolean }).encrypted === true;
+    this.#gathered.release(isCopied || socket.writableLength === 0);
   }
 }

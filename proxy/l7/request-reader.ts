@@ -29,7 +29,7 @@ export interface ReaderOwner {
 
 export class RequestReader {
   readonly #owner: ReaderOwner;
-  readonly #headersMax: number;
+  readonly #parsing: { readonly countMax: number; lines: number };
   readonly #scanner: HeadScanner;
   readonly #body = new BodyReader();
   readonly #emit: (slice: Buffer) => void;
@@ -39,7 +39,7 @@ export class RequestReader {
 
   constructor(owner: ReaderOwner, { headBytesMax, headersMax }: { headBytesMax: number; headersMax: number }) {
     this.#owner = owner;
-    this.#headersMax = headersMax;
+    this.#parsing = { countMax: headersMax, lines: 0 };
     this.#scanner = new HeadScanner(true, headBytesMax);
     this.#emit = (slice) => owner.onRequestBody(slice);
   }
@@ -102,7 +102,9 @@ export class RequestReader {
         case "head": {
           const end = this.#scanner.push(chunk, at);
           if (end < 0) return owner.onPartialHead();
-          const head = parseRequestHead(this.#scanner.take(chunk, at, end), this.#headersMax);
+          const text = this.#scanner.take(chunk, at, end);
+          this.#parsing.lines = this.#scanner.takenLines - 1;
+          const head = parseRequestHead(text, this.#parsing);
           at = end;
           owner.onRequestHead(head);
           break;

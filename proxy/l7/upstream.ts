@@ -208,7 +208,8 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
       }
       const end = this.#scanner.push(chunk, at);
       if (end < 0) return;
-      const head = parseResponseHead(this.#scanner.take(chunk, at, end));
+      const text = this.#scanner.take(chunk, at, end);
+      const head = parseResponseHead(text, { lines: this.#scanner.takenLines - 1 });
       at = end;
       if (head.status === 101 || this.#isConnected(head)) return this.#openTunnel(head, chunk.subarray(at));
       if (head.status < 200) this.#onInterim(head, handler);

@@ -43,31 +43,46 @@ interface KnownName {
 
 const knownNames: (KnownName | undefined)[] = Array.from({ length: placeCount }, () => undefined);
 
+export interface ParseOptions {
+  /** Most header lines; 100 where none is said. */
+  readonly countMax?: number | undefined;
+  /** So many there are, as far as is known: room is made for them. */
+  readonly lines?: number;
+}
+
 /** Headers of `text` from offset `from` (behind the start line) to the empty line that ends it. */
-export function parseHeaders(text: string, from: number, countMax: number = headersMaxDefault): Headers {
-  const names: string[] = [];
-  const keys: string[] = [];
-  const values: string[] = [];
+export function parseHeaders(
+  text: string,
+  from: number,
+  { countMax = headersMaxDefault, lines = 0 }: ParseOptions = {},
+): Headers {
+  // Arrays that grow would have room for 17.
+  const names = Array<string>(lines);
+  const keys = Array<string>(lines);
+  const values = Array<string>(lines);
   const end = text.length - 2;
   let areWritten = true;
   let at = from;
+  let count = 0;
   while (at < end) {
     // One letter is found faster than two, and no CR is without its LF.
     const lineEnd = text.indexOf("\r", at);
     const colon = text.indexOf(":", at);
     if (colon < 0 || colon > lineEnd) throw badLine(text, at);
-    if (names.length === countMax)
+    if (count === countMax)
       throw new HTTP1Error("TOO_MANY_HEADERS", 431, `Cannot parse headers: there are more than ${countMax}`);
     const { name, key } = nameAt(text, at, colon);
-    names.push(name);
-    keys.push(key);
     const value = trimmed(text, colon + 1, lineEnd);
-    values.push(value);
+    names[count] = name;
+    keys[count] = key;
+    values[count] = value;
+    count++;
     // One blank in front of it, and none behind it.
     if (value.length !== lineEnd - colon - 2 || text.charCodeAt(colon + 1) !== SP) areWritten = false;
     at = lineEnd + 2;
   }
-  return { names, keys, values, lines: areWritten ? { text, from, count: keys.length } : undefined };
+  if (count < lines) names.length = keys.length = values.length = count;
+  return { names, keys, values, lines: areWritten ? { text, from, count } : undefined };
 }
 
 /** The first value of `key` (lower case), or undefined. */
@@ -93,9 +108,10 @@ export function joinedHeaderValue(headers: Headers, key: string): string | undef
 
 /** What a spread does, at half its cost: two of them are every request's way. */
 function appended(list: readonly string[], last: string): readonly string[] {
-  const copy: string[] = [];
-  for (let at = 0; at < list.length; at++) copy.push(list[at]!);
-  copy.push(last);
+  const { length } = list;
+  const copy = Array<string>(length + 1);
+  for (let at = 0; at < length; at++) copy[at] = list[at]!;
+  copy[length] = last;
   return copy;
 }
 

@@ -9,7 +9,7 @@
 import { SP, authorityBytes, isAll, targetBytes } from "./bytes.ts";
 import { HTTP1Error } from "./errors.ts";
 import { type Framing, type Hop, type Protocol, hopOf, noBody, requestFraming } from "./framing.ts";
-import { type Headers, parseHeaders } from "./headers.ts";
+import { type Headers, type ParseOptions, parseHeaders } from "./headers.ts";
 
 export interface RequestHead {
   readonly method: string;
@@ -35,8 +35,8 @@ const methods: ReadonlySet<string> = new Set(
   ).split(" "),
 );
 
-/** Parses a whole head, its empty line included, with at most `headersMax` headers (default 100). Throws HTTP1Error. */
-export function parseRequestHead(text: string, headersMax?: number): RequestHead {
+/** Parses a whole head, its empty line included. Throws HTTP1Error. */
+export function parseRequestHead(text: string, options?: ParseOptions): RequestHead {
   const lineEnd = text.indexOf("\r");
   const firstSpace = text.indexOf(" ");
   if (firstSpace <= 0 || firstSpace > lineEnd) throw startLineError("wanted method, target and version");
@@ -52,7 +52,7 @@ export function parseRequestHead(text: string, headersMax?: number): RequestHead
   const protocol = parseVersion(text.slice(lastSpace + 1, lineEnd));
   const received = text.slice(firstSpace + 1, lastSpace);
   checkTarget(received);
-  const headers = parseHeaders(text, lineEnd + 2, headersMax);
+  const headers = parseHeaders(text, lineEnd + 2, options);
   const host = hostOf(headers, protocol);
   if (isConnect) return connectHead(received, { method, host, protocol, headers, hop: hopOf(headers, protocol) });
   const target = received.charCodeAt(0) === 47 ? received : originForm(received, method, host);

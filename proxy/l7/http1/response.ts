@@ -8,7 +8,7 @@
  */
 import { HTTP1Error } from "./errors.ts";
 import { type Hop, type Protocol, hopOf } from "./framing.ts";
-import { type Headers, parseHeaders } from "./headers.ts";
+import { type Headers, type ParseOptions, parseHeaders } from "./headers.ts";
 
 export interface ResponseHead {
   /** 100 to 999. */
@@ -20,7 +20,7 @@ export interface ResponseHead {
 }
 
 /** Parses a whole head, its empty line included. Throws HTTP1Error. */
-export function parseResponseHead(text: string): ResponseHead {
+export function parseResponseHead(text: string, options?: ParseOptions): ResponseHead {
   const lineEnd = text.indexOf("\r");
   const isHTTP1 = text.startsWith("HTTP/1.1 ") || text.startsWith("HTTP/1.0 ");
   if (!isHTTP1) throw statusLineError("it does not start with HTTP/1.1 or HTTP/1.0");
@@ -28,7 +28,7 @@ export function parseResponseHead(text: string): ResponseHead {
   const status = digit(text, 9) * 100 + digit(text, 10) * 10 + digit(text, 11);
   if (status < 100) throw statusLineError("the status is below 100");
   if (lineEnd > 12 && text.charCodeAt(12) !== 32) throw statusLineError("the status has more than three digits");
-  const headers = parseHeaders(text, lineEnd + 2);
+  const headers = parseHeaders(text, lineEnd + 2, options);
   const reason = text.slice(13, Math.max(13, lineEnd));
   return { status, protocol, reason, headers, hop: hopOf(headers, protocol) };
 }

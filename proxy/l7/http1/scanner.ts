@@ -23,6 +23,7 @@ export class HeadScanner {
   #startLineBytes = 0;
   #afterCR = false;
   #skipped = false;
+  #takenLines = 0;
 
   /**
    * With `skipsBlankLine` one empty line before the head is ignored (RFC 9112 §2.2: old user agents send one after a
@@ -36,6 +37,11 @@ export class HeadScanner {
   /** True when part of a head was seen. */
   get isStarted(): boolean {
     return this.#heldBytes > 0 || this.#skipped;
+  }
+
+  /** Lines of the head that was taken last, without the empty one. */
+  get takenLines(): number {
+    return this.#takenLines;
   }
 
   /** The offset behind the head's empty line, or -1 when the whole fragment belongs to the head (it is then kept). */
@@ -74,6 +80,7 @@ export class HeadScanner {
     const tooLarge = text.length > this.#bytesMax;
     const startLineBytes = this.#startLineBytes;
     const from = this.#skipped ? 2 : 0;
+    this.#takenLines = this.#lines;
     this.reset();
     if (tooLarge) throw tooLargeError(startLineBytes, this.#bytesMax);
     return from === 0 ? text : text.slice(from);
