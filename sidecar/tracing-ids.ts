@@ -8,8 +8,13 @@ import { isZero } from "./tracing-context.ts";
 /** Bytes drawn at a time. */
 const poolBytes = 4096;
 const uuidBytes = 16;
-const uuidChars = 36;
 const dash = 0x2d;
+const uuidChars = 36;
+/** Which of its 32 digits is at each place of a UUID; -1 is a dash. */
+const uuidDigits: Int8Array = Int8Array.from({ length: uuidChars }, (_, place) => {
+  if (place === 8 || place === 13 || place === 18 || place === 23) return -1;
+  return place - [8, 13, 18, 23].filter((at) => at < place).length;
+});
 
 export class Ids {
   readonly #random: Random;
@@ -55,10 +60,10 @@ function formatUUIDs(random: Uint8Array): string {
   }
   const digits = Buffer.from(Buffer.from(random).toString("hex"), "latin1");
   const text = Buffer.allocUnsafe((random.length / uuidBytes) * uuidChars);
-  let from = 0;
-  for (let at = 0; at < text.length; at++) {
-    const place = at % uuidChars;
-    text[at] = place === 8 || place === 13 || place === 18 || place === 23 ? dash : digits[from++]!;
-  }
+  for (let from = 0, to = 0; to < text.length; from += 2 * uuidBytes, to += uuidChars)
+    for (let at = 0; at < uuidChars; at++) {
+      const digit = uuidDigits[at]!;
+      text[to + at] = digit < 0 ? dash : digits[from + digit]!;
+    }
   return text.toString("latin1");
 }

@@ -28,12 +28,26 @@ export interface HistogramStat {
   readonly histogram: Histogram;
 }
 
-/** Counters by name; a name costs its first count only. */
+/** Counters by name; a name costs its first count only. Each is looked up once a count, and counted in place. */
 class Counters {
-  readonly values: Map<string, number> = new Map();
+  readonly #cells = new Map<string, { value: number }>();
 
   add(name: string, by = 1): void {
-    this.values.set(name, (this.values.get(name) ?? 0) + by);
+    const cell = this.#cells.get(name);
+    if (cell === undefined) this.#cells.set(name, { value: by });
+    else cell.value += by;
+  }
+
+  has(name: string): boolean {
+    return this.#cells.has(name);
+  }
+
+  *entries(): Iterable<readonly [name: string, value: number]> {
+    for (const [name, { value }] of this.#cells) yield [name, value];
+  }
+
+  clear(): void {
+    this.#cells.clear();
   }
 }
 
@@ -154,7 +168,7 @@ export class EnvoyStats {
   reset(): void {
     for (const map of [this.#http, this.#tcp, this.#clusters, this.#listeners])
       for (const { counters, time } of map.values()) {
-        counters.values.clear();
+        counters.clear();
         time.clear();
       }
   }
@@ -170,13 +184,13 @@ export class EnvoyStats {
     const names = statNames(live);
     for (const [kind, map] of groups) {
       for (const name of names[kind]) {
-        const counted = map.get(name)?.counters.values;
+        const counted = map.get(name)?.counters;
         for (const stat of zeroCounters[kind])
           if (counted?.has(stat) !== true) yield { name: `${kind}.${name}.${stat}`, kind: "counter", value: 0 };
         if (!map.has(name)) yield* gaugesOf(kind, name, { open: 0, load: { requests: 0 } });
       }
       for (const [name, group] of map) {
-        for (const [stat, value] of group.counters.values)
+        for (const [stat, value] of group.counters.entries())
           yield { name: `${kind}.${name}.${stat}`, kind: "counter", value };
         yield* gaugesOf(kind, name, group);
       }

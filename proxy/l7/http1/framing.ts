@@ -111,12 +111,14 @@ export function responseFraming(hop: Hop, status: number, requestMethod: string)
 function parseContentLength(text: string): number {
   if (text.length === 0) throw lengthError("it is empty");
   if (text.length > 15) throw lengthError("it has more than 15 digits");
+  let value = 0;
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
     if (code < 48 || code > 57) throw lengthError("it is not a decimal number");
+    value = value * 10 + code - 48;
   }
   if (text.length > 1 && text.startsWith("0")) throw lengthError("it has a leading zero");
-  return Number(text);
+  return value;
 }
 
 function checkCoding(coding: string, protocol: Protocol): void {
