@@ -10,11 +10,8 @@ const poolBytes = 4096;
 const uuidBytes = 16;
 const dash = 0x2d;
 const uuidChars = 36;
-/** Which of its 32 digits is at each place of a UUID; -1 is a dash. */
-const uuidDigits: Int8Array = Int8Array.from({ length: uuidChars }, (_, place) => {
-  if (place === 8 || place === 13 || place === 18 || place === 23) return -1;
-  return place - [8, 13, 18, 23].filter((at) => at < place).length;
-});
+/** Codes of the hexadecimal digits. */
+const digitCodes: Uint8Array = Uint8Array.from("0123456789abcdef", (digit) => digit.charCodeAt(0));
 
 export class Ids {
   readonly #random: Random;
@@ -53,17 +50,17 @@ export class Ids {
 
 /** Of each 16 random bytes the UUID, without anything between two of them. */
 function formatUUIDs(random: Uint8Array): string {
-  for (let at = 0; at < random.length; at += uuidBytes) {
-    // Version 4, variant 10.
-    random[at + 6] = (random[at + 6]! & 0x0f) | 0x40;
-    random[at + 8] = (random[at + 8]! & 0x3f) | 0x80;
-  }
-  const digits = Buffer.from(Buffer.from(random).toString("hex"), "latin1");
   const text = Buffer.allocUnsafe((random.length / uuidBytes) * uuidChars);
-  for (let from = 0, to = 0; to < text.length; from += 2 * uuidBytes, to += uuidChars)
-    for (let at = 0; at < uuidChars; at++) {
-      const digit = uuidDigits[at]!;
-      text[to + at] = digit < 0 ? dash : digits[from + digit]!;
-    }
+  let to = 0;
+  for (let from = 0; from < random.length; from++) {
+    const at = from % uuidBytes;
+    let byte = random[from]!;
+    // Version 4, variant 10.
+    if (at === 6) byte = (byte & 0x0f) | 0x40;
+    else if (at === 8) byte = (byte & 0x3f) | 0x80;
+    if (at === 4 || at === 6 || at === 8 || at === 10) text[to++] = dash;
+    text[to++] = digitCodes[byte >> 4]!;
+    text[to++] = digitCodes[byte & 15]!;
+  }
   return text.toString("latin1");
 }

@@ -37,7 +37,7 @@ const bytes = Buffer.from(Array.from({ length: 256 }, (_, at) => at));
 test("GatheredWriter takes short slices into the text: one write at the end of the turn, each byte as it was", () => {
   const { socket, writes } = fakeSocket();
   const { queue, end } = handTurn();
-  const out = new GatheredWriter(socket, queue);
+  const out = new GatheredWriter(socket, { queue });
   out.cork();
   out.text("head\r\n");
   out.bytes(bytes);
@@ -53,7 +53,7 @@ test("GatheredWriter takes short slices into the text: one write at the end of t
 test("GatheredWriter writes a long slice, with what was in front of it, behind the last uncork", () => {
   const { socket, writes, corks } = fakeSocket();
   const { queue, end } = handTurn();
-  const out = new GatheredWriter(socket, queue);
+  const out = new GatheredWriter(socket, { queue });
   const long = Buffer.alloc(5000, "x");
   out.cork();
   out.text("head");
@@ -77,7 +77,7 @@ test("GatheredWriter keeps the order, leaves nothing behind, and undoes each cor
     fc.property(fc.array(step, { maxLength: 40 }), fc.boolean(), (steps, isFlushed) => {
       const { socket, writes, corks } = fakeSocket();
       const { queue, end } = handTurn();
-      const out = new GatheredWriter(socket, queue);
+      const out = new GatheredWriter(socket, { queue });
       const wanted: Buffer[] = [];
       let corked = 0;
       for (const [at, one] of steps.entries()) {

@@ -10,6 +10,7 @@
  * most `waitingMax` bytes wait, and none behind flush().
  */
 import type { Socket } from "node:net";
+import { DirectWrites } from "./direct-writes.ts";
 import { Gathering } from "./gather-memory.ts";
 import { type TurnWriter, type WriteQueue, writeQueue } from "./write-queue.ts";
 
@@ -18,21 +19,29 @@ const shortMax = 4096;
 /** What waits, in bytes; Node writes a string of up to 16 KiB without an allocation. */
 const waitingMax: number = 16 * 1024;
 
+export interface WriterOptions {
+  readonly queue?: WriteQueue;
+  readonly passOver?: (error: Error) => boolean;
+}
+
 export class GatheredWriter implements TurnWriter {
   readonly #socket: Socket;
   readonly #queue: WriteQueue;
   /** What waits is text, or else is gathered. */
   #text = "";
   readonly #gathered = new Gathering();
+  readonly #direct: DirectWrites;
   #corks = 0;
   /** The socket gathers, because a slice was too long to be taken in. */
   #isSocketCorked = false;
   /** For the end of the turn. */
   #isQueued = false;
 
-  constructor(socket: Socket, queue: WriteQueue = writeQueue) {
+  /** `passOver`: true of an error in writing that is not to be the socket's. */
+  constructor(socket: Socket, { queue = writeQueue, passOver = () => false }: WriterOptions = {}) {
     this.#socket = socket;
     this.#queue = queue;
+    this.#direct = new DirectWrites(socket, passOver);
   }
 
   cork(): void {
@@ -130,16 +139,19 @@ export class GatheredWriter implements TurnWriter {
     if (this.#text !== "") {
       const text = this.#text;
       this.#text = "";
-      this.#socket.write(text, "latin1");
+      if (!this.#direct.write(text)) this.#socket.write(text, "latin1");
     } else if (this.#gathered.length > 0) this.#writeGathered();
   }
 
   #writeGathered(): void {
     const socket = this.#socket;
-    const goesOutAtOnce = socket.writableLength === 0 && socket.writableCorked === 0 && !socket.connecting;
-    socket.write(this.#gathered.view());
-    // TLS has its own copy by then, though its write ends later.
-    const isCopied = goesOutAtOnce && (socket as { readonly encrypted?: boolean }).encrypted === true;
-    this.#gathered.release(isCopied || socket.writableLength === 0);
+    const view = this.#gathered.view();
+    if (this.#direct.write(view)) {
+      // TLS has its own copy by then, though its write ends later.
+      const isCopied = (socket as { readonly encrypted?: boolean }).encrypted === true;
+      return this.#gathered.release(isCopied || !this.#direct.isBusy);
+    }
+    socket.write(view);
+    this.#gathered.release(socket.writableLength === 0);
   }
 }

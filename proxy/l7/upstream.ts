@@ -83,10 +83,10 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   attach(socket: Socket): void {
     this.#dialing = undefined;
     this.#socket = socket;
-    this.#out = new GatheredWriter(socket);
+    const passOver = readPastWriteErrors(socket, () => (this.#isCut = this.#state === "busy"));
+    this.#out = new GatheredWriter(socket, { passOver });
     // A socket of TCP was dialed with it.
     readInto(socket, this.#reads.options);
-    readPastWriteErrors(socket, () => (this.#isCut = this.#state === "busy"));
     socket.on("data", (chunk: Buffer) => this.#reads.pass(chunk));
     socket.on("drain", () => this.#handler?.onDrain());
     socket.on("end", () => this.#onEnd());

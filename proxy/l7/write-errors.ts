@@ -18,25 +18,29 @@ const overCodes: ReadonlySet<string | undefined> = new Set(["EPIPE", "ECONNRESET
 
 type WriteCallback = (error?: Error | null) => void;
 
-/** `onWriteError` is called once; false: the socket is destroyed after all. */
-export function readPastWriteErrors(socket: Socket, onWriteError: () => boolean): void {
+/**
+ * `onWriteError` is called once; false: the socket is destroyed after all. What comes back says of an error in writing
+ * past the stream whether it is passed over, too.
+ */
+export function readPastWriteErrors(socket: Socket, onWriteError: () => boolean): (error: Error) => boolean {
   const write = socket._write.bind(socket);
   const writev = socket._writev?.bind(socket);
   let hasFailed = false;
   let of: WriteCallback | undefined;
   let guard: WriteCallback = () => undefined;
+  const passOver = (error: Error): boolean => {
+    if (!hasFailed) hasFailed = overCodes.has((error as NodeJS.ErrnoException).code) && onWriteError();
+    return hasFailed;
+  };
   // A stream gives each of its writes the same callback, so that one is made for all.
   const guarded = (callback: WriteCallback): WriteCallback => {
     if (of === callback) return guard;
     of = callback;
-    guard = (error) => {
-      if (error === undefined || error === null || hasFailed) return callback(error);
-      hasFailed = overCodes.has((error as NodeJS.ErrnoException).code) && onWriteError();
-      callback(hasFailed ? null : error);
-    };
+    guard = (error) => callback(error !== undefined && error !== null && !hasFailed && passOver(error) ? null : error);
     return guard;
   };
   socket._write = (chunk, encoding, callback) => (hasFailed ? callback() : write(chunk, encoding, guarded(callback)));
   if (writev !== undefined)
     socket._writev = (chunks, callback) => (hasFailed ? callback() : writev(chunks, guarded(callback)));
+  return passOver;
 }
