@@ -15,6 +15,8 @@ import { Socket } from "node:net";
 export interface Reads {
   readonly buffer: () => Uint8Array;
   readonly callback: (bytes: number) => boolean;
+  /** For the next read; undefined: the same, which then is not looked up and set again. */
+  readonly next: () => Uint8Array | undefined;
 }
 
 /** What node:net's handles have, and do not say. */
@@ -35,10 +37,14 @@ export function readInto(socket: Socket, onread: Reads): boolean {
   const { _handle: handle } = fields;
   if (buffer === undefined || callback === undefined || generator === undefined) return false;
   // Where it was made with the option, that one stays.
-  if (fields[buffer] !== null || handle?.useUserBuffer === undefined) return false;
+  if (fields[buffer] !== null) {
+    if (fields[callback] === onread.callback) fields[generator] = onread.next;
+    return false;
+  }
+  if (handle?.useUserBuffer === undefined) return false;
   if (socket.destroyed || socket.readableLength > 0 || socket.readableEnded) return false;
   const first = onread.buffer();
-  fields[generator] = onread.buffer;
+  fields[generator] = onread.next;
   fields[callback] = onread.callback;
   fields[buffer] = first;
   handle.useUserBuffer(first);

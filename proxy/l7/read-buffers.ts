@@ -59,11 +59,17 @@ export class ReadBuffer {
   readonly #onChunk: (chunk: Buffer) => ReadResult;
   readonly #largeBytes: number;
   #buffer: Buffer = shared;
+  /** What the system reads into. */
+  #given: Buffer = shared;
 
   constructor(onChunk: (chunk: Buffer) => ReadResult, largeBytes: number = largeBytesDefault) {
     this.#onChunk = onChunk;
     this.#largeBytes = largeBytes;
-    this.options = { buffer: () => this.#buffer, callback: (bytes) => this.#onRead(bytes) };
+    this.options = {
+      buffer: () => (this.#given = this.#buffer),
+      callback: (bytes) => this.#onRead(bytes),
+      next: () => (this.#buffer === this.#given ? undefined : (this.#given = this.#buffer)),
+    };
   }
 
   /** For reads from a socket of another kind, whose chunks are their own. */

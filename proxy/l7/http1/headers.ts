@@ -18,6 +18,23 @@ const placeCount = 1024;
 /** Longest name that is kept, in bytes. */
 const keptMax = 64;
 
+/** Headers that are for one hop only, whether Connection lists them or not. Each is written anew where it is needed. */
+export const hopHeaders: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "content-length",
+  "upgrade",
+  // Belongs to "Upgrade: h2c", which is not forwarded: upgrading behind the proxy's back is a smuggling path.
+  "http2-settings",
+]);
+
+/** So many headers `HeaderLines.hops` tells of: the rest is looked up. */
+export const hopBits = 31;
+
 export interface Headers {
   /** As received: forwarded with the same capitals. */
   readonly names: readonly string[];
@@ -34,11 +51,14 @@ export interface HeaderLines {
   readonly text: string;
   readonly from: number;
   readonly count: number;
+  /** A bit for each of the first `hopBits`, from the lowest: 1 where it is one of `hopHeaders`. */
+  readonly hops: number;
 }
 
 interface KnownName {
   readonly name: string;
   readonly key: string;
+  readonly isHop: boolean;
 }
 
 const knownNames: (KnownName | undefined)[] = Array.from({ length: placeCount }, () => undefined);
@@ -64,6 +84,7 @@ export function parseHeaders(
   let areWritten = true;
   let at = from;
   let count = 0;
+  let hops = 0;
   while (at < end) {
     // One letter is found faster than two, and no CR is without its LF.
     const lineEnd = text.indexOf("\r", at);
@@ -71,18 +92,19 @@ export function parseHeaders(
     if (colon < 0 || colon > lineEnd) throw badLine(text, at);
     if (count === countMax)
       throw new HTTP1Error("TOO_MANY_HEADERS", 431, `Cannot parse headers: there are more than ${countMax}`);
-    const { name, key } = nameAt(text, at, colon);
+    const { name, key, isHop } = nameAt(text, at, colon);
     const value = trimmed(text, colon + 1, lineEnd);
     names[count] = name;
     keys[count] = key;
     values[count] = value;
+    if (isHop && count < hopBits) hops |= 1 << count;
     count++;
     // One blank in front of it, and none behind it.
     if (value.length !== lineEnd - colon - 2 || text.charCodeAt(colon + 1) !== SP) areWritten = false;
     at = lineEnd + 2;
   }
   if (count < lines) names.length = keys.length = values.length = count;
-  return { names, keys, values, lines: areWritten ? { text, from, count } : undefined };
+  return { names, keys, values, lines: areWritten ? { text, from, count, hops } : undefined };
 }
 
 /** The first value of `key` (lower case), or undefined. */
@@ -122,10 +144,11 @@ function nameAt(text: string, from: number, to: number): KnownName {
   if (known !== undefined && known.name.length === length && text.startsWith(known.name, from)) return known;
   const name = text.slice(from, to);
   if (!isAll(name, tokenBytes)) throw badName(name);
-  if (length > keptMax) return { name, key: name.toLowerCase() };
+  if (length > keptMax) return { name, key: name.toLowerCase(), isHop: false };
   // The copy keeps the whole head's text from staying alive for a name of a few bytes.
   const copy = Buffer.from(name, "latin1").toString("latin1");
-  const met = { name: copy, key: copy.toLowerCase() };
+  const key = copy.toLowerCase();
+  const met = { name: copy, key, isHop: hopHeaders.has(key) };
   knownNames[place] = met;
   return met;
 }

@@ -24,10 +24,12 @@ const start = fc.constantFrom(
   "HTTP/1.0 200 OK",
 );
 const block = fc.array(line, { maxLength: 12 }).map((lines) => lines.join(""));
+/** More than there are bits for. */
+const many = "X-C: c\r\n".repeat(28);
 const message = fc.record({
   requestLine: fc.constantFrom("GET / HTTP/1.1", "POST /a?b HTTP/1.1", "GET http://a/b HTTP/1.1", "GET / HTTP/1.0"),
   statusLine: start,
-  lines: fc.tuple(length, block).map((both) => both.join("")),
+  lines: fc.tuple(fc.constantFrom("", "", many), length, block).map((all) => all.join("")),
   /** Something is changed on the way. */
   target: fc.constantFrom(undefined, undefined, "/b"),
   status: fc.constantFrom(undefined, undefined, 201),
@@ -70,7 +72,8 @@ test("Lines that stand as they are written are passed on in one piece, and read 
 
 test("parseHeaders() says where its lines stand, unless one is written another way", () => {
   const text = "HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\n\r\n";
-  assert.deepEqual(parseHeaders(text, 17).lines, { text, from: 17, count: 2 });
+  assert.deepEqual(parseHeaders(text, 17).lines, { text, from: 17, count: 2, hops: 0 });
+  assert.equal(parseHeaders(text.replace("B:", "Connection:"), 17).lines?.hops, 2);
   for (const other of ["A:1", "A:  1", "A: 1 ", "A:\t1", "A:"])
     assert.equal(parseHeaders(text.replace("A: 1", other), 17).lines, undefined, other);
 });

@@ -8,23 +8,9 @@
  */
 import { formatDate } from "./date.ts";
 import type { Framing } from "./framing.ts";
-import type { Headers } from "./headers.ts";
+import { type Headers, hopBits, hopHeaders } from "./headers.ts";
 import type { RequestHead } from "./request.ts";
 import type { ResponseHead } from "./response.ts";
-
-/** Headers that are for one hop only, whether Connection lists them or not. Each is written anew where it is needed. */
-export const hopHeaders: ReadonlySet<string> = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "content-length",
-  "upgrade",
-  // Belongs to "Upgrade: h2c", which is not forwarded: upgrading behind the proxy's back is a smuggling path.
-  "http2-settings",
-]);
 
 /** Never dropped because Connection lists them: a downstream could otherwise strip what the upstream decides on. */
 export const keptWhenListed: ReadonlySet<string> = new Set([
@@ -175,7 +161,8 @@ function passedLines({ names, keys, values, lines }: Headers, passing: Passing):
   for (let at = 0; at < keys.length; at++) {
     const key = keys[at]!;
     const isListed = listed.length > 0 && listed.includes(key) && !kept.has(key);
-    let passes = !isListed && !hopHeaders.has(key) && !dropped.has(key);
+    const isHop = at < count && at < hopBits ? ((lines!.hops >> at) & 1) === 1 : hopHeaders.has(key);
+    let passes = !isListed && !isHop && !dropped.has(key);
     if (at >= count) {
       if (passes) text += `${names[at]!}: ${values[at]!}\r\n`;
       continue;

@@ -13,10 +13,10 @@ import { messageOf } from "#lib/errors.ts";
 import type { ConnectionInfo, HTTPContext } from "../context.ts";
 import { startExchange } from "../filters/run.ts";
 import { formatDate } from "../http1/date.ts";
-import type { Headers } from "../http1/headers.ts";
+import { type Headers, hopHeaders } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
-import { hopHeaders, upgradeOf } from "../http1/write.ts";
+import { upgradeOf } from "../http1/write.ts";
 import { type LocalReply, renderReply } from "../reply.ts";
 import {
   type DownstreamHandler,

@@ -13,10 +13,10 @@ import { STATUS_CODES } from "node:http";
 import { formatDate } from "../http1/date.ts";
 import { HTTP1Error } from "../http1/errors.ts";
 import { type Framing, type Hop, chunkedBody, noBody, plainHop } from "../http1/framing.ts";
-import type { Headers } from "../http1/headers.ts";
+import { type Headers, hopHeaders } from "../http1/headers.ts";
 import { type RequestHead, checkMethod, checkTarget, connectHead, parseAuthority } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
-import { type OutgoingRequest, hopHeaders, isTrailer, keptWhenListed } from "../http1/write.ts";
+import { type OutgoingRequest, isTrailer, keptWhenListed } from "../http1/write.ts";
 
 /** Where toRequestList() has the value of :scheme. */
 const schemeAt = 5;
