@@ -173,7 +173,7 @@ export function connectTCP({ namespace, mark, address, port, onread }: DialOptio
   return connection;
 }
 
-/** The descriptor of an open socket; undefined when it has been closed. The only use of node:net's undocumented `_handle`. */
+/** The descriptor of an open socket; undefined when it has been closed. Uses node:net's undocumented `_handle`. */
 export function descriptorOf(connection: Socket): number | undefined {
   const { _handle } = connection as unknown as { readonly _handle: { readonly fd: number } | null };
   return _handle === null || _handle.fd < 0 ? undefined : _handle.fd;

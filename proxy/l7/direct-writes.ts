@@ -13,17 +13,19 @@
 import type { Socket } from "node:net";
 import { getSystemErrorName } from "node:util";
 
-/** Of the system, as node:net's handles have them. */
+/** What node:net's handles have, and do not say. */
 interface Handle {
   writeLatin1String?(request: WriteRequest, text: string): number;
   writeBuffer?(request: WriteRequest, bytes: Uint8Array): number;
 }
 
-/** What a handle needs for one write, and may be used for the next. */
+/** What a handle needs for one write. */
 interface WriteRequest {
+  /** Called as its method. */
   oncomplete: (status: number) => void;
   /** Kept until it is written. */
   buffer: Uint8Array | undefined;
+  owner: DirectWrites;
 }
 
 interface Binding {
@@ -47,15 +49,23 @@ function findBinding(): Binding | undefined {
 
 const binding = findBinding();
 
+function complete(this: WriteRequest, status: number): void {
+  this.owner.onDone(this, status);
+}
+
+/** Of one socket. */
 export class DirectWrites {
   readonly #socket: Socket & { readonly _handle?: Handle | null };
   readonly #passOver: (error: Error) => boolean;
-  /** Made for the first write. */
+  /** One that no handle has. */
   #request: WriteRequest | undefined;
+  #isGated = false;
   #isBusy = false;
+  #hasFailed = false;
   /** What the stream does behind it. */
   #next: (() => void) | undefined;
 
+  /** `passOver` is told of an error in writing once; true: it is not the socket's. */
   constructor(socket: Socket, passOver: (error: Error) => boolean) {
     this.#socket = socket;
     this.#passOver = passOver;
@@ -70,23 +80,42 @@ export class DirectWrites {
   write(data: string | Buffer): boolean {
     const socket = this.#socket;
     const { _handle: handle } = socket;
-    if (binding === undefined || this.#isBusy || handle?.writeBuffer === undefined || socket.connecting) return false;
-    if (socket.writableLength > 0 || socket.writableCorked > 0 || !socket.writable) return false;
-    const request = (this.#request ??= this.#begin(binding));
+    if (binding === undefined || this.#isBusy || this.#hasFailed || !socket.writable || socket.connecting) return false;
+    if (socket.writableLength > 0 || socket.writableCorked > 0) return false;
+    if (handle?.writeBuffer === undefined || handle.writeLatin1String === undefined) return false;
+    if (!this.#isGated) this.#gate();
+    const request = this.#request ?? this.#newRequest(binding);
     // It may be done, or have failed, before the call is back.
     this.#isBusy = true;
+    this.#request = undefined;
     const isText = typeof data === "string";
-    const status = isText ? handle.writeLatin1String!(request, data) : handle.writeBuffer(request, data);
-    if (status === 0 && binding.streamBaseState[binding.kLastWriteWasAsync] !== 0) {
-      if (!isText && this.#isBusy) request.buffer = data;
-      return true;
-    }
-    this.#isBusy = false;
-    // The stream's own write meets the error again, and tells it.
-    return status === 0;
+    const status = isText ? handle.writeLatin1String(request, data) : handle.writeBuffer(request, data);
+    if (status !== 0) this.onDone(request, status);
+    else if (binding.streamBaseState[binding.kLastWriteWasAsync] === 0) {
+      this.#isBusy = false;
+      this.#request = request;
+    } else if (!isText && this.#isBusy) request.buffer = data;
+    return true;
   }
 
-  #begin({ WriteWrap }: Binding): WriteRequest {
+  /** The handle still has `request` until this is back, and for what it brings about: another write has another one. */
+  onDone(request: WriteRequest, status: number): void {
+    this.#isBusy = false;
+    request.buffer = undefined;
+    const next = this.#next;
+    this.#next = undefined;
+    if (status < 0 && !this.#socket.destroyed) {
+      this.#hasFailed = true;
+      const error = writeError(status);
+      if (!this.#passOver(error)) this.#socket.destroy(error);
+    }
+    // One of a socket that is gone is told so.
+    next?.();
+  }
+
+  /** From now on the stream waits for what is under way here. */
+  #gate(): void {
+    this.#isGated = true;
     const socket = this.#socket;
     const write = socket._write.bind(socket);
     const writev = socket._writev?.bind(socket);
@@ -104,22 +133,14 @@ export class DirectWrites {
       if (this.#isBusy) this.#next = () => final(callback);
       else final(callback);
     };
-    const request = new WriteWrap();
-    request.buffer = undefined;
-    request.oncomplete = (status) => this.#onDone(request, status);
-    return request;
   }
 
-  #onDone(request: WriteRequest, status: number): void {
-    this.#isBusy = false;
+  #newRequest({ WriteWrap }: Binding): WriteRequest {
+    const request = new WriteWrap();
+    request.oncomplete = complete;
     request.buffer = undefined;
-    const next = this.#next;
-    this.#next = undefined;
-    if (status < 0 && !this.#socket.destroyed) {
-      const error = writeError(status);
-      if (!this.#passOver(error)) return void this.#socket.destroy(error);
-    }
-    next?.();
+    request.owner = this;
+    return request;
   }
 }
 

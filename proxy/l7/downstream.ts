@@ -127,7 +127,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
   abort(): void {
     this.#exchange = undefined;
     this.#writer.flush();
-    resetSocket(this.socket);
+    resetSocket(this.socket, this.#writer.isWriting);
   }
 
   handBack(): void {
@@ -237,7 +237,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
         this.#exchange = undefined;
         // What was answered before is delivered; what was begun must not look whole, as HTTP/1.0's would.
         this.#writer.flush();
-        if (this.#head?.protocol === "HTTP/1.0") resetSocket(this.socket);
+        if (this.#head?.protocol === "HTTP/1.0") resetSocket(this.socket, this.#writer.isWriting);
         else this.socket.destroySoon();
         return;
       case "tunnel":

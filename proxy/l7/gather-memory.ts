@@ -5,8 +5,8 @@
  *
  * All writers of a thread use the same blocks, one behind the other, and use them again as soon as all that stood in
  * one is written: where a string for the body and another one for the whole were a quarter of a request's garbage.
- * Invariants: what was viewed is not written to before it is released as free; a block that was released otherwise is
- * never written to again; at most `freeMax` blocks wait.
+ * Invariants: what was viewed is not written to before it is released as free, and never where it was released
+ * otherwise; at most `freeMax` blocks wait.
  */
 
 /** A block, in bytes. What is gathered is shorter. */
@@ -19,7 +19,7 @@ interface Block {
   end: number;
   /** Those who have something in it. */
   users: number;
-  /** Somebody still looks at a part of it, and nobody knows for how long. */
+  /** Somebody still looks at a part of it, and nobody knows for how long: it is used up to its end, and not again. */
   isLeft: boolean;
 }
 
@@ -91,7 +91,7 @@ export class Gathering {
 
 /** The one that is used, or another one where it has no room for `bytes`. */
 function blockFor(bytes: number): Block {
-  if (current === undefined || current.isLeft || current.end + bytes > blockBytes)
+  if (current === undefined || current.end + bytes > blockBytes)
     current = free.pop() ?? { memory: Buffer.allocUnsafeSlow(blockBytes), end: 0, users: 0, isLeft: false };
   return current;
 }

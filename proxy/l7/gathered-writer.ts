@@ -19,8 +19,10 @@ const shortMax = 4096;
 /** What waits, in bytes; Node writes a string of up to 16 KiB without an allocation. */
 const waitingMax: number = 16 * 1024;
 
+/** How it writes. */
 export interface WriterOptions {
   readonly queue?: WriteQueue;
+  /** Told of an error in writing past the stream; true: it is not the socket's. */
   readonly passOver?: (error: Error) => boolean;
 }
 
@@ -37,7 +39,6 @@ export class GatheredWriter implements TurnWriter {
   /** For the end of the turn. */
   #isQueued = false;
 
-  /** `passOver`: true of an error in writing that is not to be the socket's. */
   constructor(socket: Socket, { queue = writeQueue, passOver = () => false }: WriterOptions = {}) {
     this.#socket = socket;
     this.#queue = queue;
@@ -57,6 +58,11 @@ export class GatheredWriter implements TurnWriter {
   /** Nobody looks any more at the slices that were given. */
   get isFree(): boolean {
     return this.#corks === 0 && this.#socket.writableLength === 0;
+  }
+
+  /** A write is under way that the socket does not count. */
+  get isWriting(): boolean {
+    return this.#direct.isBusy;
   }
 
   /** False when the socket takes no more for now: it will drain. */

@@ -72,6 +72,11 @@ export class ResponseWriter implements DownstreamStream {
     this.#out.flush();
   }
 
+  /** Of the socket, which does not count it. */
+  get isWriting(): boolean {
+    return this.#out.isWriting;
+  }
+
   sendInterim(head: ResponseHead): void {
     // HTTP/1.0 has no interim responses.
     if (this.#owner.head?.protocol === "HTTP/1.1") this.#out.text(formatInterimHead(head));

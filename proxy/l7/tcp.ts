@@ -40,10 +40,10 @@ export function prepareSocket(socket: Socket): void {
 }
 
 /** Closes a socket so that its peer sees a reset: what was sent so far is not complete. */
-export function resetSocket(socket: Socket): void {
+export function resetSocket(socket: Socket, isWriting = false): void {
   // The system refuses a reset while the socket's end is on its way, and Node.js then never closes it (26.10).
   if (socket.writableEnded && !socket.writableFinished && !socket.destroyed) {
-    if (socket.writableLength > 0) socket.destroy();
+    if (isWriting || socket.writableLength > 0) socket.destroy();
     else socket.once("finish", () => resetSocket(socket));
     return;
   }

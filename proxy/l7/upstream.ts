@@ -306,7 +306,7 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
       this.#pool.forget(this);
     } else if (state === "tunnel") {
       this.#out?.flush();
-      resetSocket(this.#socket);
+      resetSocket(this.#socket, this.#out?.isWriting);
     } else this.#socket.destroy();
     if (failure !== undefined) handler?.onBroken(failure);
   }

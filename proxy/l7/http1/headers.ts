@@ -32,7 +32,7 @@ export const hopHeaders: ReadonlySet<string> = new Set([
   "http2-settings",
 ]);
 
-/** So many headers `HeaderLines.hops` tells of: the rest is looked up. */
+/** So many headers `HeaderLines.hopMask` tells of: the rest is looked up. */
 export const hopBits = 31;
 
 export interface Headers {
@@ -52,7 +52,7 @@ export interface HeaderLines {
   readonly from: number;
   readonly count: number;
   /** A bit for each of the first `hopBits`, from the lowest: 1 where it is one of `hopHeaders`. */
-  readonly hops: number;
+  readonly hopMask: number;
 }
 
 interface KnownName {
@@ -84,7 +84,7 @@ export function parseHeaders(
   let areWritten = true;
   let at = from;
   let count = 0;
-  let hops = 0;
+  let hopMask = 0;
   while (at < end) {
     // One letter is found faster than two, and no CR is without its LF.
     const lineEnd = text.indexOf("\r", at);
@@ -97,14 +97,14 @@ export function parseHeaders(
     names[count] = name;
     keys[count] = key;
     values[count] = value;
-    if (isHop && count < hopBits) hops |= 1 << count;
+    if (isHop && count < hopBits) hopMask |= 1 << count;
     count++;
     // One blank in front of it, and none behind it.
     if (value.length !== lineEnd - colon - 2 || text.charCodeAt(colon + 1) !== SP) areWritten = false;
     at = lineEnd + 2;
   }
   if (count < lines) names.length = keys.length = values.length = count;
-  return { names, keys, values, lines: areWritten ? { text, from, count, hops } : undefined };
+  return { names, keys, values, lines: areWritten ? { text, from, count, hopMask } : undefined };
 }
 
 /** The first value of `key` (lower case), or undefined. */

@@ -72,8 +72,8 @@ test("Lines that stand as they are written are passed on in one piece, and read 
 
 test("parseHeaders() says where its lines stand, unless one is written another way", () => {
   const text = "HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\n\r\n";
-  assert.deepEqual(parseHeaders(text, 17).lines, { text, from: 17, count: 2, hops: 0 });
-  assert.equal(parseHeaders(text.replace("B:", "Connection:"), 17).lines?.hops, 2);
+  assert.deepEqual(parseHeaders(text, 17).lines, { text, from: 17, count: 2, hopMask: 0 });
+  assert.equal(parseHeaders(text.replace("B:", "Connection:"), 17).lines?.hopMask, 2);
   for (const other of ["A:1", "A:  1", "A: 1 ", "A:\t1", "A:"])
     assert.equal(parseHeaders(text.replace("A: 1", other), 17).lines, undefined, other);
 });

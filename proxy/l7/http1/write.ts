@@ -58,7 +58,7 @@ export function formatRequestHead({ head, added, addedLines, authority }: Outgoi
   const isEmpty = head.framing.kind === "none" && upgrade === undefined && !bodiless.has(head.method);
   const dropped = added?.replaces ?? none;
   const length = isEmpty ? "0" : lengthOf(head.framing);
-  text += passedLines(head.headers, { listed, kept: keptWhenListed, dropped, length, withStartLine: hasLine });
+  text += passedLines(head.headers, { listed, kept: keptWhenListed, dropped, length, hasStartLine: hasLine });
   text += addedLines;
   if (head.framing.kind === "chunked") text += chunkedLine;
   if (upgrade !== undefined) text += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`;
@@ -108,7 +108,7 @@ export function formatResponseHead(head: ResponseHead, options: ResponseOptions)
     : options.framing.kind === "chunked";
   const length = options.isBodiless ? receivedLengthOf(head) : lengthOf(options.framing);
   let text = hasLine ? "" : `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
-  text += passedLines(head.headers, { listed, kept: none, dropped: none, length, withStartLine: hasLine });
+  text += passedLines(head.headers, { listed, kept: none, dropped: none, length, hasStartLine: hasLine });
   if (!head.headers.keys.includes("date") || listed.includes("date"))
     text += `Date: ${formatDate(options.wallMs())}\r\n`;
   if (isChunked) text += chunkedLine;
@@ -143,7 +143,7 @@ interface Passing {
   /** What Content-Length says, which is there once; undefined: it is not there. */
   readonly length: string | undefined;
   /** The line in front of those that were received goes along. */
-  readonly withStartLine: boolean;
+  readonly hasStartLine: boolean;
 }
 
 /**
@@ -151,17 +151,17 @@ interface Passing {
  * piece: a line put together anew is four pieces, and pieces are what the text costs when it is written.
  */
 function passedLines({ names, keys, values, lines }: Headers, passing: Passing): string {
-  const { listed, kept, dropped, length, withStartLine } = passing;
+  const { listed, kept, dropped, length, hasStartLine } = passing;
   const count = lines?.count ?? 0;
   let text = "";
   let isLengthSaid = length === undefined;
   /** The end of the line at hand, and where those begin that pass and are not in `text`. */
   let end = lines?.from ?? 0;
-  let from = withStartLine ? 0 : end;
+  let from = hasStartLine ? 0 : end;
   for (let at = 0; at < keys.length; at++) {
     const key = keys[at]!;
     const isListed = listed.length > 0 && listed.includes(key) && !kept.has(key);
-    const isHop = at < count && at < hopBits ? ((lines!.hops >> at) & 1) === 1 : hopHeaders.has(key);
+    const isHop = at < count && at < hopBits ? ((lines!.hopMask >> at) & 1) === 1 : hopHeaders.has(key);
     let passes = !isListed && !isHop && !dropped.has(key);
     if (at >= count) {
       if (passes) text += `${names[at]!}: ${values[at]!}\r\n`;
@@ -169,7 +169,10 @@ function passedLines({ names, keys, values, lines }: Headers, passing: Passing):
     }
     const start = end;
     end += names[at]!.length + values[at]!.length + 4;
-    if (!passes && !isLengthSaid && key === "content-length" && values[at] === length) passes = isLengthSaid = true;
+    if (!isLengthSaid && key === "content-length" && values[at] === length) {
+      passes = true;
+      isLengthSaid = true;
+    }
     if (!passes) {
       if (start > from) text += lines!.text.slice(from, start);
       from = end;
