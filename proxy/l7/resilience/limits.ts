@@ -4,8 +4,8 @@
  *   attempt.ts, tries.ts ─▶ take(what) ─▶ true, or overflow: counted, and answered 503 UO or not retried
  *
  * Every request takes one of `requests`, which is therefore asked for by its name: by a name that varies it costs ten
- * times as much. Source: envoy.config.cluster.v3.CircuitBreakers; defaults 1024, 1024, 1024, 3. Without thresholds in its
- * configuration a cluster has Envoy's.
+ * times as much. Without thresholds in its configuration a cluster has Envoy's.
+ * Source: envoy.config.cluster.v3.CircuitBreakers; defaults 1024, 1024, 1024, 3.
  */
 export type Limited = "connections" | "pending" | "requests" | "retries";
 
