@@ -59,6 +59,8 @@ export class DirectWrites {
   readonly #passOver: (error: Error) => boolean;
   /** One that no handle has. */
   #request: WriteRequest | undefined;
+  /** The one that was done last: its handle may have it still, until another one is done. */
+  #last: WriteRequest | undefined;
   #isGated = false;
   #isBusy = false;
   #hasFailed = false;
@@ -102,6 +104,8 @@ export class DirectWrites {
   onDone(request: WriteRequest, status: number): void {
     this.#isBusy = false;
     request.buffer = undefined;
+    this.#request = this.#last;
+    this.#last = request;
     const next = this.#next;
     this.#next = undefined;
     if (status < 0 && !this.#socket.destroyed) {
