@@ -8,7 +8,7 @@
  */
 import { isAll, tokenBytes } from "./bytes.ts";
 import { HTTP1Error } from "./errors.ts";
-import type { Headers } from "./headers.ts";
+import { type Headers, hopBits } from "./headers.ts";
 
 export type Framing =
   | { readonly kind: "none" }
@@ -53,9 +53,12 @@ export function hopOf(headers: Headers, protocol: Protocol): Hop {
   let coding: string | undefined;
   let connection: string | undefined;
   let upgrade: string | undefined;
-  for (let at = 0; at < headers.keys.length; at++) {
-    const key = headers.keys[at]!;
-    const value = headers.values[at]!;
+  const { keys, values, lines } = headers;
+  const known = lines === undefined ? 0 : Math.min(lines.count, hopBits);
+  for (let at = 0; at < keys.length; at++) {
+    if (at < known && ((lines!.hopMask >> at) & 1) === 0) continue;
+    const key = keys[at]!;
+    const value = values[at]!;
     switch (key) {
       case "content-length":
         if (length !== undefined) throw lengthError("it is there twice");
