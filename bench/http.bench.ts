@@ -2,12 +2,13 @@
  * What does a request through the HTTP engine cost, beside nginx, HAProxy, Envoy and http-proxy with the same job?
  *
  * One core for the proxy, another one for the load and the upstream (nginx); wrk for HTTP/1.1, h2load for HTTP/2. CPU
- * is the proxy's own user and system time by /proc, over the requests of the run: the median of three runs. Those that
- * the budgets name are measured in turns, row by row, so that what else the machine does meets all of them alike:
- * measured one behind the other, minutes apart, the same proxy differed by a half. Each is warm: ten seconds at the
- * start, for what is compiled as it runs, three before a row, and one before each run, since who waited for its turn
- * has given memory back. Then what a filter module adds, and how late the slowest of a hundred is with half of the
- * requests a second that Wherry answers at most. Bounded: WHERRY_BENCH_SECONDS (3) a run.
+ * is the proxy's own user and system time by /proc, over the requests of the run. Those that the budgets name are
+ * measured in seven turns, row by row, so that what else the machine does meets all of them alike: measured one behind
+ * the other, minutes apart, the same proxy differed by a half. What counts is the ratio within a turn, and of those the
+ * median: with three turns on a busy machine the same code was anything from 1.24 to 1.74 times its rival. Each is
+ * warm: ten seconds at the start, for what is compiled as it runs, three before a row, and one before each run, since
+ * who waited for its turn has given memory back. Then what a filter module adds, and how late the slowest of a hundred
+ * is with half of the requests a second that Wherry answers at most. Bounded: WHERRY_BENCH_SECONDS (3) a run.
  */
 import { type ExecFileSyncOptionsWithStringEncoding, execFileSync } from "node:child_process";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -21,8 +22,9 @@ const seconds = Number(process.env["WHERRY_BENCH_SECONDS"] ?? 3);
 const startSeconds = 10;
 const warmSeconds = 3;
 const runInSeconds = 1;
-/** Of so many runs the median counts for CPU, and the quietest for latency: what disturbs is the machine. */
-const runsEach = 3;
+/** Of CPU the median counts, of latency the quietest: what disturbs is the machine. */
+const cpuTurns = 7;
+const otherTurns = 3;
 
 interface Row {
   readonly name: string;
@@ -88,17 +90,17 @@ async function compareCosts(upstream: Running, paths: Paths): Promise<readonly M
   return rows.map((one) => {
     const costs = new Map<string, Cost[]>([...running.keys()].map((name) => [name, []]));
     for (const proxy of running.values()) load(one, proxy, warmSeconds);
-    for (let run = 0; run < runsEach; run++)
+    for (let turn = 0; turn < cpuTurns; turn++)
       for (const [name, proxy] of running) {
-        if (run > 0 && !rivals.has(name)) continue;
+        if (turn > 0 && !rivals.has(name)) continue;
         load(one, proxy, runInSeconds);
         costs.get(name)?.push(costOf(one, proxy));
       }
-    const measured = [...costs].map(([name, all]) => `${name} ${shown(all)}`);
-    process.stderr.write(`${one.name}: ${measured.join(", ")}\n`);
+    const measured = [...[...costs].map(([name, all]) => `${name} ${shown(all)}`), ...ratios(costs)].join(", ");
+    process.stderr.write(`${one.name}: ${measured}\n`);
     return {
       question: `CPU of a request: ${one.name}`,
-      measured: measured.join(", "),
+      measured,
       budget: one.protocol === "http2" ? "< Envoy" : "≤ 1.5 × HAProxy and < Envoy",
     };
   });
@@ -112,7 +114,7 @@ async function filterCost(upstream: Running, paths: Paths): Promise<Measured> {
   await using without = await start(plain, upstream.port, paths);
   await using filtered = await start(withFilter, upstream.port, paths);
   for (const running of [without, filtered]) load(row, running, warmSeconds);
-  const rounds = Array.from({ length: runsEach }, () => [without, filtered].map((one) => costOf(row, one).micros));
+  const rounds = Array.from({ length: otherTurns }, () => [without, filtered].map((one) => costOf(row, one).micros));
   const [before = 0, after = 0] = [0, 1].map((at) => median(rounds.map((round) => round[at] ?? 0)));
   return {
     question: `CPU of a filter module that sets a header of each head: ${row.name}`,
@@ -132,13 +134,15 @@ async function compareLatency(upstream: Running, paths: Paths): Promise<Measured
     load(row, running, warmSeconds);
     perSecond = Math.round(load(row, running, seconds) / seconds / 2);
   }
-  const measured: string[] = [];
-  for (const contestant of compared) {
-    await using running = await start(contestant, upstream.port, paths);
-    load(row, running, warmSeconds);
-    const tries = Array.from({ length: runsEach }, () => slowest(row, running, { perSecond, folder: paths.folder }));
-    measured.push(`${contestant.name} ${(Math.min(...tries) / 1000).toFixed(2)} ms`);
-  }
+  await using started = new AsyncDisposableStack();
+  const running = new Map<string, Running>();
+  for (const one of compared) running.set(one.name, started.use(await start(one, upstream.port, paths)));
+  for (const proxy of running.values()) load(row, proxy, warmSeconds);
+  const times = new Map<string, number[]>([...running.keys()].map((name) => [name, []]));
+  for (let turn = 0; turn < otherTurns; turn++)
+    for (const [name, proxy] of running)
+      times.get(name)?.push(slowest(row, proxy, { perSecond, folder: paths.folder }));
+  const measured = [...times].map(([name, tries]) => `${name} ${(Math.min(...tries) / 1000).toFixed(2)} ms`);
   return {
     question: `p99 at ${perSecond} requests/s: ${row.name}`,
     measured: measured.join(", "),
@@ -173,6 +177,14 @@ function shown(costs: readonly Cost[]): string {
   if (costs.some(({ perSecond }) => perSecond === 0)) return "failed";
   const micros = median(costs.map((cost) => cost.micros));
   return `${micros.toFixed(1)} µs (${Math.round(median(costs.map((cost) => cost.perSecond)))}/s)`;
+}
+
+/** Of Wherry to each of its rivals, turn by turn: the median. */
+function ratios(costs: ReadonlyMap<string, readonly Cost[]>): readonly string[] {
+  const own = costs.get("Wherry") ?? [];
+  return [...costs]
+    .filter(([name, all]) => name !== "Wherry" && rivals.has(name) && all.every(({ perSecond }) => perSecond > 0))
+    .map(([name, all]) => `${median(own.map(({ micros }, turn) => micros / all[turn]!.micros)).toFixed(2)} × ${name}`);
 }
 
 function costOf(one: Row, running: Running): Cost {
