@@ -19,6 +19,7 @@ import { clientAddress } from "../route/policy.ts";
 import { type Descriptor, descriptorsOf } from "../route/rate-limits.ts";
 import type { CompiledRoute } from "../route/types.ts";
 import type { SocketAddress } from "../types.ts";
+import { wantBytes, wantStatus } from "./verdicts.ts";
 
 /** What a filter may ask of its request's way. */
 export interface ContextActions {
@@ -157,7 +158,7 @@ export class RequestContext implements FilterContext {
   }
 
   setStatus(status: number): void {
-    this.#status = status;
+    this.#status = wantStatus(status);
   }
 
   resume(): void {
@@ -165,7 +166,7 @@ export class RequestContext implements FilterContext {
   }
 
   resumeWith(data: Buffer): void {
-    if (!this.#isOver) this.#actions.resumeWith(data);
+    if (!this.#isOver) this.#actions.resumeWith(wantBytes(data));
   }
 
   fail(error: unknown): void {
@@ -181,6 +182,7 @@ export class RequestContext implements FilterContext {
 
   reply(reply: FilterReply): void {
     if (this.#isOver) return;
+    wantStatus(reply.status);
     for (const [name, value] of reply.headers ?? []) {
       checkedName(name);
       checkedValue(value);

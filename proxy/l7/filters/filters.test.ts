@@ -170,6 +170,63 @@ test("Filters that throw fail their own request alone", async () => {
   assert.equal(upstream.received.length, 1);
 });
 
+test("Modules that give what is no filter, or no verdict, fail their requests and not the process", async () => {
+  await using upstream = await startAnswering(ok("body"));
+  const late = Promise.reject(new Error("late"));
+  late.catch(() => undefined);
+  const wrong: Readonly<Record<string, unknown>> = {
+    "no-maker.js": { configure: () => 5 },
+    "throws.js": {
+      configure: () => () => {
+        throw new Error("bug");
+      },
+    },
+    "number.js": { configure: () => () => 5 },
+    "promise.js": { configure: () => async () => ({}) },
+    "async.js": always({ onRequestHeaders: (async () => Promise.reject(new Error("late"))) as never }),
+    "text.js": always({ onRequestData: (() => "text") as never }),
+    "end.js": always({ onRequestEnd: (() => late) as never }),
+    "status.js": always({ onRequestHeaders: (context) => (context.reply({ status: 99_999 }), "stop") }),
+    "new-status.js": always({ onResponseHeaders: (context) => (context.setStatus(0.5), "continue") }),
+    "response.js": always({ onResponseHeaders: (() => true) as never }),
+  };
+  const modules = modulesOf(wrong as Record<string, FilterModule>);
+  for (const name of Object.keys(wrong)) {
+    await using rig = await rigWith(upstream.port, modules, [[name, {}]]);
+    assert.match(await raw(rig.port, postClose), /^HTTP\/1\.1 500 /, name);
+  }
+});
+
+test("A filter that goes on with what are no bytes fails its own request", async () => {
+  await using upstream = await startAnswering(ok("body"));
+  const replaced = always({
+    onRequestData(context) {
+      context.after(0, () => context.resumeWith("text" as never));
+      return "stop";
+    },
+  });
+  await using rig = await rigWith(upstream.port, modulesOf({ replaced }), [["replaced", {}]]);
+  assert.match(await raw(rig.port, postClose), /^HTTP\/1\.1 500 /);
+});
+
+test("A module's second version that refuses its configuration is logged, and the first goes on", async () => {
+  await using upstream = await startAnswering(ok("body"));
+  const lines: string[] = [];
+  const log = { ...silentLogger, error: (message: string) => void lines.push(message) };
+  let next = always({ onRequestHeaders: (context) => (context.reply({ status: 418 }), "stop") });
+  const modules = new FilterModules({ folder: "/filters", log, load: async () => ({ default: next }) });
+  await using rig = await rigWith(upstream.port, modules, [["x.ts", {}]]);
+  assert.match(await raw(rig.port, getClose), /^HTTP\/1\.1 418 /);
+  next = {
+    configure() {
+      throw new Error("no such key");
+    },
+  };
+  await modules.reload("x.ts");
+  assert.deepEqual(lines, ["Cannot configure filter module"]);
+  assert.match(await raw(rig.port, getClose), /^HTTP\/1\.1 418 /);
+});
+
 test("FilterModules waits for a module, refuses what is none, and reloads without losing the one before", async () => {
   await using upstream = await startAnswering(ok("body"));
   const answers = (status: number): FilterModule =>

@@ -10,11 +10,12 @@
  */
 import { pathToFileURL } from "node:url";
 import { resolve } from "node:path";
-import { CodedError, messageOf } from "#lib/errors.ts";
+import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
 import type { Reader } from "../config/reader.ts";
 import type { EndVerdict, FilterContext, HttpFilter, HttpFilterFactory, Verdict } from "../filter.ts";
 import type { Headers } from "../http1/headers.ts";
+import { FilterError, type FilterMaker, wantFilter, wantMaker, wantVerdict } from "./verdicts.ts";
 
 export const moduleType = "type.googleapis.com/wherry.v1.FilterModule";
 
@@ -43,12 +44,6 @@ export function readModule(reader: Reader): ModuleConfig {
   reader.done();
   return { module, config };
 }
-
-export type FilterErrorCode =
-  | "NOT_LOADED" // a module that cannot be imported
-  | "NOT_A_FILTER"; // a module without configure()
-
-export class FilterError extends CodedError<FilterErrorCode> {}
 
 export interface FilterModulesOptions {
   /** Where modules are. */
@@ -98,6 +93,11 @@ export class FilterModules {
   async reload(name: string): Promise<void> {
     const loaded = this.#loaded.get(name);
     if (loaded !== undefined) await this.#load(name, loaded);
+  }
+
+  /** The module is there, and refuses a configuration. */
+  reportConfigure(name: string, error: string): void {
+    this.#options.log.error("Cannot configure filter module", { module: name, error });
   }
 
   close(): void {
@@ -155,15 +155,16 @@ export function moduleFilter(
   { module, config }: ModuleConfig,
   modules: FilterModules | undefined,
 ): HttpFilterFactory {
-  let make: (() => HttpFilter | undefined) | undefined;
+  let make: FilterMaker | undefined;
   const waiting = new Set<() => void>();
   const update = (): void => {
     const current = modules?.get(module, update);
     try {
-      if (current !== undefined) make = current.configure(config);
+      if (current !== undefined) make = wantMaker(current.configure(config));
     } catch (error) {
       // The configuration of before, if there is one, goes on.
       failure = messageOf(error);
+      modules?.reportConfigure(module, failure);
     }
     for (const resume of waiting) resume();
     waiting.clear();
@@ -173,7 +174,7 @@ export function moduleFilter(
   return {
     name,
     create: () => {
-      if (make !== undefined) return make();
+      if (make !== undefined) return wantFilter(make());
       return new WaitingFilter({
         make: () => make,
         whyNot: () =>
@@ -185,7 +186,7 @@ export function moduleFilter(
 }
 
 interface WaitingOptions {
-  make(): (() => HttpFilter | undefined) | undefined;
+  make(): FilterMaker | undefined;
   whyNot(): string | undefined;
   readonly waiting: Set<() => void>;
 }
@@ -203,7 +204,7 @@ class WaitingFilter implements HttpFilter {
     const options = this.#options;
     const made = options.make();
     if (made !== undefined) {
-      this.#filter = made();
+      this.#filter = wantFilter(made());
       return this.#filter?.onRequestHeaders?.(context, isWhole) ?? "continue";
     }
     const why = options.whyNot();
@@ -215,7 +216,7 @@ class WaitingFilter implements HttpFilter {
     // By the context, so that what the filter throws stays its request's.
     options.waiting.add(() => {
       context.after(0, () => {
-        if (this.onRequestHeaders(context, isWhole) === "continue") context.resume();
+        if (wantVerdict(this.onRequestHeaders(context, isWhole)) !== "stop") context.resume();
       });
     });
     return "stop";

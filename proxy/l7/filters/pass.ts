@@ -16,6 +16,7 @@ import type { ResponseHead } from "../http1/response.ts";
 import type { SocketAddress } from "../types.ts";
 import { RequestContext } from "./context.ts";
 import { type Direction, type Part, dropFirst, newDirection, putInFront, replaceFirst } from "./parts.ts";
+import { filterOf, wantEndVerdict, wantVerdict } from "./verdicts.ts";
 
 /** What the pass hands on, and to whom. */
 export interface PassOwner {
@@ -77,7 +78,7 @@ export class FilterPass {
     this.#owner = owner;
     const placed: Placed[] = [];
     for (const factory of owner.context.filters) {
-      const filter = factory.create();
+      const filter = filterOf(factory);
       if (filter !== undefined) placed.push({ name: factory.name, filter });
     }
     this.#placed = placed;
@@ -249,26 +250,26 @@ export class FilterPass {
 
   #askRequest(filter: HttpFilter, part: Part): DataVerdict | "again" {
     const context = this.#context;
-    if (part.kind === "head") return filter.onRequestHeaders?.(context, part.isWhole) ?? "continue";
-    if (part.kind === "data") return filter.onRequestData?.(context, part.data) ?? "continue";
-    const before = filter.onRequestEnd?.(context);
+    if (part.kind === "head") return wantVerdict(filter.onRequestHeaders?.(context, part.isWhole) ?? "continue");
+    if (part.kind === "data") return wantVerdict(filter.onRequestData?.(context, part.data) ?? "continue");
+    const before = wantEndVerdict(filter.onRequestEnd?.(context));
     if (before === "stop") return before;
     if (putInFront(this.#request, before)) return "again";
     return part.trailers === undefined
       ? "continue"
-      : (filter.onRequestTrailers?.(context, part.trailers) ?? "continue");
+      : wantVerdict(filter.onRequestTrailers?.(context, part.trailers) ?? "continue");
   }
 
   #askResponse(filter: HttpFilter, part: Part): DataVerdict | "again" {
     const context = this.#context;
-    if (part.kind === "head") return filter.onResponseHeaders?.(context, part.isWhole) ?? "continue";
-    if (part.kind === "data") return filter.onResponseData?.(context, part.data) ?? "continue";
-    const before = filter.onResponseEnd?.(context);
+    if (part.kind === "head") return wantVerdict(filter.onResponseHeaders?.(context, part.isWhole) ?? "continue");
+    if (part.kind === "data") return wantVerdict(filter.onResponseData?.(context, part.data) ?? "continue");
+    const before = wantEndVerdict(filter.onResponseEnd?.(context));
     if (before === "stop") return before;
     if (putInFront(this.#response, before)) return "again";
     return part.trailers === undefined
       ? "continue"
-      : (filter.onResponseTrailers?.(context, part.trailers) ?? "continue");
+      : wantVerdict(filter.onResponseTrailers?.(context, part.trailers) ?? "continue");
   }
 
   #passRequest(part: Part): void {
