@@ -1,9 +1,10 @@
 /**
  * What filters give back, held to its types: a module may be JavaScript, which no compiler has read. Pure.
  *
- *   modules.ts ─▶ wantMaker(), wantFilter();   pass.ts ─▶ filterOf(), wantVerdict(), wantEndVerdict()
+ *   modules.ts ─▶ wantMaker(), wantFilter()       pass.ts ─▶ filterOf(), wantVerdict(), wantEndVerdict()
+ *   context.ts ─▶ wantBytes(), wantStatus()
  *
- * wantStatus() is context.ts's. Invariant: what passes here can be used without another look; anything else is thrown, and fails its own request.
+ * Invariant: what passes here can be used without another look; anything else is thrown, and fails its own request.
  */
 import { CodedError } from "#lib/errors.ts";
 import type { DataVerdict, EndVerdict, HttpFilter, HttpFilterFactory } from "../filter.ts";
