@@ -89,6 +89,8 @@ export interface HttpConnectionManager {
     readonly name: string;
     readonly typed_config: { readonly "@type": typeof typeUrls.router };
   }[];
+  /** Upgrades that are let through; others are answered 403. */
+  readonly upgrade_configs?: readonly { readonly upgrade_type: string }[];
   /** RFC 8441: extended CONNECT, which WebSocket over HTTP/2 needs. Default false. */
   readonly http2_protocol_options?: { readonly allow_connect: boolean };
   /** Default "300s"; "0s" disables. */

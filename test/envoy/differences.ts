@@ -10,6 +10,7 @@ export const differences: Readonly<Record<string, string>> = {
   "escaped-reject//a%2fb%5Cc?d%2Fe": "the answer has flag DPE, so that x-wherry-error says why it is refused",
   "health-check/check": "Envoy names its own cluster in a header",
   "upgrades-named/refused": "the answer has a sentence that says why it is refused",
+  "upgrades-unnamed/refused": "the answer has a sentence that says why it is refused",
   "retries//refused 200": "one flag is told, the one that explains the answer; Envoy tells URX beside it",
   "hedges/route timeout": "one flag is told, the one that explains the answer; Envoy tells URX beside it",
   "hedges/without hedging, both late": "one flag is told, the one that explains the answer; Envoy tells URX beside it",

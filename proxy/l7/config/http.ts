@@ -196,7 +196,6 @@ function readPolicy(config: Reader, common: Reader | undefined): RequestPolicy {
   const action = common?.oneOf("headers_with_underscores_action", Object.keys(underscores)) ?? "ALLOW";
   const stripsMatching = config.flag("strip_matching_host_port") ?? false;
   const stripsAny = config.flag("strip_any_host_port") ?? false;
-  const upgrades = readUpgrades(config);
   const policy: Omit<RequestPolicy, "isPlain"> = {
     usesRemoteAddress: config.flag("use_remote_address") ?? false,
     trustedHops: config.integer("xff_num_trusted_hops", 0) ?? 0,
@@ -211,8 +210,8 @@ function readPolicy(config: Reader, common: Reader | undefined): RequestPolicy {
     underscores: underscores[action]!,
     scheme: readScheme(config),
     server: readServer(config),
-    upgrades,
-    allowsAnyUpgrade: upgrades.size === 0,
+    upgrades: readUpgrades(config),
+    allowsAnyUpgrade: false,
     isInternal: readInternal(config),
   };
   return { ...policy, isPlain: isPlain(policy) };

@@ -210,7 +210,9 @@ describe("extended CONNECT", () => {
         socket.once("data", () => socket.end("HTTP/1.1 101 A\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
       });
       const http_filters = [{ name: "router", typed_config: router }];
-      const typed_config = { "@type": manager, stat_prefix: "x", rds, http_filters, http2_protocol_options };
+      const upgrade_configs = [{ upgrade_type: "websocket" }];
+      const named = { stat_prefix: "x", rds, http_filters, upgrade_configs };
+      const typed_config = { "@type": manager, ...named, http2_protocol_options };
       const filter_chains = [{ filters: [{ name: "http", typed_config }] }];
       await using rig = await startRig({
         listener: compileListener({ name: "test", address, filter_chains }),

@@ -33,7 +33,7 @@ export interface RequestPolicy {
   readonly scheme: "http" | "https" | undefined;
   /** Undefined: the upstream's Server header passes as it came. */
   readonly server: { readonly name: string; readonly mode: "overwrite" | "appendIfAbsent" } | undefined;
-  /** Upgrades allowed or refused by lower-case name; others are allowed when `allowsAnyUpgrade`. */
+  /** Upgrades allowed or refused by lower-case name; others as `allowsAnyUpgrade`, which no configuration asks for. */
   readonly upgrades: ReadonlyMap<string, boolean>;
   readonly allowsAnyUpgrade: boolean;
   /** From where a request is internal: its x-envoy-… headers then count. */

@@ -214,6 +214,16 @@ export const managerCases: readonly CaseGroup[] = [
       ],
     },
   ]),
+  group("upgrades-unnamed", {}, [
+    {
+      name: "refused",
+      path: "/",
+      headers: [
+        ["Upgrade", "websocket"],
+        ["Connection", "Upgrade"],
+      ],
+    },
+  ]),
   {
     name: "switched",
     filters: [
