@@ -17,7 +17,7 @@ import type { Logger } from "#lib/log.ts";
 import { type ListeningSocket, type TakenOver, takeOver } from "../sidecar/hot-restart.ts";
 import type { AllStats } from "../sidecar/admin/stats-page.ts";
 import { CliError } from "./errors.ts";
-import { askStats } from "./sidecar-stats.ts";
+import { askStats, tell } from "./sidecar-channel.ts";
 
 /** Most processes of one sidecar. */
 const processesMax = 64;
@@ -43,6 +43,8 @@ export function inheritedFrom(text: string): ReadonlyMap<string, number> {
 export interface Siblings {
   /** What each of them has counted, as far as they say. */
   stats(): Promise<readonly AllStats[]>;
+  /** Has each of them change what a POST to the admin page of this path and query changes. */
+  change(url: string): void;
   /** Tells all to drain; resolves when they have ended. */
   end(): Promise<void>;
 }
@@ -79,6 +81,9 @@ export function startSiblings(
     stats: async () => {
       const all = await Promise.all([...children.keys()].map((child) => askStats(child, clock)));
       return all.filter((one) => one !== undefined);
+    },
+    change: (url) => {
+      for (const child of children.keys()) tell(child, url);
     },
     end: async () => {
       isEnding = true;

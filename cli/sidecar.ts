@@ -34,7 +34,7 @@ import {
   processCount,
   startSiblings,
 } from "./sidecar-processes.ts";
-import { answerStats } from "./sidecar-stats.ts";
+import { heedFirst } from "./sidecar-channel.ts";
 import { watchFile } from "./watch-file.ts";
 
 export interface SidecarCommandOptions {
@@ -96,7 +96,9 @@ async function serveFirst({ config, deps, options, count, onQuit, ending, drainM
   const before = path === undefined ? undefined : await failing(predecessor(path, options.restartEpoch));
   let siblings: Siblings | undefined;
   const siblingStats = async (): Promise<readonly AllStats[]> => (await siblings?.stats()) ?? [];
-  const proxy = await begin(config, { ...deps, siblingStats, inherited: before?.sockets }).catch((error: unknown) => {
+  const changeSiblings = (url: string): void => siblings?.change(url);
+  const beside = { siblingStats, changeSiblings, inherited: before?.sockets };
+  const proxy = await begin(config, { ...deps, ...beside }).catch((error: unknown) => {
     before?.abandon();
     throw error;
   });
@@ -131,7 +133,7 @@ async function serveBeside(
   const isAlone = new Promise<void>((resolve) => process.stdin.once("close", resolve).resume());
   const proxy = await begin({ ...config, admin: undefined }, deps);
   process.on("SIGUSR1", () => proxy.reopenLogs());
-  answerStats(() => proxy.ownStats);
+  heedFirst({ stats: () => proxy.ownStats, change: (url) => proxy.change(url) });
   await Promise.race([ending(), isAlone]);
   await end(proxy, deps, drainMs);
 }

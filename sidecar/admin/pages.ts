@@ -31,7 +31,10 @@ export interface AdminPagesView {
   setLogLevel(level: string): boolean;
   /** Access logs are opened anew, for rotation. */
   reopenLogs(): void;
+  /** Ends this process, which ends those beside it. */
   quit(): void;
+  /** changeBy() in the processes beside this one. */
+  changeOthers(url: string): void;
 }
 
 interface Answer {
@@ -166,7 +169,14 @@ function answer(
   const isRead = method === "GET" || method === "HEAD";
   if (page.method === "POST" && method !== "POST") return text(405, `Method ${method} not allowed, POST required.`);
   if (page.method === "GET" && !isRead && method !== "POST") return text(405, `Method ${method} not allowed.`);
+  if (page.method === "POST" && path !== "/quitquitquit") view.changeOthers(`${path}?${query}`);
   return page.answer(view, new URLSearchParams(query));
+}
+
+/** Changes what a POST to `url`, path and query, changes. */
+export function changeBy(view: AdminPagesView, url: string): void {
+  const [path = "", query = ""] = url.split("?", 2);
+  void pages[path]?.answer(view, new URLSearchParams(query));
 }
 
 function setHealth(isHealthy: boolean): Page["answer"] {

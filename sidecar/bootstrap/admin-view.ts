@@ -63,6 +63,7 @@ export function adminView(sidecar: AdminContext): AdminPagesView {
     setLogLevel: (level) => deps.levels.set(level),
     reopenLogs: () => sidecar.reopenLogs(),
     quit: () => deps.onQuit(),
+    changeOthers: (url) => deps.changeSiblings?.(url),
   };
 }
 

@@ -26,7 +26,7 @@ import { readClock } from "#proxy/l7/read-clock.ts";
 import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
 import { type Dial, type EngineDeps, type SocketAddress, createCounters } from "#proxy/l7/types.ts";
 import type { ListeningSocket } from "../hot-restart.ts";
-import { type AdminPagesView, createAdminPages } from "../admin/pages.ts";
+import { type AdminPagesView, changeBy, createAdminPages } from "../admin/pages.ts";
 import { EnvoyStats } from "../admin/stats.ts";
 import type { AllStats } from "../admin/stats-page.ts";
 import { statName } from "../admin/zero-stats.ts";
@@ -58,6 +58,8 @@ export interface StandaloneDeps {
   readonly onQuit: () => void;
   /** What the processes beside this one have counted; default: there are none. */
   readonly siblingStats?: () => Promise<readonly AllStats[]>;
+  /** What a POST to an admin page changed here changes in them, too; default: there are none. */
+  readonly changeSiblings?: (url: string) => void;
   /** Filters that are modules of their own; undefined: there are none. */
   readonly filterModules?: FilterModules | undefined;
   /** Descriptors that listen, of the process whose place this one takes, by what sockets() calls them. */
@@ -238,6 +240,11 @@ export class StandaloneSidecar implements AdminContext {
   /** Access logs are made anew, for rotation. */
   reopenLogs(): void {
     this.#logs.reopen();
+  }
+
+  /** As a POST to the admin page with this path and query does. */
+  change(url: string): void {
+    changeBy(this.#view(), url);
   }
 
   #view(): AdminPagesView {

@@ -224,6 +224,11 @@ describe("wherry sidecar as processes", () => {
     assert.equal((await stat("http.x.downstream_rq_2xx")) - before, 50);
     assert.equal(await stat("cluster.up.upstream_rq_200"), before + 50);
     assert.equal(await stat("cluster.up.membership_total"), 1);
+    await fetch(`http://127.0.0.1:${adminPort}/drain_listeners`, { method: "POST" });
+    // The others hear of it a moment later.
+    const isTaken = async (): Promise<boolean> => get(port).then(Boolean, () => false);
+    for (let tries = 0; tries < 1000 && (await isTaken()); tries++);
+    await assert.rejects(get(port));
     sidecar.child.kill("SIGTERM");
     await sidecar.ended;
     assert.equal(sidecar.child.exitCode, 0);

@@ -1,8 +1,9 @@
 /**
- * The statistics of processes that serve side by side: the first one asks, each other one answers, over Node's channel
- * between a process and its child.
+ * What the admin pages of the first process want of those that serve beside it, over Node's channel between a process
+ * and its child.
  *
- *   /stats of the first ─▶ askStats(child)… ─▶ "stats" ─▶ answerStats() in the child ─▶ PlainStats ─▶ merge-stats.ts
+ *   /stats of the first ─▶ askStats(child)… ─▶ "stats" ─▶ heedFirst() in the child ─▶ PlainStats ─▶ merge-stats.ts
+ *   POST /drain_listeners… ─▶ tell(child, url)… ─▶ { change: url } ─▶ heedFirst() in the child ─▶ the same page there
  *
  * Invariant: a child that does not answer in time is left out; the page does not wait for it any longer.
  */
@@ -33,9 +34,16 @@ export async function askStats(child: ChildProcess, clock: Clock): Promise<AllSt
   }
 }
 
-/** In a process beside the first: answers whenever that one asks. */
-export function answerStats(own: () => AllStats): void {
-  process.on("message", (message) => {
-    if (message === question) process.send?.(toPlain(own()));
+/** What a POST changed in the first process changes in `child`, too. */
+export function tell(child: ChildProcess, url: string): void {
+  // One that is ending has nothing to change any more.
+  if (child.connected) child.send({ change: url }, () => undefined);
+}
+
+/** In a process beside the first: does as that one says. */
+export function heedFirst(own: { stats(): AllStats; change(url: string): void }): void {
+  process.on("message", (message: typeof question | { readonly change: string }) => {
+    if (message === question) process.send?.(toPlain(own.stats()));
+    else own.change(message.change);
   });
 }
