@@ -60,6 +60,8 @@ export interface ConfigSource {
 
 export interface ConfigStateOptions {
   readonly deps: EngineDeps;
+  /** All clusters are there from the start: nothing waits for another. Default false. */
+  readonly hasAllClusters?: boolean;
   /** A different set of names is wanted. */
   readonly onNames: (typeUrl: string, names: readonly string[]) => void;
   /** A new snapshot is in force. */
@@ -179,7 +181,8 @@ export class ConfigState implements ConfigConsumer {
   /** Accepted → live. */
   #settle(): void {
     const before = this.#live;
-    const isWarm = (name: string): boolean => this.#clusters.get(name)?.compiled.isWarm ?? false;
+    const { hasAllClusters = false } = this.#options;
+    const isWarm = (name: string): boolean => this.#clusters.get(name)?.compiled.isWarm ?? hasAllClusters;
     const isKnown = (name: string): boolean => this.#clusters.has(name);
     // Clusters come before the routes that name them, so one that is optional and unknown is missing for good.
     const routes = this.#choose(this.#routes, before.routes, ({ clusterNames, optionalClusters }) =>

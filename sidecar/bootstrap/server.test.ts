@@ -7,6 +7,7 @@ import { adsMethods, decodeRequest, encodeResponse, encodeWireResource } from "#
 import { decodeMessage } from "#api/xds/decode.ts";
 import { encodeMessage } from "#api/xds/encode.ts";
 import { typeUrls } from "#api/xds/envoy.ts";
+import { ManualClock } from "#lib/clock.ts";
 import { raw, startAnswering } from "#proxy/l7/fixture.ts";
 import { type BootstrapConfig, parseBootstrap } from "./config.ts";
 import { createStandalone } from "./fixture.ts";
@@ -14,6 +15,8 @@ import { createStandalone } from "./fixture.ts";
 const at = (port_value: number): object => ({ socket_address: { address: "127.0.0.1", port_value } });
 const ads = { ads: {}, resource_api_version: "V3" };
 const prefix = "type.googleapis.com/envoy.extensions.filters";
+
+const getClose = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 /** What the control plane has, by type URL and name. */
 function resourcesTo(port: number): Readonly<Record<string, Readonly<Record<string, object>>>> {
@@ -117,7 +120,11 @@ test("StandaloneSidecar refuses a route to a cluster that is not there, unless i
   const refused = { code: "BAD_BOOTSTRAP", message: /^Cannot read listener web: its routes name cluster "nope"/ };
   assert.throws(() => createStandalone(bootstrap({})), refused);
   assert.throws(() => createStandalone(bootstrap({ validate_clusters: true })), refused);
-  await createStandalone(bootstrap({ validate_clusters: false })).shutDown({ drainMs: 0 });
+  // Nobody can send it: nothing waits for it, on a clock that stands still.
+  const sidecar = createStandalone(bootstrap({ validate_clusters: false }), { clock: new ManualClock() });
+  await sidecar.start();
+  assert.match(await raw(sidecar.addresses.get("web")!.port, getClose), /^HTTP\/1\.1 503 /);
+  await sidecar.shutDown({ drainMs: 0 });
 });
 
 for (const api_type of ["DELTA_GRPC", "GRPC"])
@@ -143,7 +150,7 @@ for (const api_type of ["DELTA_GRPC", "GRPC"])
     try {
       await sidecar.start();
       const bound = sidecar.addresses.get("main")!.port;
-      const answer = await raw(bound, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+      const answer = await raw(bound, getClose);
       assert.match(answer, /^HTTP\/1\.1 200 OK\r\n[^]*ok$/);
       assert.deepEqual(errors, []);
     } finally {

@@ -131,6 +131,7 @@ export class StandaloneSidecar implements AdminContext {
     });
     this.state = new ConfigState({
       deps: this.engine,
+      hasAllClusters: config.ads?.hasClusters !== true,
       onNames: (typeUrl, names) => this.#ads?.setNames(typeUrl, names),
       onLive: (live) => this.#onLive(live),
     });
