@@ -67,6 +67,7 @@ export async function sidecar(options: SidecarCommandOptions): Promise<void> {
     throw new CliError("Usage", `Cannot use --concurrency ${count}: listeners come from a control plane, wanted 1`);
   if (options.mode === "validate") {
     const proxy = create(config, deps);
+    await failing(proxy.checkModules());
     process.stdout.write(`configuration '${options.configPath ?? "--config-yaml"}' OK\n`);
     await proxy.shutDown({ drainMs: 0 });
     return process.exit(0);

@@ -97,6 +97,11 @@ export class ConfigState implements ConfigConsumer {
     return this.#live;
   }
 
+  /** The accepted listeners, live or not. */
+  get listeners(): readonly CompiledListener[] {
+    return [...this.#listeners.values()].map(({ compiled }) => compiled);
+  }
+
   /** True when a first whole configuration is in force: listeners and clusters came, and all that they name. */
   get isComplete(): boolean {
     if (!this.#seen.has(typeUrls.listener) || !this.#seen.has(typeUrls.cluster)) return false;

@@ -11,7 +11,7 @@ import type { Socket } from "node:net";
 import type { Cluster } from "./cluster.ts";
 import { chainFor, inspectionOf } from "./chain-choice.ts";
 import type { CompiledHTTP } from "./config/http.ts";
-import type { CompiledChain, CompiledListener } from "./config/listener.ts";
+import { type CompiledChain, type CompiledListener, chainsOf, moduleConfigsOf } from "./config/listener.ts";
 import { type CompiledTCP, pickTCPCluster } from "./config/tcp.ts";
 import { Connections, type Place } from "./connections.ts";
 import type { ConnectionInfo, Direction, HTTPContext, Load, Observer } from "./context.ts";
@@ -121,6 +121,12 @@ export class ListenerSet {
     const { wantsTLS, wantsHTTP } = inspectionOf(listener, destination?.port ?? localPort ?? 0);
     if (wantsTLS || wantsHTTP) this.#inspect(accepted, { wantsTLS, wantsHTTP });
     else this.#serve(accepted, uninspected, undefined);
+  }
+
+  /** Makes the filters of a listener with filter modules, which are loaded then instead of by the first request. */
+  prepare(listener: CompiledListener): void {
+    if (moduleConfigsOf(listener).length === 0) return;
+    for (const { filter } of chainsOf(listener)) if (filter.kind === "http") this.#filtersOf(filter);
   }
 
   /** Resolves when no connection is left. Answers carry `Connection: close` from now on; accepting goes on. */

@@ -69,7 +69,12 @@ export async function startStandalone(options: StandaloneOptions): Promise<Stand
   const listeners = [{ name: "main", address, filter_chains: [{ filters }], ...options.listener }];
   const resource = { admin: { address }, static_resources: { listeners, clusters: options.clusters ?? [] } };
   const sidecar = createStandalone(parseBootstrap([JSON.stringify(resource)]), options.deps);
-  await sidecar.start();
+  try {
+    await sidecar.start();
+  } catch (error) {
+    await sidecar.shutDown({ drainMs: 0 });
+    throw error;
+  }
   const admin = sidecar.adminAddress!;
   return {
     sidecar,

@@ -8,9 +8,11 @@ import { decodeMessage } from "#api/xds/decode.ts";
 import { encodeMessage } from "#api/xds/encode.ts";
 import { typeUrls } from "#api/xds/envoy.ts";
 import { ManualClock } from "#lib/clock.ts";
+import { silentLogger } from "#lib/log.ts";
+import { type FilterModule, FilterModules } from "#proxy/l7/filters/modules.ts";
 import { raw, startAnswering } from "#proxy/l7/fixture.ts";
 import { type BootstrapConfig, parseBootstrap } from "./config.ts";
-import { createStandalone } from "./fixture.ts";
+import { createStandalone, startStandalone } from "./fixture.ts";
 
 const at = (port_value: number): object => ({ socket_address: { address: "127.0.0.1", port_value } });
 const ads = { ads: {}, resource_api_version: "V3" };
@@ -125,6 +127,52 @@ test("StandaloneSidecar refuses a route to a cluster that is not there, unless i
   await sidecar.start();
   assert.match(await raw(sidecar.addresses.get("web")!.port, getClose), /^HTTP\/1\.1 503 /);
   await sidecar.shutDown({ drainMs: 0 });
+});
+
+test("StandaloneSidecar does not start with an access log that cannot be written", async () => {
+  const typed_config = {
+    "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+    path: "/no/such/folder/log",
+  };
+  const manager = { access_log: [{ name: "log", typed_config }] };
+  const routes = [{ match: { prefix: "/" }, direct_response: { status: 200 } }];
+  const message = /^Cannot serve listener main: its access log cannot be written: ENOENT.*such\/folder/;
+  await assert.rejects(startStandalone({ manager, routes, clusters: [] }), { code: "BAD_BOOTSTRAP", message });
+});
+
+test("StandaloneSidecar loads filter modules before their first request, and says what is wrong with one", async () => {
+  const typed_config = { "@type": "type.googleapis.com/wherry.v1.FilterModule", module: "x.ts", config: { a: 1 } };
+  const router = { name: "router", typed_config: { "@type": `${prefix}.http.router.v3.Router` } };
+  const manager = { http_filters: [{ name: "x", typed_config }, router] };
+  const routes = [{ match: { prefix: "/" }, direct_response: { status: 200 } }];
+  const configured: unknown[] = [];
+  const fine: FilterModule = {
+    configure(config) {
+      configured.push(config);
+      return () => ({});
+    },
+  };
+  const modulesOf = (module: unknown): FilterModules =>
+    new FilterModules({ folder: "/", log: silentLogger, load: async () => module });
+  {
+    const filterModules = modulesOf({ default: fine });
+    await using standalone = await startStandalone({ manager, routes, clusters: [], deps: { filterModules } });
+    await filterModules.ready("x.ts");
+    assert.deepEqual(configured, [{ a: 1 }]);
+    await standalone.sidecar.checkModules();
+  }
+  const wrong = { configure: () => "filter" };
+  for (const [module, message] of [
+    [
+      { default: wrong },
+      /^Cannot read listener main: .* configure\(\) gave something of type string, wanted a function/,
+    ],
+    [{}, /^Cannot read listener main: Cannot load filter module x.ts: .* has no configure/],
+  ] as const) {
+    const deps = { filterModules: modulesOf(module) };
+    await using standalone = await startStandalone({ manager, routes, clusters: [], deps });
+    await assert.rejects(standalone.sidecar.checkModules(), { code: "BAD_BOOTSTRAP", message });
+  }
 });
 
 for (const api_type of ["DELTA_GRPC", "GRPC"])

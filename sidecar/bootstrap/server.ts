@@ -18,7 +18,7 @@ import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { asksRequestId } from "#proxy/l7/accesslog/log.ts";
 import { AccessLogs } from "#proxy/l7/accesslog/sink.ts";
-import type { CompiledChain } from "#proxy/l7/config/listener.ts";
+import { type CompiledChain, type CompiledListener, chainsOf, moduleConfigsOf } from "#proxy/l7/config/listener.ts";
 import type { Observer } from "#proxy/l7/context.ts";
 import type { FilterModules } from "#proxy/l7/filters/modules.ts";
 import { ListenerSet, type LiveConfig } from "#proxy/l7/listener.ts";
@@ -183,6 +183,18 @@ export class StandaloneSidecar implements AdminContext {
     return [...this.#ports.sockets(), ...admin];
   }
 
+  /** Loads the filter modules of all listeners; throws what is wrong with one. */
+  async checkModules(): Promise<void> {
+    for (const listener of this.state.listeners)
+      for (const config of moduleConfigsOf(listener))
+        try {
+          await this.deps.filterModules?.check(config);
+        } catch (error) {
+          const text = `Cannot read listener ${listener.name}: ${messageOf(error)}`;
+          throw new SidecarError("BAD_BOOTSTRAP", text, { cause: error });
+        }
+  }
+
   /** Resolves when every listener of the first whole configuration is bound. */
   async start(): Promise<void> {
     const { admin } = this.config;
@@ -197,9 +209,21 @@ export class StandaloneSidecar implements AdminContext {
     await promise;
     // Reading a large configuration leaves several times its size behind: it is given back before anything is served.
     if (process.memoryUsage().heapUsed > largeHeapBytes) collectGarbage("major");
+    for (const listener of this.#live.listeners.values()) this.#prepare(listener);
     await this.#bind();
     this.#inherited.close();
     this.isLive = true;
+  }
+
+  /** What requests would have to wait for, or find missing. */
+  #prepare(listener: CompiledListener): void {
+    this.#listeners.prepare(listener);
+    try {
+      for (const { filter } of chainsOf(listener)) this.#logs.create(filter.accessLogs);
+    } catch (error) {
+      const text = `Cannot serve listener ${listener.name}: its access log cannot be written: ${messageOf(error)}`;
+      throw new SidecarError("BAD_BOOTSTRAP", text, { cause: error });
+    }
   }
 
   /** Ends keep-alive and waits for what is in flight, at most `drainMs`; then closes. */

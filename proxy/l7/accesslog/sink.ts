@@ -6,7 +6,7 @@
  * Bounded: a buffer that is full drops new lines and counts them; a file that cannot be written is told once and tried
  * again with each flush. reopen() lets go of the files, so that they can be rotated (SIGUSR1, as in Envoy).
  */
-import { createWriteStream, type WriteStream } from "node:fs";
+import { closeSync, createWriteStream, openSync, type WriteStream } from "node:fs";
 import type { Clock, Timer } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
@@ -57,6 +57,11 @@ export class AccessLogs {
     for (const { filter, format, target } of specs)
       if (filter === undefined || filter(record, this.#options.random))
         this.#append(target, formatLine(format, record));
+  }
+
+  /** Makes the files of these logs; throws for one that cannot be made, as Envoy does when it starts. */
+  create(specs: readonly AccessLogSpec[]): void {
+    for (const { target } of specs) if (target.kind === "file") closeSync(openSync(target.path, "a"));
   }
 
   /** Writes what waits. */

@@ -10,6 +10,7 @@ import type { Direction } from "../context.ts";
 import { type ChainMatch, anyConnection, readChainMatch } from "./chain-match.ts";
 import { readSocketAddress } from "./cluster.ts";
 import { type CompiledHTTP, compileHTTP } from "./http.ts";
+import { type ModuleConfig, moduleType } from "../filters/modules.ts";
 import type { RouteTable } from "../route/table.ts";
 import { Reader } from "./reader.ts";
 import { readDownstreamTLS } from "../tls/config.ts";
@@ -97,6 +98,15 @@ export function clusterNamesOf(listener: CompiledListener): readonly string[] {
 /** The routes that a listener brings itself. */
 export function inlineTablesOf(listener: CompiledListener): readonly RouteTable[] {
   return chainsOf(listener).flatMap(({ filter }) => (filter.kind === "http" ? (filter.inline ?? []) : []));
+}
+
+/** The filter modules that a listener's chains name. */
+export function moduleConfigsOf(listener: CompiledListener): readonly ModuleConfig[] {
+  return chainsOf(listener).flatMap(({ filter }) =>
+    filter.kind === "http"
+      ? filter.filters.filter(({ type }) => type === moduleType).map(({ config }) => config as ModuleConfig)
+      : [],
+  );
 }
 
 /** Chains for a destination port: those that name it, else those that name none (Envoy does not go back further). */

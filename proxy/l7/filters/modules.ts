@@ -95,6 +95,15 @@ export class FilterModules {
     if (loaded !== undefined) await this.#load(name, loaded);
   }
 
+  /** Loads the module; throws what keeps requests of this configuration from being served. */
+  async check({ module, config }: ModuleConfig): Promise<void> {
+    await this.ready(module);
+    const current = this.#loaded.get(module)?.current;
+    if (current !== undefined) return void wantMaker(current.configure(config));
+    const why = this.errorOf(module)?.message ?? "it was closed";
+    throw new FilterError("NOT_LOADED", `Cannot load filter module ${module}: ${why}`);
+  }
+
   /** The module is there, and refuses a configuration. */
   reportConfigure(name: string, error: string): void {
     this.#options.log.error("Cannot configure filter module", { module: name, error });

@@ -10,6 +10,7 @@ import { CodedError } from "#lib/errors.ts";
 import type { DataVerdict, EndVerdict, HttpFilter, HttpFilterFactory } from "../filter.ts";
 
 export type FilterErrorCode =
+  | "NOT_LOADED" // a module that cannot be imported
   | "NOT_A_FILTER" // a module without configure(), or one that makes something else than filters
   | "BAD_VERDICT" // a filter's method that gives what is no verdict
   | "BAD_STATUS"; // an answer with a status that no final response has
