@@ -89,6 +89,8 @@ export interface HttpConnectionManager {
     readonly name: string;
     readonly typed_config: { readonly "@type": typeof typeUrls.router };
   }[];
+  /** HTTP/1.0 is served instead of answered 426. Default false. */
+  readonly http_protocol_options?: { readonly accept_http_10: boolean };
   /** Upgrades that are let through; others are answered 403. */
   readonly upgrade_configs?: readonly { readonly upgrade_type: string }[];
   /** RFC 8441: extended CONNECT, which WebSocket over HTTP/2 needs. Default false. */

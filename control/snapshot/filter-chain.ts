@@ -98,7 +98,8 @@ function http({ statPrefix, routes }: Destination): FilterChain["filters"][numbe
       ? { route_config: routes.inline }
       : { rds: { config_source: { ads: {}, resource_api_version: "V3" }, route_config_name: routes.rds } }),
     http_filters: [{ name: "envoy.filters.http.router", typed_config: { "@type": typeUrls.router } }],
-    // What an application may do without a mesh: WebSocket, over HTTP/2, too.
+    // What an application may do without a mesh: HTTP/1.0, and WebSocket, over HTTP/2, too.
+    http_protocol_options: { accept_http_10: true },
     upgrade_configs: [{ upgrade_type: "websocket" }],
     http2_protocol_options: { allow_connect: true },
     // As Istio: an idle stream is the application's business; without a mesh nothing would end it.

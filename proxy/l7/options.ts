@@ -23,7 +23,7 @@ export interface HTTP2Options {
 export interface HTTPOptions {
   /** "auto": by the first bytes, or what ALPN agreed on. */
   readonly codec: "auto" | "http1" | "http2";
-  /** Answer HTTP/1.0 instead of 426; default true, where Envoy's is false: a mesh must not break what worked. */
+  /** Answer HTTP/1.0 instead of 426; default true, and in configuration false, as Envoy. */
   readonly acceptsHTTP10: boolean;
   /** Trailers go on to an HTTP/1 downstream that did not ask for them by TE, default false. */
   readonly sendsTrailers: boolean;

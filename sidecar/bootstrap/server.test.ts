@@ -140,6 +140,19 @@ test("StandaloneSidecar does not start with an access log that cannot be written
   await assert.rejects(startStandalone({ manager, routes, clusters: [] }), { code: "BAD_BOOTSTRAP", message });
 });
 
+test("StandaloneSidecar serves HTTP/1.0 where its listener says so, and else asks for HTTP/1.1", async () => {
+  const routes = [{ match: { prefix: "/" }, direct_response: { status: 200 } }];
+  for (const [http_protocol_options, status] of [
+    [{}, 426],
+    [{ accept_http_10: false }, 426],
+    [{ accept_http_10: true }, 200],
+  ] as const) {
+    await using standalone = await startStandalone({ manager: { http_protocol_options }, routes, clusters: [] });
+    const answer = await raw(standalone.port, "GET / HTTP/1.0\r\n\r\n");
+    assert.match(answer, new RegExp(`^HTTP/1\\.1 ${status} `));
+  }
+});
+
 test("StandaloneSidecar loads filter modules before their first request, and says what is wrong with one", async () => {
   const typed_config = { "@type": "type.googleapis.com/wherry.v1.FilterModule", module: "x.ts", config: { a: 1 } };
   const router = { name: "router", typed_config: { "@type": `${prefix}.http.router.v3.Router` } };

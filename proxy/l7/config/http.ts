@@ -130,7 +130,7 @@ function readOptions(config: Reader, common: Reader | undefined): HTTPOptions {
   const fallback = httpOptionsDefault;
   const options: HTTPOptions = {
     codec: codec === "AUTO" ? "auto" : codec === "HTTP1" ? "http1" : "http2",
-    acceptsHTTP10: http1?.flag("accept_http_10") ?? fallback.acceptsHTTP10,
+    acceptsHTTP10: http1?.flag("accept_http_10") ?? false,
     sendsTrailers: http1?.flag("enable_trailers") ?? fallback.sendsTrailers,
     headBytesMax: kilobytes === undefined ? fallback.headBytesMax : kilobytes * 1024,
     headersMax: common?.integer("max_headers_count", 1) ?? fallback.headersMax,
