@@ -23,5 +23,21 @@ export function sidecarCommands(program: Command): void {
         .choices(["serve", "validate"])
         .default("serve"),
     )
+    .addOption(withoutEffect("--component-log-level <levels>"))
+    .addOption(withoutEffect("--cpuset-threads"))
+    .addOption(withoutEffect("--disable-hot-restart"))
+    .addOption(withoutEffect("--drain-strategy <name>"))
+    .addOption(withoutEffect("--file-flush-interval-msec <ms>"))
+    .addOption(withoutEffect("--file-flush-min-size-kb <kb>"))
+    .addOption(withoutEffect("--local-address-ip-version <version>"))
+    .addOption(withoutEffect("--log-format <format>"))
+    .addOption(withoutEffect("--log-format-escaped"))
+    .addOption(withoutEffect("--parent-shutdown-time-s <seconds>"))
+    .addOption(withoutEffect("--skip-deprecated-logs"))
     .action(async (options) => (await import("./sidecar.ts")).sidecar(options));
+}
+
+/** A flag of Envoy's that changes nothing of what is served here: taken, so that a container's arguments carry over. */
+function withoutEffect(flags: string): Option {
+  return new Option(flags, "taken as Envoy's, without effect").hideHelp();
 }

@@ -125,7 +125,7 @@ const pages: Readonly<Record<string, Page>> = {
     method: "GET",
     answer: (view) => json(view.serverInfo()),
   },
-  "/stats": { help: "print server stats (filter, usedonly, format)", method: "GET", answer: statsPage },
+  "/stats": { help: "print server stats (filter, type, usedonly, format)", method: "GET", answer: statsPage },
   "/stats/prometheus": {
     help: "print server stats in prometheus format",
     method: "GET",

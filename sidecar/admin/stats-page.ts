@@ -3,15 +3,25 @@
  *
  * Source: Envoy, operations/admin, "GET /stats"; the Prometheus text format 0.0.4.
  */
-import type { HistogramStat, Stat } from "./stats.ts";
+import type { HistogramStat, Stat, StatKind } from "./stats.ts";
 import { quantileOf } from "./quantile.ts";
 
 export interface StatsQuery {
   readonly format: "text" | "json" | "prometheus";
   readonly filter: RegExp | undefined;
+  readonly kinds: readonly (StatKind | "histogram")[];
   /** Only what was ever counted. */
   readonly usedOnly: boolean;
 }
+
+/** By Envoy's names in the parameter `type`. There are no text readouts. */
+const kindsByType: Readonly<Record<string, StatsQuery["kinds"]>> = {
+  All: ["counter", "gauge", "histogram"],
+  Counters: ["counter"],
+  Gauges: ["gauge"],
+  Histograms: ["histogram"],
+  TextReadouts: [],
+};
 
 /** The query of a request's URL, or a sentence that says what is wrong with it. */
 export function parseStatsQuery(query: URLSearchParams): StatsQuery | string {
@@ -25,8 +35,11 @@ export function parseStatsQuery(query: URLSearchParams): StatsQuery | string {
   } catch {
     return "Cannot serve /stats: filter is no regular expression";
   }
+  const type = query.get("type") ?? "All";
+  const kinds = Object.hasOwn(kindsByType, type) ? kindsByType[type]! : undefined;
+  if (kinds === undefined) return `Cannot serve /stats: type, wanted ${Object.keys(kindsByType).join(", ")}`;
   const usedOnly = query.has("usedonly");
-  return { format: format === "text-readouts" ? "text" : format, filter: regex, usedOnly };
+  return { format: format === "text-readouts" ? "text" : format, filter: regex, kinds, usedOnly };
 }
 
 /** What one process has open to an endpoint. */
@@ -45,9 +58,11 @@ export interface AllStats {
 export function renderStats(all: AllStats, query: StatsQuery): string {
   const isWanted = (name: string): boolean => query.filter === undefined || query.filter.test(name);
   const stats = all.stats
-    .filter(({ name, value }) => isWanted(name) && (!query.usedOnly || value > 0))
+    .filter(({ name, kind, value }) => query.kinds.includes(kind) && isWanted(name) && (!query.usedOnly || value > 0))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
-  const histograms = all.histograms.filter(({ name }) => isWanted(name)).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const histograms = all.histograms
+    .filter(({ name }) => query.kinds.includes("histogram") && isWanted(name))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
   switch (query.format) {
     case "text":
       return [...stats.map(({ name, value }) => `${name}: ${value}\n`), ...histograms.map(histogramText)].join("");

@@ -12,7 +12,7 @@ import { Histogram } from "../histogram.ts";
 import { clusterStats } from "./cluster-stats.ts";
 import { clustersJSON, clustersText, hostCounts } from "./dump.ts";
 import { fromPlain, mergeStats, toPlain } from "./merge-stats.ts";
-import { type AllStats, renderStats } from "./stats-page.ts";
+import { type AllStats, type StatsQuery, parseStatsQuery, renderStats } from "./stats-page.ts";
 
 function partOf(requests: number, ms: number): AllStats {
   const histogram = new Histogram();
@@ -81,6 +81,19 @@ test("clusterStats() says what a cluster's limits hold and refused", () => {
   );
 });
 
+test("/stats gives those of one type, and names the types for any other", () => {
+  const stats = [
+    { name: "a", kind: "counter", value: 1 },
+    { name: "b", kind: "gauge", value: 2 },
+  ] as const;
+  const shown = (type: string): string => {
+    const query = parseStatsQuery(new URLSearchParams({ type }));
+    return typeof query === "string" ? query : renderStats({ stats, histograms: [] }, query);
+  };
+  assert.deepEqual(["All", "Counters", "Gauges", "Histograms"].map(shown), ["a: 1\nb: 2\n", "a: 1\n", "b: 2\n", ""]);
+  assert.match(shown("toString"), /^Cannot serve .*type, wanted All, Counters/);
+});
+
 test("renderStats() names what a cluster's parts count by the cluster alone in Prometheus", () => {
   const stats = [
     "cluster.a.b.circuit_breakers.default.cx_open",
@@ -88,7 +101,7 @@ test("renderStats() names what a cluster's parts count by the cluster alone in P
     "cluster.a.b.outlier_detection.ejections_active",
     "cluster.a.b.membership_total",
   ].map((name) => ({ name, kind: "gauge" as const, value: 1 }));
-  const query = { format: "prometheus", filter: undefined, usedOnly: false } as const;
+  const query = parseStatsQuery(new URLSearchParams("format=prometheus")) as StatsQuery;
   const lines = renderStats({ stats, histograms: [] }, query).split("\n");
   assert.deepEqual(
     lines.filter((line) => line !== "" && !line.startsWith("#")),

@@ -151,7 +151,8 @@ describe("wherry sidecar as processes", () => {
   }
 
   it("loads a filter from beside its configuration, and again when it changes", async () => {
-    const sidecar = start();
+    // The flags of many a container of Envoy's.
+    const sidecar = start("--disable-hot-restart", "--drain-strategy", "immediate", "--log-format", "%v");
     const { port = 0 } = await sidecar.line("Listening");
     assert.equal((await get(port)).headers.get("x-own"), "one");
     writeFilter("two");
