@@ -42,6 +42,8 @@ export interface ExchangeRecord {
   readonly connection: ConnectionInfo;
   /** Undefined when it could not be read. */
   readonly head: RequestHead | undefined;
+  /** As it came, where `head` is not. */
+  readonly received?: RequestHead | undefined;
   /** Of the upstream; undefined when there was none. */
   readonly response?: ResponseHead | undefined;
   readonly sentHead?: RequestHead | undefined;

@@ -18,6 +18,8 @@ import type { ResponseFlag } from "./types.ts";
 export class ExchangeFacts implements ExchangeRecord {
   readonly connection: ConnectionInfo;
   readonly head: RequestHead;
+  /** As it came, where `head` is what filters made of the prepared one (policy.ts); undefined: there are no filters. */
+  received: RequestHead | undefined;
   route: CompiledRoute | undefined;
   cluster: Cluster | undefined;
   endpoint: Endpoint | undefined;

@@ -57,6 +57,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
       table: context.routes(),
       corsFilter: context.corsFilter,
       random: context.random,
+      isPrepared: this.received !== undefined,
       record: this,
     });
     this.#plan = plan;

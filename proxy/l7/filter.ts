@@ -61,6 +61,8 @@ export interface HeaderEditor {
 /** What a filter sees of the request in hand, and can do to it. */
 export interface FilterContext {
   readonly connection: ConnectionInfo;
+  /** As it came, before the listener changed it. */
+  readonly received: RequestHead;
   /** As it is now, changes of filters included. */
   readonly request: RequestHead;
   /** Undefined before onResponseHeaders. */

@@ -34,8 +34,16 @@ export interface ContextActions {
   fail(error: unknown): void;
 }
 
+/** Of one request. */
+export interface RequestHeads {
+  readonly received: RequestHead;
+  /** As the listener has it, which filters and routes see (route/policy.ts). */
+  readonly head: RequestHead;
+}
+
 export class RequestContext implements FilterContext {
   readonly connection: ConnectionInfo;
+  readonly received: RequestHead;
   readonly requestHeaders: HeaderEditor;
   readonly log: Logger;
   readonly #http: HTTPContext;
@@ -48,13 +56,14 @@ export class RequestContext implements FilterContext {
   #status: number | undefined;
   #isOver = false;
 
-  constructor(http: HTTPContext, connection: ConnectionInfo, received: RequestHead, actions: ContextActions) {
+  constructor(http: HTTPContext, connection: ConnectionInfo, heads: RequestHeads, actions: ContextActions) {
     this.#http = http;
     this.connection = connection;
     this.log = http.deps.log;
-    this.#method = received.method;
+    this.received = heads.received;
+    this.#method = heads.head.method;
     this.#actions = actions;
-    this.#request = new HeadEditor(received);
+    this.#request = new HeadEditor(heads.head);
     this.requestHeaders = editorOf(this.#request);
   }
 
@@ -92,7 +101,7 @@ export class RequestContext implements FilterContext {
     const { request } = this;
     return descriptorsOf(route.rateLimits, stage, {
       head: request,
-      clientAddress: clientAddress(request, this.#http.policy, this.connection),
+      clientAddress: clientAddress(this.received, this.#http.policy, this.connection),
       destinationCluster:
         target.kind === "cluster"
           ? target.name

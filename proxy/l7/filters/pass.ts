@@ -14,14 +14,14 @@ import type { Headers } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import type { SocketAddress } from "../types.ts";
-import { RequestContext } from "./context.ts";
+import { RequestContext, type RequestHeads } from "./context.ts";
 import { type Direction, type Part, dropFirst, newDirection, putInFront, replaceFirst } from "./parts.ts";
 import { filterOf, wantEndVerdict, wantVerdict } from "./verdicts.ts";
 
 /** What the pass hands on, and to whom. */
 export interface PassOwner {
   readonly context: HTTPContext;
-  readonly received: RequestHead;
+  readonly heads: RequestHeads;
   readonly info: HTTPContextInfo;
   /** Whose answer it is; undefined before there is one. */
   readonly endpoint: SocketAddress | undefined;
@@ -82,7 +82,7 @@ export class FilterPass {
       if (filter !== undefined) placed.push({ name: factory.name, filter });
     }
     this.#placed = placed;
-    this.#context = new RequestContext(owner.context, owner.info, owner.received, {
+    this.#context = new RequestContext(owner.context, owner.info, owner.heads, {
       resume: () => this.#resume(),
       resumeWith: (data) => this.#resume(data),
       gather: (bytesMax) => {

@@ -25,8 +25,10 @@ import {
   neverFree,
 } from "../stream.ts";
 import { routeInfoOf } from "../route/plan.ts";
+import { prepareHead } from "../route/policy.ts";
 import type { SocketAddress } from "../types.ts";
 import { continued, localReplyOf, withLength } from "./messages.ts";
+import type { RequestHeads } from "./context.ts";
 import { FilterPass, type PassOwner } from "./pass.ts";
 
 /** What serves the request `head`, which is under way from now on; start() begins. */
@@ -38,12 +40,15 @@ export function startExchange(
 ): DownstreamHandler {
   context.load.requests++;
   if (context.filters.length === 0) return new Exchange(downstream, context, head, startMs);
-  return new FilteredExchange(downstream, context, head, startMs);
+  const prepared = prepareHead(head, context.policy, downstream.info);
+  // What the listener itself answers is no filter's to see.
+  if (prepared.kind !== "head") return new Exchange(downstream, context, head, startMs);
+  return new FilteredExchange(downstream, context, { received: head, head: prepared.head }, startMs);
 }
 
 class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner {
   readonly context: HTTPContext;
-  readonly received: RequestHead;
+  readonly heads: RequestHeads;
   readonly info: ConnectionInfo;
   readonly #downstream: DownstreamStream;
   readonly #pass: FilterPass;
@@ -55,10 +60,10 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   #isUpstreamFull = false;
   #isOver = false;
 
-  constructor(downstream: DownstreamStream, context: HTTPContext, head: RequestHead, startMs: number) {
+  constructor(downstream: DownstreamStream, context: HTTPContext, heads: RequestHeads, startMs: number) {
     this.#downstream = downstream;
     this.context = context;
-    this.received = head;
+    this.heads = heads;
     this.info = downstream.info;
     this.#startMs = startMs;
     this.#pass = new FilterPass(this);
@@ -123,6 +128,7 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
       sent = withLength(head, gatheredBytes);
     const exchange = new Exchange(this, this.context, sent, this.#startMs);
     this.#exchange = exchange;
+    exchange.received = this.heads.received;
     exchange.endpointOverride = endpointOverride;
     exchange.start(this.#isRequestWhole && this.#pass.isRequestEmpty);
   }
@@ -142,7 +148,7 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
 
   continueRequest(): void {
     this.#updateBlocked();
-    if (headerValue(this.received.headers, "expect")?.toLowerCase() === "100-continue")
+    if (headerValue(this.heads.received.headers, "expect")?.toLowerCase() === "100-continue")
       this.#downstream.sendInterim(continued);
   }
 
@@ -288,12 +294,14 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   /** Of a request that no exchange has begun. */
   #recordOf({ status, flag }: Pick<LocalReply, "status" | "flag">, responseBytes: number): ExchangeRecord {
     const info = routeInfoOf({ connection: this.info, random: this.context.random });
-    const route = this.context.routes()?.find(this.received, info);
+    const { head, received } = this.heads;
+    const route = this.context.routes()?.find(head, info);
     return {
       routeName: route?.name,
       virtualHostName: route?.hostName,
       connection: this.info,
-      head: this.received,
+      head,
+      received,
       cluster: undefined,
       endpoint: undefined,
       status,

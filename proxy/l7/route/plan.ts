@@ -41,6 +41,8 @@ export interface PlanInput {
   readonly corsFilter: string | undefined;
   /** A number in [0, 1). */
   readonly random: () => number;
+  /** prepareHead() was done: filters were shown what it gave. */
+  readonly isPrepared: boolean;
   /** For header values with operators. */
   readonly record: FormatRecord;
 }
@@ -87,9 +89,12 @@ export type Plan = AnswerPlan | ForwardPlan;
 const noHeaders: HeaderPairs = [];
 
 export function planRequest(received: RequestHead, input: PlanInput): Plan {
-  const prepared = prepareHead(received, input.policy, input.connection);
-  if (prepared.kind !== "head") return answerPrepared(received, prepared);
-  const { head } = prepared;
+  let head = received;
+  if (!input.isPrepared) {
+    const prepared = prepareHead(received, input.policy, input.connection);
+    if (prepared.kind !== "head") return answerPrepared(received, prepared);
+    head = prepared.head;
+  }
   const route = input.table?.find(head, routeInfoOf(input));
   if (route === undefined) {
     const sentence = "Cannot route request: no route matches its host and path";

@@ -9,6 +9,7 @@ import { limitingCases } from "./limiting.ts";
 import { managerCases } from "./manager.ts";
 import { matchingCases } from "./matching.ts";
 import { mirroringCases } from "./mirroring.ts";
+import { originatingCases } from "./originating.ts";
 import { protectingCases } from "./protecting.ts";
 import { retryingCases } from "./retrying.ts";
 import { stickingCases } from "./sticking.ts";
@@ -18,6 +19,7 @@ export const allCases: readonly CaseGroup[] = [
   ...answeringCases,
   ...changingCases,
   ...managerCases,
+  ...originatingCases,
   ...retryingCases,
   ...protectingCases,
   ...limitingCases,
