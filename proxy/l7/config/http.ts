@@ -96,6 +96,7 @@ function readFixed(config: Reader): void {
   config
     .allow("generate_request_id", [true], "every request without an x-request-id gets one")
     .allow("preserve_external_request_id", [true], "an x-request-id that is there is always kept")
+    .allow("forward_client_cert_details", ["SANITIZE"], "x-forwarded-client-cert is always removed, and never written")
     .allow("proxy_100_continue", [true], "Expect: 100-continue is always passed on")
     .allow("stream_error_on_invalid_http_message", [false], "a message that breaks HTTP/1 ends its connection")
     .allow("represent_ipv4_remote_address_as_ipv4_mapped_ipv6", [false], "addresses are written as they are")

@@ -91,16 +91,21 @@ const edgeOnly = [
   "x-envoy-downstream-service-node",
 ];
 
-/** The head as routes see it. */
+/** Only proxies in front could vouch for it, and none is believed: Envoy's forward_client_cert_details SANITIZE. */
+const clientCert = "x-forwarded-client-cert";
+
+/** The head as filters and routes see it. */
 export function prepareHead(head: RequestHead, policy: RequestPolicy, connection: FormatConnection): Prepared {
   if (policy.isPlain) {
     const { keys } = head.headers;
     let hasProto = false;
-    let hasSteering = false;
-    for (const key of keys)
+    let isClean = true;
+    for (const key of keys) {
+      if (!key.startsWith("x-")) continue;
       if (key === "x-forwarded-proto") hasProto = true;
-      else if (key.startsWith("x-envoy-")) hasSteering = true;
-    if (!hasSteering) return { kind: "head", head: hasProto ? head : withProto(head, connection) };
+      else if (key.startsWith("x-envoy-") || key === clientCert) isClean = false;
+    }
+    if (isClean) return { kind: "head", head: hasProto ? head : withProto(head, connection) };
   }
   const editor = new HeadEditor(head);
   const refused = applyUnderscores(editor, policy.underscores);
@@ -111,6 +116,7 @@ export function prepareHead(head: RequestHead, policy: RequestPolicy, connection
   // Without its port it would be no target.
   if (head.method !== "CONNECT") stripHost(editor, policy, connection);
   setOrigin(editor, policy, connection);
+  editor.remove(clientCert);
   if (policy.via !== "") appendValue(editor, "Via", policy.via, ", ");
   return { kind: "head", head: editor.finish() };
 }

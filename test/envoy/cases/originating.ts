@@ -20,6 +20,16 @@ const copying = (from: string, to: string): Fields => ({
 
 export const originatingCases: readonly CaseGroup[] = [
   {
+    name: "client-cert",
+    manager: { forward_client_cert_details: "SANITIZE" },
+    filters: [copying("X-FORWARDED-CLIENT-CERT", "x-copy")],
+    routes: [{ match: { prefix: "/" }, route: { cluster: "a" } }],
+    requests: [
+      asked("one", ["x-forwarded-client-cert", "By=spiffe://a"]),
+      asked("two", ["X-Forwarded-Client-Cert", "By=a"], ["x-a", "1"], ["x-forwarded-client-cert", "By=b"]),
+    ],
+  },
+  {
     name: "filters-behind-normalization",
     manager: { normalize_path: true, merge_slashes: true },
     filters: [copying(":PATH", "x-path")],
