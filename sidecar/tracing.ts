@@ -31,37 +31,39 @@ const decidingRange = 16 ** decidingDigits;
 /** Sets x-request-id, and nothing else. */
 export class RequestIds implements RequestHeaderSource {
   readonly replaces: ReadonlySet<string> = new Set(["x-request-id"]);
-  readonly #ids: Ids;
+  readonly newRequestId: () => string;
 
   constructor(ids: Ids) {
-    this.#ids = ids;
+    this.newRequestId = () => ids.uuid();
   }
 
-  lines(head: RequestHead): string {
-    return `x-request-id: ${headerValue(head.headers, "x-request-id") || this.#ids.uuid()}\r\n`;
+  lines(_head: RequestHead, sent: RequestHead): string {
+    return `x-request-id: ${headerValue(sent.headers, "x-request-id") || this.newRequestId()}\r\n`;
   }
 }
 
 /** The same, and can be asked for it later, for access logs. */
 export class LoggedRequestIds implements RequestHeaderSource {
   readonly replaces: ReadonlySet<string> = new Set(["x-request-id"]);
-  readonly #ids: Ids;
+  readonly newRequestId: () => string;
   /** Held by the head, so that it goes with it. */
   readonly #made = new WeakMap<RequestHead, string>();
 
   constructor(ids: Ids) {
-    this.#ids = ids;
+    this.newRequestId = () => ids.uuid();
   }
 
-  lines(head: RequestHead): string {
-    return `x-request-id: ${this.idOf(head)}\r\n`;
+  lines(head: RequestHead, sent: RequestHead): string {
+    return `x-request-id: ${this.idOf(head, sent)}\r\n`;
   }
 
-  /** The id that was received, else the one that is made: a request that is answered here has one, too, as in Envoy. */
-  idOf(head: RequestHead): string {
-    const known = headerValue(head.headers, "x-request-id") || this.#made.get(head);
+  /**
+   * The id in `sent`, else the one that is made for `head`: a request that is answered here has one, too, as in Envoy.
+   */
+  idOf(head: RequestHead, sent: RequestHead): string {
+    const known = headerValue(sent.headers, "x-request-id") || this.#made.get(head);
     if (known !== undefined) return known;
-    const made = this.#ids.uuid();
+    const made = this.newRequestId();
     this.#made.set(head, made);
     return made;
   }
@@ -90,6 +92,7 @@ export interface TracingOptions {
 
 export class Tracing implements RequestHeaderSource {
   readonly replaces: ReadonlySet<string>;
+  readonly newRequestId: () => string;
   readonly #options: TracingOptions;
   readonly #requestIds: RequestIds;
   /** Spans of requests under way, none for those that are not recorded. Held by the head, so that it goes with it. */
@@ -100,14 +103,15 @@ export class Tracing implements RequestHeaderSource {
   constructor(options: TracingOptions) {
     this.#options = options;
     this.#requestIds = new RequestIds(options.ids);
+    this.newRequestId = this.#requestIds.newRequestId;
     this.replaces = new Set([...this.#requestIds.replaces, ...contextHeaders[options.config.propagation]]);
     this.#threshold = (options.config.samplingPercent / 100) * decidingRange;
     this.#epochMs = options.clock.nowMs() - options.clock.monotonicMs();
   }
 
-  lines(head: RequestHead): string {
+  lines(head: RequestHead, sent: RequestHead = head): string {
     const { propagation } = this.#options.config;
-    const ids = this.#requestIds.lines(head);
+    const ids = this.#requestIds.lines(head, sent);
     const received = readContext(head.headers, propagation);
     if (received === "denied") return `${ids}${propagation === "w3c" ? "" : "x-b3-sampled: 0\r\n"}`;
     const parent = received ?? this.#newTrace();

@@ -103,6 +103,8 @@ export interface HTTPContext {
   /** Each request adds one, until its record is told or it is handed back. */
   readonly load: Load;
   readonly requestHeaders: RequestHeaderSource | undefined;
+  /** Makes an x-request-id; undefined: requests get none. */
+  readonly newRequestId: (() => string) | undefined;
   /** Time without a byte in either direction inside a request, in ms; 0 is none. */
   readonly streamIdleMs: number;
   readonly options: HTTPOptions;

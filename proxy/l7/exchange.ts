@@ -54,6 +54,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
     const plan = planRequest(this.head, {
       policy: context.policy,
       connection: this.connection,
+      newRequestId: context.newRequestId,
       table: context.routes(),
       corsFilter: context.corsFilter,
       random: context.random,

@@ -209,13 +209,15 @@ export class ListenerSet {
   #httpContext(listener: CompiledListener, filter: CompiledHTTP, observer: Observer): HTTPContext {
     const { deps, requestHeaders, requestHeadersFor, live } = this.#options;
     const { routeName } = filter;
+    const added = requestHeadersFor?.(filter) ?? requestHeaders;
     // Kept for the last requests of a connection whose listener, and with it the routes, has left.
     let last: RouteTable | undefined;
     return {
       deps,
       observer,
       load: observer.load ?? this.#load,
-      requestHeaders: requestHeadersFor?.(filter) ?? requestHeaders,
+      requestHeaders: added,
+      newRequestId: added?.newRequestId,
       streamIdleMs: filter.streamIdleMs,
       options: filter.options,
       filters: this.#filtersOf(filter),

@@ -31,7 +31,7 @@ export class RequestSource {
     this.#request = {
       head: plan.head,
       added,
-      addedLines: added === undefined ? "" : added.lines(facts.head),
+      addedLines: added === undefined ? "" : added.lines(facts.head, plan.head),
       authority: destination === undefined ? plan.cluster : `${destination.address}:${destination.port}`,
     };
   }

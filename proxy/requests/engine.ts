@@ -143,6 +143,8 @@ function listenerOf(name: string): unknown {
     "@type": typeUrls.httpConnectionManager,
     stat_prefix: name,
     use_remote_address: true,
+    // Callers are the cluster's own: what one pod calls a request, the next must call it, too.
+    preserve_external_request_id: true,
     // What an application may do without a proxy: WebSocket over HTTP/2.
     http2_protocol_options: { allow_connect: true },
     stream_idle_timeout: "0s",

@@ -1,7 +1,7 @@
 /** Requests balanced by the node, on loopback: what the kernel would redirect is dialled directly. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { Agent, createServer, request, type Server } from "node:http";
+import { Agent, type IncomingMessage, createServer, request, type Server } from "node:http";
 import { type Settings, connect as connectHTTP2 } from "node:http2";
 import { type AddressInfo, connect, createServer as createTCPServer } from "node:net";
 import test, { type TestContext } from "node:test";
@@ -139,6 +139,21 @@ test("requests of one connection go round; an endpoint that dies costs none of t
   made.put([0, 2].flatMap((index) => endpoints[index]?.port ?? []).slice(0, 1));
   for (let n = 0; n < 5; n++) assert.match(await get(made.listensAt(), agent), /^200 0 /);
   assert.match(made.proxy.collect(), /wherry_node_requests_total\{.*service_name="web",response_code="200".*\} 46/);
+});
+
+test("what a pod calls its request goes on to the next pod", async (t) => {
+  const made = bed(t);
+  const [endpoint] = await serve(t, 1);
+  const seen: unknown[] = [];
+  endpoint!.server.on("request", (asked: IncomingMessage) => seen.push(asked.headers["x-request-id"]));
+  made.put([endpoint!.port]);
+  made.proxy.markReady();
+  await until(() => made.told.length > 0);
+  const headers = { "x-request-id": "mine" };
+  const asked = request({ host: "127.0.0.1", port: made.listensAt(), agent: false, headers }).end();
+  const [response] = (await once(asked, "response")) as [IncomingMessage];
+  response.resume();
+  assert.deepEqual(seen, ["mine"]);
 });
 
 test("an upgraded connection is passed on both ways", async (t) => {

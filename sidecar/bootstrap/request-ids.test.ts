@@ -49,3 +49,29 @@ for (const format of [
     assert.match(logged[2]!, new RegExp(`^${uuid}$`));
     assert.notEqual(logged[2], logged[0]);
   });
+
+for (const preserve_external_request_id of [false, true])
+  test(`An edge ${preserve_external_request_id ? "keeps ids of outside where it shall" : "makes ids of its own"}`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), "wherry-ids-"));
+    const path = join(folder, "log");
+    await using upstream = await startAnswering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    const typed_config = {
+      "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+      path,
+      log_format: { text_format_source: { inline_string: "%REQ(X-REQUEST-ID)%\n" } },
+    };
+    const access_log = [{ name: "log", typed_config }];
+    const header = { key: "X-Copy", value: "%REQ(X-REQUEST-ID)%" };
+    const routes = [{ match: { prefix: "/" }, route: { cluster: "up" }, request_headers_to_add: [{ header }] }];
+    {
+      const clusters = [staticCluster("up", [upstream.port])];
+      const manager = { access_log, use_remote_address: true, preserve_external_request_id };
+      await using standalone = await startStandalone({ clusters, routes, manager });
+      await raw(standalone.port, get("/", "X-Request-Id: mine\r\nx-request-id: mine too\r\n"));
+    }
+    const logged = readFileSync(path, "utf8").trimEnd();
+    rmSync(folder, { recursive: true });
+    const ids = [...upstream.received.join("").matchAll(/(?:x-request-id|x-copy): (.*)\r\n/gi)].map(([, id]) => id);
+    assert.deepEqual(ids, [logged, logged]);
+    assert.match(logged, preserve_external_request_id ? /^mine$/ : new RegExp(`^${uuid}$`));
+  });

@@ -353,7 +353,9 @@ export class StandaloneSidecar implements AdminContext {
     const asksId = asksForId(specs);
     return {
       onExchange: (record) => {
-        const requestId = asksId && record.head !== undefined ? this.#loggedIds.idOf(record.head) : undefined;
+        const { head, sentHead = head } = record;
+        const requestId =
+          asksId && head !== undefined && sentHead !== undefined ? this.#loggedIds.idOf(head, sentHead) : undefined;
         this.#logs.write(specs, record, { startMs: clock.nowMs() - record.durationMs, requestId });
       },
       onTCPOpen: () => undefined,

@@ -95,7 +95,6 @@ export function compileHTTP(config: Reader): CompiledHTTP {
 function readFixed(config: Reader): void {
   config
     .allow("generate_request_id", [true], "every request without an x-request-id gets one")
-    .allow("preserve_external_request_id", [true], "an x-request-id that is there is always kept")
     .allow("forward_client_cert_details", ["SANITIZE"], "x-forwarded-client-cert is always removed, and never written")
     .allow("proxy_100_continue", [true], "Expect: 100-continue is always passed on")
     .allow("stream_error_on_invalid_http_message", [false], "a message that breaks HTTP/1 ends its connection")
@@ -202,6 +201,7 @@ function readPolicy(config: Reader, common: Reader | undefined): RequestPolicy {
     trustedHops: config.integer("xff_num_trusted_hops", 0) ?? 0,
     appendsForwardedFor: !(config.flag("skip_xff_append") ?? false),
     appendsForwardedPort: config.flag("append_x_forwarded_port") ?? false,
+    preservesRequestId: config.flag("preserve_external_request_id") ?? false,
     via: config.text("via") ?? "",
     normalizesPath: config.flag("normalize_path") ?? false,
     mergesSlashes: config.flag("merge_slashes") ?? false,

@@ -40,7 +40,10 @@ export function startExchange(
 ): DownstreamHandler {
   context.load.requests++;
   if (context.filters.length === 0) return new Exchange(downstream, context, head, startMs);
-  const prepared = prepareHead(head, context.policy, downstream.info);
+  const prepared = prepareHead(head, context.policy, {
+    connection: downstream.info,
+    newRequestId: context.newRequestId,
+  });
   // What the listener itself answers is no filter's to see.
   if (prepared.kind !== "head") return new Exchange(downstream, context, head, startMs);
   return new FilteredExchange(downstream, context, { received: head, head: prepared.head }, startMs);

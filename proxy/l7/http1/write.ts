@@ -26,8 +26,10 @@ export const keptWhenListed: ReadonlySet<string> = new Set([
 export interface RequestHeaderSource {
   /** Lower-case names that are dropped from the request, because `lines` says them anew. */
   readonly replaces: ReadonlySet<string>;
-  /** Whole header lines, each with its CRLF. */
-  lines(head: RequestHead): string;
+  /** Whole header lines, each with its CRLF, for a request that came with `head` and goes on with `sent`. */
+  lines(head: RequestHead, sent: RequestHead): string;
+  /** Makes an x-request-id; undefined: this source sets none. */
+  readonly newRequestId?: () => string;
 }
 
 /** A request as it goes out. */

@@ -36,6 +36,8 @@ export const corsFilterName = "envoy.filters.http.cors";
 export interface PlanInput {
   readonly policy: RequestPolicy;
   readonly connection: FormatConnection & { readonly peerCertificate?: RouteInfo["peerCertificate"] | undefined };
+  /** Makes an x-request-id; undefined: requests get none. */
+  readonly newRequestId: (() => string) | undefined;
   readonly table: RouteTable | undefined;
   /** The name of the chain's CORS filter; undefined: it has none. */
   readonly corsFilter: string | undefined;
@@ -91,7 +93,7 @@ const noHeaders: HeaderPairs = [];
 export function planRequest(received: RequestHead, input: PlanInput): Plan {
   let head = received;
   if (!input.isPrepared) {
-    const prepared = prepareHead(received, input.policy, input.connection);
+    const prepared = prepareHead(received, input.policy, input);
     if (prepared.kind !== "head") return answerPrepared(received, prepared);
     head = prepared.head;
   }

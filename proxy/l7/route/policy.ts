@@ -19,6 +19,8 @@ export interface RequestPolicy {
   readonly trustedHops: number;
   readonly appendsForwardedFor: boolean;
   readonly appendsForwardedPort: boolean;
+  /** An x-request-id from outside stays; else a request gets another one at the edge. */
+  readonly preservesRequestId: boolean;
   /** Set on requests and responses; empty: none. */
   readonly via: string;
   readonly normalizesPath: boolean;
@@ -47,6 +49,7 @@ export const requestPolicyDefault: RequestPolicy = {
   trustedHops: 0,
   appendsForwardedFor: true,
   appendsForwardedPort: false,
+  preservesRequestId: false,
   via: "",
   normalizesPath: false,
   mergesSlashes: false,
@@ -76,6 +79,8 @@ const steering = [
   "x-envoy-max-retries",
   "x-envoy-upstream-alt-stat-name",
   "x-envoy-upstream-rq-timeout-ms",
+  "x-envoy-upstream-rq-timeout-alt-response",
+  "x-envoy-upstream-stream-duration-ms",
   "x-envoy-force-trace",
   "x-envoy-upstream-rq-per-try-timeout-ms",
   "x-envoy-expected-rq-timeout-ms",
@@ -89,13 +94,24 @@ const edgeOnly = [
   "x-envoy-decorator-operation",
   "x-envoy-downstream-service-cluster",
   "x-envoy-downstream-service-node",
+  // Routes set them anew.
+  "x-envoy-original-path",
+  "x-envoy-original-host",
 ];
 
 /** Only proxies in front could vouch for it, and none is believed: Envoy's forward_client_cert_details SANITIZE. */
 const clientCert = "x-forwarded-client-cert";
 
+/** What brought a head, and what names it. */
+export interface Arrival {
+  readonly connection: FormatConnection;
+  /** Makes an x-request-id; undefined: requests get none. */
+  readonly newRequestId: (() => string) | undefined;
+}
+
 /** The head as filters and routes see it. */
-export function prepareHead(head: RequestHead, policy: RequestPolicy, connection: FormatConnection): Prepared {
+export function prepareHead(head: RequestHead, policy: RequestPolicy, arrival: Arrival): Prepared {
+  const { connection } = arrival;
   if (policy.isPlain) {
     const { keys } = head.headers;
     let hasProto = false;
@@ -115,7 +131,7 @@ export function prepareHead(head: RequestHead, policy: RequestPolicy, connection
   if (path.target !== head.target) editor.setTarget(path.target);
   // Without its port it would be no target.
   if (head.method !== "CONNECT") stripHost(editor, policy, connection);
-  setOrigin(editor, policy, connection);
+  setOrigin(editor, policy, arrival);
   editor.remove(clientCert);
   if (policy.via !== "") appendValue(editor, "Via", policy.via, ", ");
   return { kind: "head", head: editor.finish() };
@@ -195,7 +211,8 @@ function stripHost(editor: HeadEditor, policy: RequestPolicy, connection: Format
 }
 
 /** x-forwarded-for, x-forwarded-proto, and what an internal client may say. */
-function setOrigin(editor: HeadEditor, policy: RequestPolicy, connection: FormatConnection): void {
+function setOrigin(editor: HeadEditor, policy: RequestPolicy, arrival: Arrival): void {
+  const { connection } = arrival;
   const scheme = connection.isTLS === true ? "https" : "http";
   const received = joinedHeaderValue(editor.headers, "x-forwarded-for");
   if (policy.usesRemoteAddress) {
@@ -205,25 +222,35 @@ function setOrigin(editor: HeadEditor, policy: RequestPolicy, connection: Format
   }
   if (policy.scheme !== undefined) editor.set("X-Forwarded-Proto", policy.scheme);
   else if (!editor.has("x-forwarded-proto")) editor.append("X-Forwarded-Proto", scheme);
-  if (policy.appendsForwardedPort && !editor.has("x-forwarded-port") && connection.localPort !== undefined)
-    editor.append("X-Forwarded-Port", String(connection.localPort));
-  sanitize(editor, policy, { received, connection });
+  const isPortBelieved = !policy.usesRemoteAddress || policy.trustedHops > 0;
+  const tellsPort = policy.appendsForwardedPort && !(isPortBelieved && editor.has("x-forwarded-port"));
+  if (tellsPort && connection.localPort !== undefined) editor.set("X-Forwarded-Port", String(connection.localPort));
+  sanitize(editor, policy, { received, arrival });
 }
 
 function sanitize(
   editor: HeadEditor,
   policy: RequestPolicy,
-  { received, connection }: { received: string | undefined; connection: FormatConnection },
+  { received, arrival }: { received: string | undefined; arrival: Arrival },
 ): void {
+  const { connection, newRequestId } = arrival;
   const address = originOf(policy, received, connection);
   const isInternal = address !== undefined && isIP(address) !== 0 && policy.isInternal?.(address) === true;
   if (isInternal) return editor.set("x-envoy-internal", "true");
   editor.remove("x-envoy-internal");
-  if (policy.usesRemoteAddress)
+  if (policy.usesRemoteAddress) {
     editor.set("x-envoy-external-address", externalAddress(received, policy.trustedHops) ?? connection.remoteAddress);
+    if (!policy.preservesRequestId) replaceRequestId(editor, newRequestId);
+  }
   if (!editor.headers.keys.some((key) => key.startsWith("x-envoy-"))) return;
   for (const key of steering) editor.remove(key);
   if (policy.usesRemoteAddress) for (const key of edgeOnly) editor.remove(key);
+}
+
+/** An id that comes from outside could make one request look like another. */
+function replaceRequestId(editor: HeadEditor, newRequestId: Arrival["newRequestId"]): void {
+  if (newRequestId === undefined) editor.remove("x-request-id");
+  else editor.set("x-request-id", newRequestId());
 }
 
 /**

@@ -45,6 +45,8 @@ const consumed = [
   "x-envoy-retriable-header-names",
   "x-envoy-hedge-on-per-try-timeout",
   "x-envoy-expected-rq-timeout-ms",
+  "x-envoy-upstream-rq-timeout-alt-response",
+  "x-envoy-upstream-stream-duration-ms",
   "x-envoy-upstream-alt-stat-name",
 ] as const;
 

@@ -18,7 +18,66 @@ const copying = (from: string, to: string): Fields => ({
   },
 });
 
+/** What nobody outside may say. */
+const cleaned = [
+  "x-envoy-decorator-operation",
+  "x-envoy-downstream-service-cluster",
+  "x-envoy-downstream-service-node",
+  "x-envoy-external-address",
+  "x-envoy-original-host",
+  "x-envoy-original-path",
+  "x-envoy-original-url",
+  "x-envoy-upstream-rq-timeout-alt-response",
+  "x-envoy-upstream-stream-duration-ms",
+  "x-forwarded-client-cert",
+].map((key) => [key, "8888"] as const);
+
+/** Routes are told apart by what the request came with, which an edge takes off before they are chosen. */
+const named = (name: string): Fields => ({
+  name: `kept-${name}`,
+  match: { prefix: "/", headers: [{ name, string_match: { exact: "mine" } }] },
+  route: { cluster: "a" },
+});
+
+const inside = { address_prefix: "10.0.0.0", prefix_len: 8 };
+const loopback = { address_prefix: "127.0.0.0", prefix_len: 8 };
+const internal_address_config: Fields = { cidr_ranges: [inside, loopback] };
+
+/** What an edge takes off, and who is one. */
+const edge = (name: string, manager: Fields): CaseGroup => ({
+  name: `edge: ${name}`,
+  manager,
+  routes: [
+    named("x-request-id"),
+    { name: "rewritten", match: { prefix: "/old" }, route: { cluster: "a", prefix_rewrite: "/new" } },
+    { name: "any", match: { prefix: "/" }, route: { cluster: "a" } },
+  ],
+  requests: [
+    asked("cleaned", ...cleaned),
+    asked("cleaned, forwarded for inside", ...cleaned, ["x-forwarded-for", "10.0.0.1"]),
+    asked("id", ["x-request-id", "mine"]),
+    asked("id, forwarded for inside", ["x-request-id", "mine"], ["x-forwarded-for", "10.0.0.1"]),
+    { name: "rewritten", path: "/old", headers: [["x-envoy-original-path", "/forged"]] },
+  ],
+});
+
 export const originatingCases: readonly CaseGroup[] = [
+  edge("none", {}),
+  edge("remote address", { use_remote_address: true }),
+  edge("a hop in front", { use_remote_address: true, xff_num_trusted_hops: 1 }),
+  edge("ids are kept", { use_remote_address: true, preserve_external_request_id: true }),
+  edge("inside", { use_remote_address: true, internal_address_config }),
+  edge("inside, forwarded", { internal_address_config }),
+  {
+    name: "forwarded-port",
+    manager: { use_remote_address: true, append_x_forwarded_port: true },
+    // Whose port it is differs from run to run.
+    routes: [
+      { ...named("x-forwarded-port"), request_headers_to_remove: ["x-forwarded-port"] },
+      { match: { prefix: "/" }, route: { cluster: "a" }, request_headers_to_remove: ["x-forwarded-port"] },
+    ],
+    requests: [asked("none"), asked("forged", ["x-forwarded-port", "mine"])],
+  },
   {
     name: "client-cert",
     manager: { forward_client_cert_details: "SANITIZE" },
