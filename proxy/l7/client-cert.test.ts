@@ -3,8 +3,11 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import http2 from "node:http2";
 import { test } from "node:test";
+import { httpDefault } from "./config/http.ts";
+import { plainChain } from "./config/listener.ts";
 import { raw, routesTo, startAnswering, startRig, staticCluster } from "./fixture.ts";
 import { startFilterRig } from "./filters/fixture.ts";
+import { requestPolicyDefault } from "./route/policy.ts";
 
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const forged = "X-Forwarded-Client-Cert: By=a\r\nX-A: 1\r\nx-forwarded-client-cert: By=b\r\n";
@@ -16,6 +19,16 @@ test("x-forwarded-client-cert of an HTTP/1 downstream is removed, all of its lin
   assert.match(await raw(rig.port, request), /ok$/);
   assert.match(upstream.received[0]!, /\r\nX-A: 1\r\n/);
   assert.doesNotMatch(upstream.received[0]!, /client-cert/i);
+});
+
+test("x-forwarded-client-cert passes where the listener believes it", async () => {
+  await using upstream = await startAnswering(ok);
+  const policy = { ...requestPolicyDefault, forwardsClientCert: true };
+  const chain = plainChain("http", { ...httpDefault, routeName: "routes", inline: undefined, policy });
+  const clusters = [staticCluster("up", [upstream.port])];
+  await using rig = await startRig({ listener: { defaultChain: chain }, routes: routesTo("up"), clusters });
+  assert.match(await raw(rig.port, request), /ok$/);
+  assert.match(upstream.received[0]!, /Client-Cert: By=a\r\n[^]*client-cert: By=b\r\n/);
 });
 
 test("x-forwarded-client-cert of an HTTP/2 downstream is removed", async () => {

@@ -15,7 +15,7 @@ import type { Logger } from "#lib/log.ts";
 import type { Random } from "#lib/random.ts";
 import { Cluster } from "#proxy/l7/cluster.ts";
 import { compileCluster } from "#proxy/l7/config/cluster.ts";
-import { compileListener } from "#proxy/l7/config/listener.ts";
+import { type CompiledListener, compileListener } from "#proxy/l7/config/listener.ts";
 import type { ExchangeRecord } from "#proxy/l7/context.ts";
 import type { EndpointSpec } from "#proxy/l7/endpoint.ts";
 import { ListenerSet, type LiveConfig } from "#proxy/l7/listener.ts";
@@ -94,7 +94,7 @@ export class RequestEngine {
       byName.delete(frontend);
       if (targets === undefined) continue;
       known.set(frontend, new Cluster({ ...clusterOf(frontend), endpoints: targets.map(toEndpoint) }, this.#deps));
-      byName.set(frontend, compileListener(listenerOf(frontend)));
+      byName.set(frontend, transparent(compileListener(listenerOf(frontend))));
     }
     this.#live = { ...rest, version: version + 1, listeners: byName, clusters: known };
   }
@@ -136,6 +136,16 @@ function clusterOf(name: string): ReturnType<typeof compileCluster> {
   return { ...spec, upstream: { ...upstreamOptionsDefault, protocol: "downstream" } };
 }
 
+/** An application may ask for any upgrade without a proxy, too; configuration would have to name each. */
+function transparent(listener: CompiledListener): CompiledListener {
+  const chains = listener.chains.map((chain) => {
+    const { filter } = chain;
+    if (filter.kind !== "http") return chain;
+    return { ...chain, filter: { ...filter, policy: { ...filter.policy, allowsAnyUpgrade: true } } };
+  });
+  return { ...listener, chains };
+}
+
 function listenerOf(name: string): unknown {
   const retry_policy = { retry_on: "connect-failure,reset", num_retries: 2 };
   const routes = [{ match: { prefix: "/" }, route: { cluster: name, timeout: "0s", retry_policy } }];
@@ -145,7 +155,9 @@ function listenerOf(name: string): unknown {
     use_remote_address: true,
     // Callers are the cluster's own: what one pod calls a request, the next must call it, too.
     preserve_external_request_id: true,
-    // What an application may do without a proxy: WebSocket over HTTP/2.
+    forward_client_cert_details: "ALWAYS_FORWARD_ONLY",
+    // What an application may do without a proxy: HTTP/1.0, and WebSocket over HTTP/2.
+    http_protocol_options: { accept_http_10: true },
     http2_protocol_options: { allow_connect: true },
     stream_idle_timeout: "0s",
     route_config: { name, virtual_hosts: [{ name, domains: ["*"], routes }] },

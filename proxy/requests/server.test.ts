@@ -141,19 +141,34 @@ test("requests of one connection go round; an endpoint that dies costs none of t
   assert.match(made.proxy.collect(), /wherry_node_requests_total\{.*service_name="web",response_code="200".*\} 46/);
 });
 
-test("what a pod calls its request goes on to the next pod", async (t) => {
+test("what a pod says of its request and its caller goes on to the next pod", async (t) => {
   const made = bed(t);
   const [endpoint] = await serve(t, 1);
   const seen: unknown[] = [];
-  endpoint!.server.on("request", (asked: IncomingMessage) => seen.push(asked.headers["x-request-id"]));
+  endpoint!.server.on("request", ({ headers }: IncomingMessage) =>
+    seen.push(headers["x-request-id"], headers["x-forwarded-client-cert"]),
+  );
   made.put([endpoint!.port]);
   made.proxy.markReady();
   await until(() => made.told.length > 0);
-  const headers = { "x-request-id": "mine" };
+  const headers = { "x-request-id": "mine", "x-forwarded-client-cert": "By=pod" };
   const asked = request({ host: "127.0.0.1", port: made.listensAt(), agent: false, headers }).end();
   const [response] = (await once(asked, "response")) as [IncomingMessage];
   response.resume();
-  assert.deepEqual(seen, ["mine"]);
+  assert.deepEqual(seen, ["mine", "By=pod"]);
+});
+
+test("HTTP/1.0 is served as without a proxy", async (t) => {
+  const made = bed(t);
+  made.put((await serve(t, 1)).map((each) => each.port));
+  made.proxy.markReady();
+  await until(() => made.told.length > 0);
+  const socket = connect({ host: "127.0.0.1", port: made.listensAt() });
+  socket.write("GET / HTTP/1.0\r\nhost: web\r\n\r\n");
+  let text = "";
+  socket.on("data", (chunk: Buffer) => (text += chunk.toString()));
+  await once(socket, "close");
+  assert.match(text, /^HTTP\/1.1 200 /);
 });
 
 test("an upgraded connection is passed on both ways", async (t) => {

@@ -95,7 +95,6 @@ export function compileHTTP(config: Reader): CompiledHTTP {
 function readFixed(config: Reader): void {
   config
     .allow("generate_request_id", [true], "every request without an x-request-id gets one")
-    .allow("forward_client_cert_details", ["SANITIZE"], "x-forwarded-client-cert is always removed, and never written")
     .allow("proxy_100_continue", [true], "Expect: 100-continue is always passed on")
     .allow("stream_error_on_invalid_http_message", [false], "a message that breaks HTTP/1 ends its connection")
     .allow("represent_ipv4_remote_address_as_ipv4_mapped_ipv6", [false], "addresses are written as they are")
@@ -191,6 +190,9 @@ const underscores: Readonly<Record<string, RequestPolicy["underscores"]>> = {
   DROP_HEADER: "drop",
 };
 
+/** What is written of a client's certificate is not: the header is removed, or passes as it came. */
+const clientCertDetails = ["SANITIZE", "ALWAYS_FORWARD_ONLY"] as const;
+
 function readPolicy(config: Reader, common: Reader | undefined): RequestPolicy {
   const slashes = config.oneOf("path_with_escaped_slashes_action", Object.keys(escapedSlashes)) ?? "KEEP_UNCHANGED";
   const action = common?.oneOf("headers_with_underscores_action", Object.keys(underscores)) ?? "ALLOW";
@@ -213,6 +215,7 @@ function readPolicy(config: Reader, common: Reader | undefined): RequestPolicy {
     server: readServer(config),
     upgrades: readUpgrades(config),
     allowsAnyUpgrade: false,
+    forwardsClientCert: config.oneOf("forward_client_cert_details", clientCertDetails) === "ALWAYS_FORWARD_ONLY",
     isInternal: readInternal(config),
   };
   return { ...policy, isPlain: isPlain(policy) };

@@ -38,6 +38,8 @@ export interface RequestPolicy {
   /** Upgrades allowed or refused by lower-case name; others as `allowsAnyUpgrade`, which no configuration asks for. */
   readonly upgrades: ReadonlyMap<string, boolean>;
   readonly allowsAnyUpgrade: boolean;
+  /** x-forwarded-client-cert passes as it came, instead of being removed. */
+  readonly forwardsClientCert: boolean;
   /** From where a request is internal: its x-envoy-… headers then count. */
   readonly isInternal: ((address: string) => boolean) | undefined;
   /** Nothing of the above is asked for that changes a request: the shortest way through prepareHead(). */
@@ -61,6 +63,7 @@ export const requestPolicyDefault: RequestPolicy = {
   server: undefined,
   upgrades: new Map(),
   allowsAnyUpgrade: true,
+  forwardsClientCert: false,
   isInternal: undefined,
   isPlain: true,
 };
@@ -99,7 +102,7 @@ const edgeOnly = [
   "x-envoy-original-host",
 ];
 
-/** Only proxies in front could vouch for it, and none is believed: Envoy's forward_client_cert_details SANITIZE. */
+/** Only proxies in front can vouch for it. */
 const clientCert = "x-forwarded-client-cert";
 
 /** What brought a head, and what names it. */
@@ -119,7 +122,7 @@ export function prepareHead(head: RequestHead, policy: RequestPolicy, arrival: A
     for (const key of keys) {
       if (!key.startsWith("x-")) continue;
       if (key === "x-forwarded-proto") hasProto = true;
-      else if (key.startsWith("x-envoy-") || key === clientCert) isClean = false;
+      else if (key.startsWith("x-envoy-") || (key === clientCert && !policy.forwardsClientCert)) isClean = false;
     }
     if (isClean) return { kind: "head", head: hasProto ? head : withProto(head, connection) };
   }
@@ -132,7 +135,7 @@ export function prepareHead(head: RequestHead, policy: RequestPolicy, arrival: A
   // Without its port it would be no target.
   if (head.method !== "CONNECT") stripHost(editor, policy, connection);
   setOrigin(editor, policy, arrival);
-  editor.remove(clientCert);
+  if (!policy.forwardsClientCert) editor.remove(clientCert);
   if (policy.via !== "") appendValue(editor, "Via", policy.via, ", ");
   return { kind: "head", head: editor.finish() };
 }
