@@ -11,7 +11,13 @@ import type { Socket } from "node:net";
 import type { Cluster } from "./cluster.ts";
 import { chainFor, inspectionOf } from "./chain-choice.ts";
 import type { CompiledHTTP } from "./config/http.ts";
-import { type CompiledChain, type CompiledListener, chainsOf, moduleConfigsOf } from "./config/listener.ts";
+import {
+  type CompiledChain,
+  type CompiledFilter,
+  type CompiledListener,
+  chainsOf,
+  moduleConfigsOf,
+} from "./config/listener.ts";
 import { type CompiledTCP, pickTCPCluster } from "./config/tcp.ts";
 import { Connections, type Place } from "./connections.ts";
 import type { ConnectionInfo, Direction, HTTPContext, Load, Observer } from "./context.ts";
@@ -185,7 +191,7 @@ export class ListenerSet {
         deps,
         listener: listener.name,
         chain,
-        info: found.serverName === "" ? info : { ...info, serverName: found.serverName },
+        info: infoOf(info, found, filter),
         tls: tlsOf(chain),
         protocol: found.transport === "tls" ? undefined : found.protocols[0],
         httpContext: () => this.#httpContext(listener, filter as CompiledHTTP, observer),
@@ -260,6 +266,12 @@ export class ListenerSet {
     this.#connections.leave(place);
     for (const check of this.#waiting) check();
   }
+}
+
+/** What is known of a connection once its chain is chosen. */
+function infoOf(info: ConnectionInfo, { serverName }: Inspected, filter: CompiledFilter): ConnectionInfo {
+  const named = serverName === "" ? info : { ...info, serverName };
+  return filter.kind === "http" ? { ...named, trust: filter.policy } : named;
 }
 
 /** The peer's address without the prefix that a dual-stack socket gives IPv4. */

@@ -14,6 +14,7 @@ import type { ExchangeFacts } from "./exchange-facts.ts";
 import type { RequestSource } from "./request-source.ts";
 import type { Limits } from "./resilience/limits.ts";
 import { type TriedRequest, type TryEnd, shouldRetry } from "./retry.ts";
+import { clientAddress } from "./route/client-address.ts";
 import { type RequestHash, hashOf } from "./route/hash.ts";
 import type { ForwardPlan } from "./route/plan.ts";
 
@@ -84,7 +85,9 @@ export class Tries {
     }
     if (hashPolicies.length > 0 && this.#hash === undefined) {
       const newCookie = (): string => Buffer.from(context.deps.random.bytes(8)).toString("hex");
-      this.#hash = hashOf(hashPolicies, plan.head, { remoteAddress, newCookie });
+      const { headers } = facts.received ?? facts.head;
+      const sourceAddress = (): string => clientAddress(headers, context.policy, remoteAddress);
+      this.#hash = hashOf(hashPolicies, plan.head, { sourceAddress, newCookie });
     }
     const hash = this.#hash?.hash;
     // Who is found by a hash stays the one (Envoy); where the turn decides, another is always better.

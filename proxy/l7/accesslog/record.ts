@@ -7,6 +7,7 @@ export function copyRecord(record: FormatRecord): FormatRecord {
   return {
     connection: record.connection,
     head: record.head,
+    received: record.received ?? record.head,
     sentHead: record.sentHead,
     requestId: record.requestId,
     response: record.response,

@@ -13,6 +13,7 @@ import { type Operator, type FormatRecord, type Template } from "./types.ts";
 import { compileTime } from "./time.ts";
 import { fieldValue } from "./field.ts";
 import { flagNames } from "./flags.ts";
+import { forwardedAddress } from "../route/client-address.ts";
 
 type Fail = (why: string) => Error;
 
@@ -156,9 +157,12 @@ const plainOperators: Readonly<Record<string, Operator>> = {
   UPSTREAM_TRANSPORT_FAILURE_REASON: ({ upstreamFailure }) => upstreamFailure,
   LOCAL_REPLY_BODY: ({ localReplyBody }) => localReplyBody,
   CONNECTION_TERMINATION_DETAILS: () => undefined,
-  DOWNSTREAM_REMOTE_ADDRESS: ({ connection: { remoteAddress, remotePort } }) => hostPort(remoteAddress, remotePort),
-  DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: ({ connection }) => connection.remoteAddress || undefined,
-  DOWNSTREAM_REMOTE_PORT: ({ connection }) => connection.remotePort,
+  DOWNSTREAM_REMOTE_ADDRESS: (record) => {
+    const { address, port } = clientOf(record);
+    return hostPort(address, port);
+  },
+  DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: (record) => clientOf(record).address || undefined,
+  DOWNSTREAM_REMOTE_PORT: (record) => clientOf(record).port,
   DOWNSTREAM_DIRECT_REMOTE_ADDRESS: ({ connection: { remoteAddress, remotePort } }) =>
     hostPort(remoteAddress, remotePort),
   DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT: ({ connection }) => connection.remoteAddress || undefined,
@@ -171,6 +175,13 @@ const plainOperators: Readonly<Record<string, Operator>> = {
   VIRTUAL_HOST_NAME: ({ virtualHostName }) => virtualHostName || undefined,
   GRPC_STATUS_NUMBER: grpcStatus,
 };
+
+/** The downstream as far as proxies in front are believed; they tell no port, which is 0 then, as in Envoy. */
+function clientOf({ connection, head, received = head }: FormatRecord): { address: string; port: number | undefined } {
+  const { trust, remoteAddress, remotePort } = connection;
+  const forwarded = trust && received && forwardedAddress(received.headers, trust);
+  return forwarded === undefined ? { address: remoteAddress, port: remotePort } : { address: forwarded, port: 0 };
+}
 
 function whole(ms: number | undefined): number | undefined {
   return ms === undefined ? undefined : Math.floor(ms);

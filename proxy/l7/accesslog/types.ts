@@ -8,6 +8,7 @@
  */
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
+import type { ClientTrust } from "../route/client-address.ts";
 
 /** The downstream connection, as far as it is known. */
 export interface FormatConnection {
@@ -17,14 +18,18 @@ export interface FormatConnection {
   readonly localPort?: number | undefined;
   readonly serverName?: string | undefined;
   readonly isTLS?: boolean | undefined;
+  /** Whom the listener believes about where its requests come from; undefined: nobody. */
+  readonly trust?: ClientTrust | undefined;
   /** Counts up for each connection of the process. */
   readonly id?: number | undefined;
 }
 
 export interface FormatRecord {
   readonly connection: FormatConnection;
-  /** As it was received. */
+  /** As it was received, or as it stands now. */
   readonly head: RequestHead | undefined;
+  /** As it was received, where `head` is not. */
+  readonly received?: RequestHead | undefined;
   /** As it is sent on; with what routes and the listener changed. */
   readonly sentHead?: RequestHead | undefined;
   /** The x-request-id that was received or made, where a log asks for it. */

@@ -15,7 +15,7 @@ import { disabledFilter } from "../config/disabled.ts";
 import { headerValue } from "../http1/headers.ts";
 import { HeadEditor, HeadersEditor } from "../route/head-editor.ts";
 import { routeInfoOf } from "../route/plan.ts";
-import { clientAddress } from "../route/policy.ts";
+import { clientAddress } from "../route/client-address.ts";
 import { type Descriptor, descriptorsOf } from "../route/rate-limits.ts";
 import type { CompiledRoute } from "../route/types.ts";
 import type { SocketAddress } from "../types.ts";
@@ -101,7 +101,7 @@ export class RequestContext implements FilterContext {
     const { request } = this;
     return descriptorsOf(route.rateLimits, stage, {
       head: request,
-      clientAddress: clientAddress(this.received, this.#http.policy, this.connection),
+      clientAddress: clientAddress(this.received.headers, this.#http.policy, this.connection.remoteAddress),
       destinationCluster:
         target.kind === "cluster"
           ? target.name

@@ -72,7 +72,8 @@ function apply(editor: HeaderEditor, levels: readonly HeaderMutations[], record:
   }
 }
 
-function recordOf({ connection, request, response }: FilterContext): FormatRecord {
+function recordOf({ connection, request, received, response }: FilterContext): FormatRecord {
   const status = response?.status ?? 0;
-  return { connection, head: request, response, status, flag: "-", requestBytes: 0, responseBytes: 0, durationMs: 0 };
+  const none = { flag: "-", requestBytes: 0, responseBytes: 0, durationMs: 0 };
+  return { connection, head: request, received, response, status, ...none };
 }

@@ -24,17 +24,17 @@ export interface RequestHash {
 const noHash: RequestHash = { hash: undefined, setCookie: undefined };
 const mask = (1n << 64n) - 1n;
 
-/** `remoteAddress` without its port; `newCookie` makes the value of a cookie that is not there. */
+/** `sourceAddress` gives the downstream's, without its port; `newCookie` makes the value of a cookie that is not there. */
 export function hashOf(
   policies: readonly HashPolicy[],
   head: RequestHead,
-  { remoteAddress, newCookie }: { readonly remoteAddress: string; readonly newCookie: () => string },
+  { sourceAddress, newCookie }: { readonly sourceAddress: () => string; readonly newCookie: () => string },
 ): RequestHash {
   if (policies.length === 0) return noHash;
   let hash: bigint | undefined;
   let setCookie: string | undefined;
   for (const policy of policies) {
-    let value = valueOf(policy, head, remoteAddress);
+    let value = valueOf(policy, head, sourceAddress);
     if (value === undefined && policy.kind === "cookie" && policy.cookie.ttlSeconds !== undefined) {
       value = newCookie();
       setCookie = formatCookie({ ...policy.cookie, ttlSeconds: policy.cookie.ttlSeconds }, value);
@@ -47,7 +47,7 @@ export function hashOf(
   return { hash, setCookie };
 }
 
-function valueOf(policy: HashPolicy, head: RequestHead, remoteAddress: string): string | undefined {
+function valueOf(policy: HashPolicy, head: RequestHead, sourceAddress: () => string): string | undefined {
   switch (policy.kind) {
     case "header": {
       const value = joinedHeaderValue(head.headers, policy.key);
@@ -56,7 +56,7 @@ function valueOf(policy: HashPolicy, head: RequestHead, remoteAddress: string): 
     case "cookie":
       return cookieValue(head, policy.cookie.name);
     case "sourceIP":
-      return remoteAddress === "" ? undefined : remoteAddress;
+      return sourceAddress() || undefined;
     case "query":
       return queryValue(head.query, policy.name);
   }

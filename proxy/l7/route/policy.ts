@@ -9,14 +9,11 @@ import { isIP } from "node:net";
 import type { FormatConnection } from "../accesslog/types.ts";
 import { joinedHeaderValue, withHeader } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
+import { type ClientTrust, believedEntry } from "./client-address.ts";
 import { HeadEditor } from "./head-editor.ts";
 import { canonicalPath, mergeSlashes, unescapeSlashes } from "./path.ts";
 
-export interface RequestPolicy {
-  /** The downstream's address counts, and is appended to x-forwarded-for. */
-  readonly usesRemoteAddress: boolean;
-  /** Proxies in front of this one whose x-forwarded-for is believed. */
-  readonly trustedHops: number;
+export interface RequestPolicy extends ClientTrust {
   readonly appendsForwardedFor: boolean;
   readonly appendsForwardedPort: boolean;
   /** An x-request-id from outside stays; else a request gets another one at the edge. */
@@ -148,19 +145,6 @@ function withProto(head: RequestHead, { isTLS }: FormatConnection): RequestHead 
   return { method, target, path, query, host, protocol, headers, hop, framing };
 }
 
-/** The downstream as far as proxies in front are believed: out of x-forwarded-for, else the connection's own. */
-export function clientAddress(
-  head: RequestHead,
-  { usesRemoteAddress, trustedHops }: RequestPolicy,
-  { remoteAddress }: FormatConnection,
-): string {
-  if (usesRemoteAddress && trustedHops === 0) return remoteAddress;
-  // The connection itself is the last hop where its address counts.
-  const fromEnd = usesRemoteAddress ? trustedHops : trustedHops + 1;
-  const entry = joinedHeaderValue(head.headers, "x-forwarded-for")?.split(",").at(-fromEnd)?.trim();
-  return entry !== undefined && isIP(entry) !== 0 ? entry : remoteAddress;
-}
-
 function applyUnderscores(editor: HeadEditor, action: RequestPolicy["underscores"]): Prepared | undefined {
   if (action === "allow") return undefined;
   const found = editor.headers.keys.filter((key) => key.includes("_"));
@@ -242,7 +226,7 @@ function sanitize(
   if (isInternal) return editor.set("x-envoy-internal", "true");
   editor.remove("x-envoy-internal");
   if (policy.usesRemoteAddress) {
-    editor.set("x-envoy-external-address", externalAddress(received, policy.trustedHops) ?? connection.remoteAddress);
+    editor.set("x-envoy-external-address", believedEntry(received, policy) ?? connection.remoteAddress);
     if (!policy.preservesRequestId) replaceRequestId(editor, newRequestId);
   }
   if (!editor.headers.keys.some((key) => key.startsWith("x-envoy-"))) return;
@@ -267,12 +251,6 @@ function originOf(
 ): string | undefined {
   if (usesRemoteAddress) return received === undefined ? remoteAddress : undefined;
   return trustedHops === 0 ? received?.trim() : undefined;
-}
-
-/** The client as the trusted proxies in front say it: so many entries from the end. */
-function externalAddress(received: string | undefined, trustedHops: number): string | undefined {
-  const entry = trustedHops === 0 ? undefined : received?.split(",").at(-trustedHops)?.trim();
-  return entry === undefined || isIP(entry) === 0 ? undefined : entry;
 }
 
 /** To the list that is there, as one line. */

@@ -89,7 +89,7 @@ test("xxHash64() gives the values of its specification", () => {
 });
 
 test("hashOf() combines policies, stops at a terminal one, and makes a cookie for who has none", () => {
-  const context = { remoteAddress: "192.0.2.1", newCookie: () => "made" };
+  const context = { sourceAddress: () => "192.0.2.1", newCookie: () => "made" };
   const header = { kind: "header", key: "x", rewrite: undefined, terminal: true } as const;
   const source = { kind: "sourceIP", terminal: false } as const;
   const alone = hashOf([header], head("/", "x: 1\r\n"), context);

@@ -9,12 +9,12 @@ const asked = (name: string, ...headers: readonly (readonly [string, string])[])
 
 const filterConfig: Fields = { "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig" };
 
-/** A filter that copies a header of the request into another. */
-const copying = (from: string, to: string): Fields => ({
-  name: "copying",
+/** A filter that tells something in a header of the request. */
+const telling = (key: string, value: string): Fields => ({
+  name: "telling",
   typed_config: {
     "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-    mutations: { request_mutations: [{ append: { header: { key: to, value: `%REQ(${from})%` } } }] },
+    mutations: { request_mutations: [{ append: { header: { key, value } } }] },
   },
 });
 
@@ -61,7 +61,52 @@ const edge = (name: string, manager: Fields): CaseGroup => ({
   ],
 });
 
+/** Lists that proxies in front may have written, and what is no such list. */
+const lists = [
+  "192.0.2.1",
+  "192.0.2.1, 198.51.100.2,203.0.113.3",
+  "2001:DB8:0::02",
+  "[2001:db8::2]:80",
+  "::ffff:192.0.2.1",
+  "192.0.2.1:99",
+  "junk",
+  "192.0.2.1, junk",
+  "",
+  "192.0.2.1,",
+  "192.0.2.1,,",
+  "01.2.3.4",
+  " 192.0.2.1 ",
+];
+
+const originating: readonly CaseRequest[] = [
+  asked("not forwarded"),
+  ...lists.map((list) => asked(`for ${JSON.stringify(list)}`, ["x-forwarded-for", list])),
+  asked("for two lines", ["x-forwarded-for", "192.0.2.1"], ["x-forwarded-for", "198.51.100.2"]),
+];
+
+/** Who is told to be the downstream, to routes and to a filter, and whom it is hashed by. */
+const origin = (name: string, manager: Fields): CaseGroup => ({
+  name: `origin: ${name}`,
+  manager,
+  filters: [telling("x-filter", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")],
+  routes: [
+    {
+      match: { prefix: "/" },
+      route: { cluster: "ring", hash_policy: [{ connection_properties: { source_ip: true } }] },
+      request_headers_to_add: [
+        { header: { key: "x-remote", value: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%" } },
+        { header: { key: "x-direct", value: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%" } },
+      ],
+    },
+  ],
+  requests: originating,
+});
+
 export const originatingCases: readonly CaseGroup[] = [
+  origin("x-forwarded-for", {}),
+  origin("x-forwarded-for, a hop in front", { xff_num_trusted_hops: 1 }),
+  origin("the connection", { use_remote_address: true }),
+  origin("the connection, a hop in front", { use_remote_address: true, xff_num_trusted_hops: 1 }),
   edge("none", {}),
   edge("remote address", { use_remote_address: true }),
   edge("a hop in front", { use_remote_address: true, xff_num_trusted_hops: 1 }),
@@ -81,7 +126,7 @@ export const originatingCases: readonly CaseGroup[] = [
   {
     name: "client-cert",
     manager: { forward_client_cert_details: "SANITIZE" },
-    filters: [copying("X-FORWARDED-CLIENT-CERT", "x-copy")],
+    filters: [telling("x-copy", "%REQ(X-FORWARDED-CLIENT-CERT)%")],
     routes: [{ match: { prefix: "/" }, route: { cluster: "a" } }],
     requests: [
       asked("one", ["x-forwarded-client-cert", "By=spiffe://a"]),
@@ -91,12 +136,12 @@ export const originatingCases: readonly CaseGroup[] = [
   {
     name: "filters-behind-normalization",
     manager: { normalize_path: true, merge_slashes: true },
-    filters: [copying(":PATH", "x-path")],
+    filters: [telling("x-path", "%REQ(:PATH)%")],
     routes: [
       {
         match: { prefix: "/less" },
         route: { cluster: "a" },
-        typed_per_filter_config: { copying: { ...filterConfig, disabled: true } },
+        typed_per_filter_config: { telling: { ...filterConfig, disabled: true } },
       },
       { match: { prefix: "/" }, route: { cluster: "a" } },
     ],
