@@ -12,8 +12,8 @@ import type { ResponseHead } from "./http1/response.ts";
 import type { RequestHeaderSource } from "./http1/write.ts";
 import type { LocalReplies } from "./local-reply.ts";
 import type { HTTPOptions } from "./options.ts";
-import type { ClientTrust } from "./route/client-address.ts";
 import type { RequestPolicy } from "./route/policy.ts";
+import type { SchemeRule } from "./route/scheme.ts";
 import type { RouteTable } from "./route/table.ts";
 import type { EngineDeps, ResponseFlag, SocketAddress } from "./types.ts";
 
@@ -32,8 +32,8 @@ export interface ConnectionInfo {
   readonly localPort?: number | undefined;
   /** The connection came over TLS. */
   readonly isTLS?: boolean;
-  /** Whom its chain believes about where requests come from; undefined: it is no chain of HTTP. */
-  readonly trust?: ClientTrust;
+  /** Whom its chain believes about where requests come from, and how; undefined: it is no chain of HTTP. */
+  readonly trust?: SchemeRule;
   /** What the downstream asked for in its ClientHello. */
   readonly serverName?: string | undefined;
   /** The downstream showed a certificate, and whether it was verified. */

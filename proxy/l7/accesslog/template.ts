@@ -14,6 +14,7 @@ import { compileTime } from "./time.ts";
 import { fieldValue } from "./field.ts";
 import { flagNames } from "./flags.ts";
 import { forwardedAddress } from "../route/client-address.ts";
+import { receivedScheme, schemeOf } from "../route/scheme.ts";
 
 type Fail = (why: string) => Error;
 
@@ -94,7 +95,9 @@ function compileOperator(name: string, argument: string | undefined, fail: Fail)
 const argumentOperators: Readonly<Record<string, (argument: string) => Operator>> = {
   REQ: (argument) => {
     const [key, other] = alternatives(argument);
-    const read = ({ head, sentHead, requestId }: FormatRecord, wanted: string): string | undefined => {
+    const read = (record: FormatRecord, wanted: string): string | undefined => {
+      if (wanted === ":scheme") return schemeIn(record);
+      const { head, sentHead, requestId } = record;
       const value = fieldValue(sentHead ?? head, wanted);
       // One is made where there is none, or an empty one; it is not in the head.
       return wanted === requestIdKey ? value || requestId : value;
@@ -181,6 +184,11 @@ function clientOf({ connection, head, received = head }: FormatRecord): { addres
   const { trust, remoteAddress, remotePort } = connection;
   const forwarded = trust && received && forwardedAddress(received.headers, trust);
   return forwarded === undefined ? { address: remoteAddress, port: remotePort } : { address: forwarded, port: 0 };
+}
+
+function schemeIn({ connection: { trust, isTLS = false }, head, received = head }: FormatRecord): string | undefined {
+  if (received === undefined) return undefined;
+  return trust === undefined ? schemeOf(received.headers, isTLS) : receivedScheme(received.headers, trust, isTLS);
 }
 
 function whole(ms: number | undefined): number | undefined {

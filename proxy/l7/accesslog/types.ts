@@ -8,7 +8,7 @@
  */
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
-import type { ClientTrust } from "../route/client-address.ts";
+import type { SchemeRule } from "../route/scheme.ts";
 
 /** The downstream connection, as far as it is known. */
 export interface FormatConnection {
@@ -18,8 +18,8 @@ export interface FormatConnection {
   readonly localPort?: number | undefined;
   readonly serverName?: string | undefined;
   readonly isTLS?: boolean | undefined;
-  /** Whom the listener believes about where its requests come from; undefined: nobody. */
-  readonly trust?: ClientTrust | undefined;
+  /** Whom the listener believes about where its requests come from, and how; undefined: nobody. */
+  readonly trust?: SchemeRule | undefined;
   /** Counts up for each connection of the process. */
   readonly id?: number | undefined;
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compileTemplate } from "../accesslog/template.ts";
 import { parseRequestHead } from "../http1/request.ts";
+import { requestPolicyDefault } from "./policy.ts";
 import { type ClientTrust, clientAddress } from "./client-address.ts";
 
 const headOf = (list: string): ReturnType<typeof parseRequestHead> =>
@@ -32,7 +33,7 @@ test("Logs tell the downstream that is believed with port 0, and the connection'
   const operators = ["ADDRESS", "PORT", "ADDRESS_WITHOUT_PORT"].map((name) => `%DOWNSTREAM_REMOTE_${name}%`);
   const { render } = compileTemplate(`${operators.join(" ")} %DOWNSTREAM_DIRECT_REMOTE_ADDRESS%`, (why) => Error(why));
   const none = { status: 0, flag: "-", requestBytes: 0, responseBytes: 0, durationMs: 0 };
-  const connection = { remoteAddress: own, remotePort: 5000, trust: { usesRemoteAddress: false, trustedHops: 0 } };
+  const connection = { remoteAddress: own, remotePort: 5000, trust: requestPolicyDefault };
   const line = (list: string): string => render({ ...none, connection, head: headOf(list) }, "-");
   assert.equal(line("192.0.2.1"), `192.0.2.1:0 0 192.0.2.1 ${own}:5000`);
   assert.equal(line("2001:db8::1"), `[2001:db8::1]:0 0 2001:db8::1 ${own}:5000`);

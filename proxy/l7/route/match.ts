@@ -7,6 +7,7 @@
  */
 import { type Headers, joinedHeaderValue } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
+import { schemeOf } from "./scheme.ts";
 import type { Fraction, PathKey, Predicate, RouteInfo, TextPredicate } from "./types.ts";
 
 /** What is known of a connection that is plain text and of which nothing was asked. */
@@ -57,14 +58,14 @@ export interface HeaderTest {
 /** A matcher on a request's header; undefined for a pseudo header that is not known. */
 export function headerPredicate(key: string, { matches, wanted, whenMissing }: HeaderTest): Predicate | undefined {
   const read = pseudoReader(key);
-  if (read !== undefined) return (head) => matches(read(head)) === wanted;
+  if (read !== undefined) return (head, info) => matches(read(head, info)) === wanted;
   if (key.startsWith(":")) return undefined;
   const test = headersPredicate(key, { matches, wanted, whenMissing });
   return (head) => test(head.headers);
 }
 
 /** The value of a pseudo header; undefined for other names. */
-function pseudoReader(key: string): ((head: RequestHead) => string) | undefined {
+function pseudoReader(key: string): ((head: RequestHead, info: RouteInfo) => string) | undefined {
   switch (key) {
     case ":method":
       return (head) => head.method;
@@ -74,8 +75,7 @@ function pseudoReader(key: string): ((head: RequestHead) => string) | undefined 
     case "host":
       return (head) => head.host;
     case ":scheme":
-      // The scheme is what the downstream, or a proxy before it, says it spoke.
-      return (head) => joinedHeaderValue(head.headers, "x-forwarded-proto") ?? "http";
+      return (head, { isTLS }) => schemeOf(head.headers, isTLS);
     default:
       return undefined;
   }

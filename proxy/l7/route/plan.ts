@@ -123,7 +123,7 @@ function planRoute(head: RequestHead, route: CompiledRoute, input: PlanInput): P
         cors: corsHeaders,
       };
     case "redirect": {
-      const location = redirectLocation(head, target.redirect);
+      const location = redirectLocation(head, target.redirect, input.connection.isTLS === true);
       const made = answer(head, route, { status: target.redirect.status, details: "direct_response" });
       return { ...made, headers: [["location", location]], cors: corsHeaders };
     }

@@ -9,11 +9,12 @@ import { isIP } from "node:net";
 import type { FormatConnection } from "../accesslog/types.ts";
 import { joinedHeaderValue, withHeader } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
-import { type ClientTrust, believedEntry } from "./client-address.ts";
+import { believedEntry } from "./client-address.ts";
 import { HeadEditor } from "./head-editor.ts";
+import type { SchemeRule } from "./scheme.ts";
 import { canonicalPath, mergeSlashes, unescapeSlashes } from "./path.ts";
 
-export interface RequestPolicy extends ClientTrust {
+export interface RequestPolicy extends SchemeRule {
   readonly appendsForwardedFor: boolean;
   readonly appendsForwardedPort: boolean;
   /** An x-request-id from outside stays; else a request gets another one at the edge. */
@@ -28,8 +29,6 @@ export interface RequestPolicy extends ClientTrust {
   readonly stripsPort: "none" | "matching" | "any";
   readonly stripsTrailingDot: boolean;
   readonly underscores: "allow" | "reject" | "drop";
-  /** Overrides x-forwarded-proto for routing and redirects. */
-  readonly scheme: "http" | "https" | undefined;
   /** Undefined: the upstream's Server header passes as it came. */
   readonly server: { readonly name: string; readonly mode: "overwrite" | "appendIfAbsent" } | undefined;
   /** Upgrades allowed or refused by lower-case name; others as `allowsAnyUpgrade`, which no configuration asks for. */

@@ -8,6 +8,7 @@
 import type { RequestHead } from "../http1/request.ts";
 import { joinedHeaderValue } from "../http1/headers.ts";
 import { fieldValue } from "../accesslog/field.ts";
+import { schemeOf } from "./scheme.ts";
 import type { HostRewrite, PathRewrite, Redirect, RegexRewrite } from "./types.ts";
 
 /** The target with its path rewritten; the query stays. */
@@ -48,14 +49,9 @@ export function rewriteHost(head: RequestHead, rewrite: HostRewrite): string | u
   }
 }
 
-/** The scheme that the downstream, or a proxy before it, spoke. */
-export function schemeOf(head: RequestHead): string {
-  return joinedHeaderValue(head.headers, "x-forwarded-proto") ?? "http";
-}
-
 /** The Location of a redirect. */
-export function redirectLocation(head: RequestHead, redirect: Redirect): string {
-  const scheme = redirect.scheme ?? schemeOf(head);
+export function redirectLocation(head: RequestHead, redirect: Redirect, isTLS: boolean): string {
+  const scheme = redirect.scheme ?? schemeOf(head.headers, isTLS);
   return `${scheme}://${redirectAuthority(head, redirect, scheme)}${redirectTarget(head, redirect)}`;
 }
 

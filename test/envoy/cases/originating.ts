@@ -102,11 +102,52 @@ const origin = (name: string, manager: Fields): CaseGroup => ({
   requests: originating,
 });
 
+/** By which scheme a request came, as far as its sender is believed. */
+const scheme = (name: string, manager: Fields): CaseGroup => ({
+  name: `scheme: ${name}`,
+  manager,
+  filters: [telling("x-filter", "%REQ(:SCHEME)%")],
+  routes: [
+    {
+      match: { prefix: "/redirected" },
+      redirect: { path_redirect: "/there" },
+    },
+    {
+      name: "matched",
+      match: { prefix: "/matched", headers: [{ name: ":scheme", string_match: { exact: "https" } }] },
+      route: { cluster: "a" },
+    },
+    {
+      match: { prefix: "/" },
+      route: { cluster: "a" },
+      request_headers_to_add: [
+        { header: { key: "x-scheme", value: "%REQ(:SCHEME)%" } },
+        { header: { key: "x-forwarded-proto", value: "https" }, append_action: "OVERWRITE_IF_EXISTS_OR_ADD" },
+      ],
+    },
+  ],
+  requests: [
+    asked("not forwarded"),
+    ...["https", "HTTPS", "http", "ws", "https, http"].map((proto) => asked(proto, ["x-forwarded-proto", proto])),
+    ...["https", "HTTPS", "ws"].flatMap((proto) =>
+      ["/matched", "/redirected"].map((path) => ({
+        name: `${proto} ${path}`,
+        path,
+        headers: [["x-forwarded-proto", proto]] as const,
+      })),
+    ),
+  ],
+});
+
 export const originatingCases: readonly CaseGroup[] = [
   origin("x-forwarded-for", {}),
   origin("x-forwarded-for, a hop in front", { xff_num_trusted_hops: 1 }),
   origin("the connection", { use_remote_address: true }),
   origin("the connection, a hop in front", { use_remote_address: true, xff_num_trusted_hops: 1 }),
+  scheme("x-forwarded-proto", {}),
+  scheme("the connection", { use_remote_address: true }),
+  scheme("the connection, a hop in front", { use_remote_address: true, xff_num_trusted_hops: 1 }),
+  scheme("overwritten", { scheme_header_transformation: { scheme_to_overwrite: "https" } }),
   edge("none", {}),
   edge("remote address", { use_remote_address: true }),
   edge("a hop in front", { use_remote_address: true, xff_num_trusted_hops: 1 }),
