@@ -47,7 +47,7 @@ export interface ExchangeRecord {
   readonly head: RequestHead | undefined;
   /** As it came, where `head` is not. */
   readonly received?: RequestHead | undefined;
-  /** Of the upstream; undefined when there was none. */
+  /** Of the upstream; of the proxy itself where filters have seen it, and to gRPC. */
   readonly response?: ResponseHead | undefined;
   readonly sentHead?: RequestHead | undefined;
   /** Every filter let it pass, and a route was looked for. */
@@ -66,6 +66,8 @@ export interface ExchangeRecord {
   readonly endpoint: Endpoint | undefined;
   /** 0 when the downstream left before there was one. */
   readonly status: number;
+  /** What counts for its cluster: before filters, the listener or gRPC made another of it. Default or 0: `status`. */
+  readonly givenStatus?: number;
   readonly flag: ResponseFlag;
   /** Bytes of the bodies, without framing. */
   readonly requestBytes: number;

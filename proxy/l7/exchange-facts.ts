@@ -38,6 +38,8 @@ export class ExchangeFacts implements ExchangeRecord {
   /** Tries made. */
   attempts = 0;
   status = 0;
+  /** As the upstream or the proxy gave it, before filters, the listener or gRPC made another of it; 0: it is `status`. */
+  givenStatus = 0;
   flag: ResponseFlag = "-";
   requestBytes = 0;
   responseBytes = 0;

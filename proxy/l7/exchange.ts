@@ -5,7 +5,8 @@
  *                                    └──▶ forwarding.ts (tries, response) ─▶ DownstreamStream
  *
  * Invariants: exactly one of: a whole response, a local reply, a reset, a hand-back; one record to the observer for
- * each but the hand-back. No body byte is copied.
+ * each but the hand-back. No body byte is copied. Where filters have yet to see a local reply, whoever sends it tells
+ * the record (filters/run.ts): the exchange is stopped before, and told once.
  *
  * Hand-back (inbound): when the local application refuses or breaks the connection before the first byte, the
  * downstream is ended without an answer instead of 503. The calling sidecar knows other endpoints and may retry there;
@@ -20,9 +21,11 @@ import type { ForwardingOwner } from "./forwarding-owner.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
 import { mapReply } from "./local-reply.ts";
+import { type LocalReply, type RenderedReply, headOfReply, renderReply } from "./reply.ts";
 import { answerHeaders } from "./route/answer.ts";
 import { type AnswerPlan, type ForwardPlan, type Plan, planRequest } from "./route/plan.ts";
 import type { DownstreamHandler, DownstreamStream } from "./stream.ts";
+import type { CompiledRoute } from "./route/types.ts";
 import type { ResponseFlag } from "./types.ts";
 
 const noHeaders: AnswerPlan["headers"] = [];
@@ -37,6 +40,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   /** Of a request that is sent on. */
   #forwarding: Forwarding | undefined;
   #isOver = false;
+  #isTold = false;
   /** The stream must be done by then, in ms. */
   #streamDueMs = Infinity;
 
@@ -50,6 +54,17 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   /** Routes the request and begins the first try. `isWhole`: no body follows. */
   start(isWhole: boolean, nowMs: number = this.#context.deps.nowMs()): void {
     this.isRequestWhole = isWhole;
+    const plan = this.findRoute();
+    this.isRouted = plan.kind === "forward" || ofRouter.has(plan.details);
+    this.sentHead = plan.head;
+    // A request for a tunnel is not whole before the tunnel is.
+    if (isWhole && this.head.method !== "CONNECT") this.#startTimeout(nowMs);
+    if (plan.kind === "answer") this.#answer(plan);
+    else this.#forward(plan);
+  }
+
+  /** Of a request that a filter answers it is all that is done. */
+  findRoute(): Plan {
     const context = this.#context;
     const plan = planRequest(this.head, {
       policy: context.policy,
@@ -62,13 +77,13 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
       record: this,
     });
     this.#plan = plan;
-    this.isRouted = plan.kind === "forward" || ofRouter.has(plan.details);
     this.route = plan.route;
-    this.sentHead = plan.head;
-    // A request for a tunnel is not whole before the tunnel is.
-    if (isWhole && this.head.method !== "CONNECT") this.#startTimeout(nowMs);
-    if (plan.kind === "answer") this.#answer(plan);
-    else this.#forward(plan);
+    return plan;
+  }
+
+  /** Nothing comes of an upstream any more. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   #forward(plan: ForwardPlan): void {
@@ -118,17 +133,31 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   }
 
   onDownstreamGone(): void {
-    if (this.#isOver) return;
+    if (this.#isTold) return;
+    if (this.#isOver) {
+      // A filter has held the answer: nothing of it was sent.
+      this.status = this.givenStatus = 0;
+      this.details = undefined;
+    }
     if (this.#forwarding?.isTunnel !== true) this.flag = "DC";
     this.end();
   }
 
-  /** A filter answered in its stead: what still comes goes nowhere. */
-  onAnswered(status: number, flag: ResponseFlag): void {
-    if (this.#isOver) return;
-    this.status = status;
-    this.flag = flag;
-    this.end();
+  /** What a filter answers, as it is to go out: what still comes of an upstream goes nowhere. */
+  answerInstead(reply: LocalReply, details: string | undefined): RenderedReply {
+    this.#stop();
+    this.flag = reply.flag;
+    this.details = details;
+    const { status, body = "", headers = noHeaders } = reply;
+    const found = this.#plan ?? this.findRoute();
+    // As in Envoy: the headers of what a route would answer itself are for that answer alone.
+    const isForwarded = found.kind === "forward" || found.route === undefined || hasCluster(found.route);
+    const plan = isForwarded ? found : { ...found, changes: undefined };
+    const made = answerHeaders(plan, { status, body, headers: noHeaders, policy: this.#context.policy, record: this });
+    const hasType = headers.some(([name]) => name.toLowerCase() === "content-type");
+    // The filter's own come behind the route's, which cannot take them away.
+    const ofRoute = hasType ? made.filter(([name]) => name.toLowerCase() !== "content-type") : made;
+    return this.#render({ ...reply, headers: [...ofRoute, ...headers] });
   }
 
   onDownstreamError(status: number, sentence: string): void {
@@ -166,17 +195,28 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   }
 
   handBack(reason: "connect" | "reset"): void {
-    this.#isOver = true;
+    this.#isTold = true;
     this.#context.load.requests--;
-    this.#forwarding?.stop();
+    this.#stop();
     this.#context.deps.counters.handedBack[reason]++;
     this.#downstream.handBack();
   }
 
   end(): void {
+    this.#stop();
+    this.tell();
+  }
+
+  #stop(): void {
     this.#isOver = true;
-    this.#context.load.requests--;
     this.#forwarding?.stop();
+  }
+
+  /** The record, unless it was told. */
+  tell(): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    this.#context.load.requests--;
     this.durationMs = this.#context.deps.nowMs() - this.#startMs;
     this.details ??= detailsOf(this.flag);
     this.#context.observer.onExchange(this);
@@ -209,10 +249,23 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
       plan === undefined
         ? headers
         : answerHeaders(plan, { status, body, headers, policy: this.#context.policy, record: this });
-    const reply = mapReply({ status, flag, sentence, body, headers: changed }, this, this.#context);
-    this.status = reply.status;
-    this.responseBytes = reply.body?.length ?? 0;
-    this.end();
+    const reply = this.#render({ status, flag, sentence, body, headers: changed });
+    if (this.received === undefined) this.end();
+    else this.#stop();
     this.#downstream.reply(reply, isRequestWhole);
   }
+
+  /** As it goes out, and what the record says of it. */
+  #render(reply: LocalReply): RenderedReply {
+    const rendered = renderReply(mapReply(reply, this, this.#context), this.head);
+    this.givenStatus = reply.status;
+    this.status = rendered.status;
+    this.responseBytes = Buffer.byteLength(rendered.body);
+    if (rendered.isGRPC) this.response = headOfReply(rendered);
+    return rendered;
+  }
+}
+
+function hasCluster({ target }: CompiledRoute): boolean {
+  return target.kind !== "direct" && target.kind !== "redirect";
 }

@@ -112,10 +112,14 @@ export interface FilterContext {
    * More than `bytesMax` is answered with 413. A downstream that asks whether it may send the body is told that it may.
    */
   gatherRequest(bytesMax: number): void;
-  /** Answers the request here. In a response: only before its head went out. */
+  /**
+   * Answers the request here, once the call at hand is over; the answer passes all filters of the chain as a response
+   * does. In a response: only before its head went out, and the answer passes none.
+   */
   reply(reply: FilterReply): void;
 }
 
+/** Responses are the proxy's own answers, too: a filter in front may have given one to a request that this one never saw. */
 export interface HttpFilter {
   onRequestHeaders?(context: FilterContext, isWhole: boolean): Verdict;
   onRequestData?(context: FilterContext, data: Buffer): DataVerdict;

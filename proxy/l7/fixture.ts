@@ -15,7 +15,7 @@ import { compileCluster } from "./config/cluster.ts";
 import { httpDefault } from "./config/http.ts";
 import { type CompiledListener, plainChain } from "./config/listener.ts";
 import { compileRoutes } from "./config/route.ts";
-import type { Direction, ExchangeRecord, TCPRecord } from "./context.ts";
+import type { Direction, ExchangeRecord, Load, TCPRecord } from "./context.ts";
 import type { FilterModules } from "./filters/modules.ts";
 import { ListenerSet, type LiveConfig } from "./listener.ts";
 import type { RouteTable } from "./route/table.ts";
@@ -40,6 +40,7 @@ export interface Rig extends AsyncDisposable {
   readonly wheel: TimerWheel;
   readonly records: ExchangeRecord[];
   readonly tcpRecords: TCPRecord[];
+  readonly load: Load;
   cluster(name: string): Cluster;
   setRoutes(routes: RouteConfiguration): void;
   setEndpoints(cluster: string, ports: readonly number[]): void;
@@ -88,9 +89,11 @@ export async function startRig(options: RigOptions): Promise<Rig> {
   };
   const records: ExchangeRecord[] = [];
   const tcpRecords: TCPRecord[] = [];
+  const load: Load = { requests: 0 };
   const listeners = new ListenerSet({
     deps,
     observer: {
+      load,
       onExchange: (record) => void records.push(record),
       onTCPOpen: () => undefined,
       onTCPClose: (record) => void tcpRecords.push(record),
@@ -107,6 +110,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
     wheel,
     records,
     tcpRecords,
+    load,
     cluster: (name) => clusters.get(name)!,
     setRoutes: (next) => void routes.set("routes", compileRoutes(next)),
     setEndpoints: (name, ports) => clusters.get(name)!.update(compileCluster(staticCluster(name, ports)).endpoints),

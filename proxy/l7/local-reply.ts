@@ -62,7 +62,14 @@ export function mapReply(reply: LocalReply, record: FormatRecord, { localReplies
     used === undefined ? plainBody : formatLine(used.body, { ...recordNow(status), localReplyBody: plainBody });
   if (body !== "" && !headers.has("content-type")) headers.set("Content-Type", used?.contentType ?? "text/plain");
   const { names, values } = headers.headers;
-  return { ...reply, status, body, headers: names.map((name, at) => [name, values[at]!] as const) };
+  const isOwn = used !== undefined || mapper?.body !== undefined;
+  return {
+    ...reply,
+    status,
+    body,
+    ...(isOwn ? { grpcMessage: body } : {}),
+    headers: names.map((name, at) => [name, values[at]!] as const),
+  };
 }
 
 /** Without the type that a body has where nobody says another. */

@@ -10,7 +10,9 @@
 import { STATUS_CODES } from "node:http";
 import { encodeMessage, grpcStatusOf, isGRPC } from "./http2/grpc.ts";
 import { formatDate } from "./http1/date.ts";
+import { plainHop } from "./http1/framing.ts";
 import type { RequestHead } from "./http1/request.ts";
+import type { ResponseHead } from "./http1/response.ts";
 import type { ResponseFlag } from "./types.ts";
 
 export interface LocalReply {
@@ -24,13 +26,18 @@ export interface LocalReply {
   readonly headers?: readonly (readonly [name: string, value: string])[];
   /** For a gRPC request; default by `status`. */
   readonly grpcStatus?: number;
+  /** For a gRPC request; default the sentence, else the body. */
+  readonly grpcMessage?: string;
 }
 
 export interface RenderedReply {
   readonly status: number;
   /** Without Content-Length and what is for one hop. */
   readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly body: string;
+  /** Bytes where a filter made them. */
+  readonly body: string | Buffer;
+  /** Its request is gRPC: the status is 200, and there is one more in the headers. */
+  readonly isGRPC: boolean;
 }
 
 /** The answer to `request`, undefined when it could not be read. `x-wherry-error` says flag and sentence, unless "-". */
@@ -42,9 +49,10 @@ export function renderReply(reply: LocalReply, request: RequestHead | undefined)
       ["content-type", "application/grpc"],
       ["grpc-status", String(reply.grpcStatus ?? grpcStatusOf(reply.status))],
     ];
-    if (reply.sentence !== "") grpc.push(["grpc-message", encodeMessage(reply.sentence)]);
+    const message = reply.grpcMessage ?? (reply.sentence || (reply.body ?? ""));
+    if (message !== "") grpc.push(["grpc-message", encodeMessage(message)]);
     const own = others.filter(([name]) => name.toLowerCase() !== "content-type");
-    return { status: 200, headers: [...grpc, ...own], body: "" };
+    return { status: 200, headers: [...grpc, ...own], body: "", isGRPC: true };
   }
   const body = reply.body ?? (reply.sentence === "" ? "" : `${reply.sentence}\n`);
   const hasType = body === "" || others.some(([name]) => name.toLowerCase() === "content-type");
@@ -52,6 +60,25 @@ export function renderReply(reply: LocalReply, request: RequestHead | undefined)
     status: reply.status,
     headers: hasType ? others : [["Content-Type", "text/plain"], ...others],
     body,
+    isGRPC: false,
+  };
+}
+
+/** The answer as a head, for filters and records. */
+export function headOfReply({ status, headers, body }: RenderedReply): ResponseHead {
+  const names = headers.map(([name]) => name);
+  const values = headers.map(([, value]) => value);
+  const bytes = Buffer.byteLength(body);
+  if (bytes > 0) {
+    names.push("Content-Length");
+    values.push(String(bytes));
+  }
+  return {
+    status,
+    protocol: "HTTP/1.1",
+    reason: STATUS_CODES[status] ?? "",
+    headers: { names, keys: names.map((name) => name.toLowerCase()), values },
+    hop: { ...plainHop, contentLength: bytes },
   };
 }
 
@@ -63,12 +90,19 @@ export interface ReplyOptions {
   readonly wallMs: number;
 }
 
+/** Whether a body may stand behind the head (RFC 9110 §6.4.1). */
+export function mayHaveBody(status: number): boolean {
+  return status !== 204 && status !== 304;
+}
+
 /** The whole response in HTTP/1.1. */
-export function formatReply({ status, headers, body }: RenderedReply, options: ReplyOptions): string {
+export function formatReply({ status, headers, body }: RenderedReply, options: ReplyOptions): string | Buffer {
   let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n`;
   if (headers.every(([name]) => name.toLowerCase() !== "date")) text += `Date: ${formatDate(options.wallMs)}\r\n`;
   if (status !== 204 && status >= 200) text += `Content-Length: ${Buffer.byteLength(body)}\r\n`;
   for (const [name, value] of headers) text += `${name}: ${value}\r\n`;
   if (!options.keepsAlive) text += "Connection: close\r\n";
-  return `${text}\r\n${options.isHead ? "" : body}`;
+  text += "\r\n";
+  if (options.isHead || !mayHaveBody(status)) return text;
+  return typeof body === "string" ? text + body : Buffer.concat([Buffer.from(text), body]);
 }

@@ -15,7 +15,7 @@ import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
 import type { ResponseHead } from "./http1/response.ts";
 import { formatChunkLine, formatInterimHead, formatResponseHead, formatTrailers } from "./http1/write.ts";
-import { type LocalReply, formatReply, renderReply } from "./reply.ts";
+import { type RenderedReply, formatReply } from "./reply.ts";
 import type { DownstreamStream, Loan, ResponseOptions } from "./stream.ts";
 
 /** The connection, as its writer needs it. */
@@ -115,12 +115,12 @@ export class ResponseWriter implements DownstreamStream {
     this.#owner.onResponseEnd(this.#keepsAlive);
   }
 
-  reply(reply: LocalReply, isRequestWhole: boolean): void {
+  reply(reply: RenderedReply, isRequestWhole: boolean): void {
     const { head } = this.#owner;
     const keepsAlive = this.#owner.keepsAlive && isRequestWhole;
     const options = { keepsAlive, isHead: head?.method === "HEAD", wallMs: this.#owner.wallMs() };
     this.#out.flush();
-    this.#socket.write(formatReply(renderReply(reply, head), options));
+    this.#socket.write(formatReply(reply, options));
     this.#owner.onResponseEnd(keepsAlive);
   }
 

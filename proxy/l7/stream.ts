@@ -13,7 +13,7 @@ import type { Framing } from "./http1/framing.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { ResponseHead } from "./http1/response.ts";
 import type { OutgoingRequest } from "./http1/write.ts";
-import type { LocalReply } from "./reply.ts";
+import type { RenderedReply } from "./reply.ts";
 
 /** Memory that was handed on. */
 export interface Loan {
@@ -50,7 +50,7 @@ export interface DownstreamStream {
   /** The response is whole. */
   end(trailers: Headers | undefined): void;
   /** A whole response of the proxy's own. */
-  reply(reply: LocalReply, isRequestWhole: boolean): void;
+  reply(reply: RenderedReply, isRequestWhole: boolean): void;
   /** The tunnel that the request asked for is open: from now on bodies are bytes both ways. */
   openTunnel(head: ResponseHead): void;
   /** What was sent is not whole, and must not look so. */

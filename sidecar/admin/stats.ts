@@ -249,7 +249,8 @@ function* gaugesOf(kind: StatGroup, name: string, { open, load }: Pick<Group, "o
 }
 
 function countUpstream({ counters, time }: Group, _cluster: Cluster, record: ExchangeRecord): void {
-  const { status, flag, attempts = 0, details, durationMs } = record;
+  const { flag, attempts = 0, details, durationMs } = record;
+  const status = record.givenStatus || record.status;
   if (attempts > 1) counters.add("upstream_rq_retry", attempts - 1);
   const counted = flagCounters[flag];
   if (counted !== undefined && !detailsOfTries.has(details)) counters.add(counted);

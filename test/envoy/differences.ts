@@ -6,6 +6,12 @@
 export const differences: Readonly<Record<string, string>> = {
   "failures/named unknown": "%RESPONSE_CODE% in a header of a local answer is 0 in Envoy; here it is the code",
   "failures/named not at all": "%RESPONSE_CODE% in a header of a local answer is 0 in Envoy; here it is the code",
+  "own-answers-seen/mapped, gRPC":
+    "%RESPONSE_CODE% in a filter's header of an answer to gRPC is what HTTP would get; here it is 200",
+  "own-answers-seen/refused, gRPC":
+    "%RESPONSE_CODE% in a filter's header of an answer to gRPC is what HTTP would get; here it is 200",
+  "own-answers-seen/fault, gRPC":
+    "%RESPONSE_CODE% in a filter's header of an answer to gRPC is what HTTP would get; here it is 200",
   "escaped-reject//a%2Fb": "the answer has flag DPE, so that x-wherry-error says why it is refused",
   "escaped-reject//a%2fb%5Cc?d%2Fe": "the answer has flag DPE, so that x-wherry-error says why it is refused",
   "health-check/check": "Envoy names its own cluster in a header",

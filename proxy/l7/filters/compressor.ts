@@ -52,7 +52,8 @@ const nothing: Buffer = Buffer.alloc(0);
 class CompressorFilter implements HttpFilter {
   readonly #name: string;
   readonly #settings: CompressorSettings;
-  #isEnabled = false;
+  /** Undefined: a filter in front of it has answered, so that it has not seen the request. */
+  #isEnabled: boolean | undefined;
   #accepted: string | undefined;
   #deflater: Deflater | undefined;
   /** What is still to come; Infinity where that is not known. */
@@ -70,8 +71,8 @@ class CompressorFilter implements HttpFilter {
   onRequestHeaders(context: FilterContext): "continue" {
     const { config } = this.#settings;
     const setting = context.routeConfigOf(this.#name) as CompressorOverrides | "disabled" | undefined;
+    this.#isEnabled = setting !== "disabled" && (setting?.isEnabled ?? config.isEnabled);
     if (setting === "disabled") return "continue";
-    this.#isEnabled = setting?.isEnabled ?? config.isEnabled;
     this.#accepted = joinedHeaderValue(context.request.headers, "accept-encoding");
     const removes = setting?.removesAcceptEncoding ?? config.removesAcceptEncoding;
     if (this.#isEnabled && removes) context.requestHeaders.remove("accept-encoding");
@@ -81,7 +82,7 @@ class CompressorFilter implements HttpFilter {
   onResponseHeaders(context: FilterContext, isWhole: boolean): "continue" {
     const { config, counters } = this.#settings;
     const response = context.response!;
-    const isLongEnough = this.#isEnabled && this.#isLongEnough(response);
+    const isLongEnough = (this.#isEnabled ?? config.isEnabled) && this.#isLongEnough(response);
     const isCompressible = isLongEnough && this.#isCompressible(response);
     // What is not asked for is counted whether it could be compressed or not.
     if (isLongEnough && !isWhole && this.#isAccepted(response) && isCompressible) {

@@ -30,7 +30,8 @@ export interface ContextActions {
   /** Whose answer it is. */
   endpoint(): SocketAddress | undefined;
   reply(reply: FilterReply): void;
-  /** A callback of a filter threw. */
+  /** Calls back: what it throws fails the request. */
+  call(callback: () => void): void;
   fail(error: unknown): void;
 }
 
@@ -143,12 +144,7 @@ export class RequestContext implements FilterContext {
 
   after(delayMs: number, callback: () => void): void {
     this.#http.deps.after(delayMs, () => {
-      if (this.#isOver) return;
-      try {
-        callback();
-      } catch (error) {
-        this.#actions.fail(error);
-      }
+      if (!this.#isOver) this.#actions.call(callback);
     });
   }
 

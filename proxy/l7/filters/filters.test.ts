@@ -136,6 +136,7 @@ test("Filters answer instead of the upstream, before it and after", async () => 
       return "stop";
     },
     onResponseHeaders(context) {
+      if (context.response!.status !== 200) return "continue";
       context.reply({ status: 502, body: "late\n" });
       return "stop";
     },

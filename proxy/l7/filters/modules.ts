@@ -204,6 +204,7 @@ interface WaitingOptions {
 class WaitingFilter implements HttpFilter {
   readonly #options: WaitingOptions;
   #filter: HttpFilter | undefined;
+  #made = false;
 
   constructor(options: WaitingOptions) {
     this.#options = options;
@@ -211,9 +212,7 @@ class WaitingFilter implements HttpFilter {
 
   onRequestHeaders(context: FilterContext, isWhole: boolean): Verdict {
     const options = this.#options;
-    const made = options.make();
-    if (made !== undefined) {
-      this.#filter = wantFilter(made());
+    if (this.#isMade()) {
       return this.#filter?.onRequestHeaders?.(context, isWhole) ?? "continue";
     }
     const why = options.whyNot();
@@ -231,11 +230,21 @@ class WaitingFilter implements HttpFilter {
     return "stop";
   }
 
+  #isMade(): boolean {
+    const make = this.#made ? undefined : this.#options.make();
+    if (make === undefined) return this.#made;
+    this.#made = true;
+    this.#filter = wantFilter(make());
+    return true;
+  }
+
   onRequestData(context: FilterContext, data: Buffer): ReturnType<NonNullable<HttpFilter["onRequestData"]>> {
     return this.#filter?.onRequestData?.(context, data) ?? "continue";
   }
 
   onResponseHeaders(context: FilterContext, isWhole: boolean): Verdict {
+    // A filter in front of it may have answered.
+    this.#isMade();
     return this.#filter?.onResponseHeaders?.(context, isWhole) ?? "continue";
   }
 

@@ -27,6 +27,13 @@ export function newDirection(): Direction {
   return { queue: [], heldBytes: 0, at: 0, endAt: 0, isStopped: false, isRunning: false };
 }
 
+/** Nothing of it goes on any more. */
+export function clear(direction: Direction): void {
+  direction.queue.length = 0;
+  direction.heldBytes = 0;
+  direction.isStopped = true;
+}
+
 /** The first part is done: the next one begins with the first filter, an end with the first that was not asked. */
 export function dropFirst(direction: Direction): void {
   const part = direction.queue.shift();

@@ -15,7 +15,7 @@ import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import type { SocketAddress } from "../types.ts";
 import { RequestContext, type RequestHeads } from "./context.ts";
-import { type Direction, type Part, dropFirst, newDirection, putInFront, replaceFirst } from "./parts.ts";
+import { type Direction, type Part, clear, dropFirst, newDirection, putInFront, replaceFirst } from "./parts.ts";
 import { filterOf, wantEndVerdict, wantVerdict } from "./verdicts.ts";
 
 /** What the pass hands on, and to whom. */
@@ -38,10 +38,12 @@ export interface PassOwner {
   uncork(): void;
   /** The upstream may go on. */
   continueResponse(): void;
-  passResponseHead(head: ResponseHead): void;
+  /** True: it went out, so that nothing else can be answered. */
+  passResponseHead(head: ResponseHead): boolean;
   passResponseData(data: Buffer): boolean;
   passResponseEnd(trailers: Headers | undefined): void;
-  replyInstead(reply: FilterReply): void;
+  /** `isInResponse`: a response is on its way through the filters. */
+  replyInstead(reply: FilterReply, isInResponse: boolean): void;
   fail(name: string, error: unknown): void;
 }
 
@@ -64,6 +66,12 @@ export class FilterPass {
   readonly #request: Direction = newDirection();
   readonly #response: Direction = newDirection();
   #isOver = false;
+  /** An answer is under way: nobody sees more of the request. */
+  #isAnswered = false;
+  /** Calls of filters that have not returned. */
+  #calls = 0;
+  /** What one of them answered: it waits for the call to return. */
+  #pending: FilterReply | undefined;
   #isBypassed = false;
   #isWritable = true;
   /** Most bytes that the filter at which the request is stopped gathers; undefined: it gathers none. */
@@ -91,7 +99,8 @@ export class FilterPass {
       },
       override: (override) => (this.endpointOverride = override),
       endpoint: () => owner.endpoint,
-      reply: (reply) => this.#reply(reply),
+      reply: (reply) => this.reply(reply),
+      call: (callback) => void this.#guard("callback", callback),
       fail: (error) => owner.fail("callback", error),
     });
   }
@@ -122,12 +131,14 @@ export class FilterPass {
   }
 
   requestData(data: Buffer): void {
+    if (this.#isAnswered) return;
     if (this.#isBypassed) return this.#owner.passRequestData(data);
     this.#push(this.#request, { kind: "data", data });
     this.#checkGathered();
   }
 
   requestEnd(trailers: Headers | undefined): void {
+    if (this.#isAnswered) return;
     if (this.#isBypassed) return this.#owner.passRequestEnd(trailers);
     this.#push(this.#request, { kind: "end", trailers });
     this.#checkGathered();
@@ -136,6 +147,23 @@ export class FilterPass {
   responseHead(head: ResponseHead, isWhole: boolean): void {
     this.#context.begin(head);
     this.#push(this.#response, { kind: "head", isWhole });
+  }
+
+  /** The whole of an answer of the proxy's own. */
+  answer(head: ResponseHead, body: Buffer): void {
+    this.#isAnswered = true;
+    this.#gatherBytesMax = undefined;
+    clear(this.#request);
+    this.responseHead(head, body.length === 0);
+    if (body.length > 0 && !this.#isOver) this.responseData(body);
+    if (!this.#isOver) this.responseEnd(undefined);
+  }
+
+  /** An answer instead of what is still to come. */
+  reply(reply: FilterReply): void {
+    if (this.#isOver || this.hasSentResponse) return;
+    if (this.#calls > 0) this.#pending ??= reply;
+    else this.#owner.replyInstead(reply, this.#context.response !== undefined);
   }
 
   /** False when the downstream takes no more for now, or a filter holds it. */
@@ -177,7 +205,7 @@ export class FilterPass {
   #resume(data?: Buffer): void {
     // The response's turn when both wait: a request's filter cannot stop any more once its response is on the way.
     const direction = this.#response.isStopped ? this.#response : this.#request;
-    if (!direction.isStopped) return;
+    if (!direction.isStopped || (direction === this.#request && this.#isAnswered)) return;
     direction.isStopped = false;
     if (data === undefined || !replaceFirst(direction, data)) direction.at++;
     if (direction === this.#response) return this.#resumeResponse();
@@ -201,7 +229,7 @@ export class FilterPass {
   #checkGathered(): void {
     while (this.#gatherBytesMax !== undefined && this.#request.isStopped && !this.#isOver) {
       const { heldBytes, queue } = this.#request;
-      if (heldBytes > this.#gatherBytesMax) return this.#reply(tooLarge);
+      if (heldBytes > this.#gatherBytesMax) return this.reply(tooLarge);
       if (queue.at(-1)?.kind !== "end") return;
       this.#gatherBytesMax = undefined;
       this.gatheredBytes = heldBytes;
@@ -209,17 +237,16 @@ export class FilterPass {
     }
   }
 
-  #reply(reply: FilterReply): void {
-    if (this.#isOver || this.hasSentResponse) return;
-    this.#owner.replyInstead(reply);
-  }
-
   /** Takes parts on until one is stopped or none is left. Calls of filters may call back; the loop goes on by itself. */
   #run(direction: Direction): void {
     if (direction.isRunning) return;
     direction.isRunning = true;
-    while (!this.#isOver && !direction.isStopped && direction.queue.length > 0) this.#step(direction);
+    while (this.#mayStep && !direction.isStopped && direction.queue.length > 0) this.#step(direction);
     direction.isRunning = false;
+  }
+
+  get #mayStep(): boolean {
+    return !this.#isOver && this.#pending === undefined;
   }
 
   #step(direction: Direction): void {
@@ -235,7 +262,7 @@ export class FilterPass {
     const verdict = this.#guard(placed.name, () =>
       isRequest ? this.#askRequest(placed.filter, part) : this.#askResponse(placed.filter, part),
     );
-    if (this.#isOver || verdict === undefined || verdict === "again") return;
+    if (!this.#mayStep || verdict === undefined || verdict === "again") return;
     if (verdict === "stop") {
       direction.isStopped = true;
       if (!isRequest) this.#isWritable = false;
@@ -280,20 +307,31 @@ export class FilterPass {
 
   #passResponse(part: Part): void {
     if (part.kind === "head") {
-      this.hasSentResponse = true;
-      this.#owner.passResponseHead(this.#context.response!);
+      this.hasSentResponse = this.#owner.passResponseHead(this.#context.response!);
     } else if (part.kind === "data") this.#isWritable = this.#owner.passResponseData(part.data);
     else this.#owner.passResponseEnd(part.trailers);
   }
 
-  /** What `call` gives; undefined when it threw. */
+  /** What `call` gives; undefined when it threw, or answered. */
   #guard<Result>(name: string, call: () => Result): Result | undefined {
+    const result = this.#call(name, call);
+    const reply = this.#pending;
+    if (reply === undefined || this.#calls > 0) return result;
+    this.#pending = undefined;
+    this.reply(reply);
+    return undefined;
+  }
+
+  #call<Result>(name: string, call: () => Result): Result | undefined {
+    this.#calls++;
     try {
       return call();
     } catch (error) {
       if (this.#isOver) this.#owner.context.deps.log.error("Filter failed", { filter: name, error: String(error) });
       else this.#owner.fail(name, error);
       return undefined;
+    } finally {
+      this.#calls--;
     }
   }
 }

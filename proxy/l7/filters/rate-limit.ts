@@ -67,7 +67,8 @@ function limited(name: string, gate: Gate): HttpFilter {
       if (context.routeConfigOf(name) === "disabled") return "continue";
       const descriptors = context.descriptorsOf(gate.settings.stage);
       if (descriptors.length === 0) return "continue";
-      void gate.pass(context, descriptors).then((passed) => (answer = passed));
+      // A refusal has its headers already.
+      void gate.pass(context, descriptors).then((passed) => (answer = passed?.isOver === true ? undefined : passed));
       return "stop";
     },
     onResponseHeaders(context) {

@@ -7,16 +7,19 @@
  * Towards the downstream it is the exchange, towards the exchange it is the downstream. The exchange begins once every
  * filter has let the head pass. What is held behind a "stop" is bounded: the downstream is told to wait once
  * 64 KiB are there, and an upstream is by its own back-pressure.
+ *
+ * An answer of the proxy's own, be it the exchange's or a filter's, passes all filters as a response does, and goes out
+ * in one piece behind the last. What a filter answers in a response goes out as it is: so it does in Envoy, and so
+ * filters cannot answer each other for ever. Invariant: once an answer is under way no filter sees more of the request.
  */
-import type { ConnectionInfo, ExchangeRecord, HTTPContext } from "../context.ts";
+import type { ConnectionInfo, HTTPContext } from "../context.ts";
 import { Exchange } from "../exchange.ts";
 import type { FilterReply } from "../filter.ts";
-import { type Headers, headerValue } from "../http1/headers.ts";
+import { type Headers, headerValue, hopHeaders } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import { chunkedBody } from "../http1/framing.ts";
-import { mapReply } from "../local-reply.ts";
-import type { LocalReply } from "../reply.ts";
+import { type RenderedReply, headOfReply } from "../reply.ts";
 import {
   type DownstreamHandler,
   type DownstreamStream,
@@ -24,7 +27,6 @@ import {
   type ResponseOptions,
   neverFree,
 } from "../stream.ts";
-import { routeInfoOf } from "../route/plan.ts";
 import { prepareHead } from "../route/policy.ts";
 import type { SocketAddress } from "../types.ts";
 import { continued, localReplyOf, withLength } from "./messages.ts";
@@ -49,6 +51,16 @@ export function startExchange(
   return new FilteredExchange(downstream, context, { received: head, head: prepared.head }, startMs);
 }
 
+interface OwnAnswer {
+  readonly reply: RenderedReply;
+  readonly isRequestWhole: boolean;
+  /** As the filters have changed it. */
+  head: ResponseHead;
+  readonly chunks: Buffer[];
+}
+
+const noBytes: Buffer = Buffer.alloc(0);
+
 class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner {
   readonly context: HTTPContext;
   readonly heads: RequestHeads;
@@ -61,6 +73,8 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   #isRequestWhole = false;
   /** The exchange wants nothing more of the request for now. */
   #isUpstreamFull = false;
+  /** An answer of the proxy's own that is on its way through the filters. */
+  #answer: OwnAnswer | undefined;
   #isOver = false;
 
   constructor(downstream: DownstreamStream, context: HTTPContext, heads: RequestHeads, startMs: number) {
@@ -73,7 +87,7 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   }
 
   get endpoint(): SocketAddress | undefined {
-    return this.#exchange?.endpoint;
+    return this.#answer === undefined ? this.#exchange?.endpoint : undefined;
   }
 
   // From the downstream.
@@ -95,7 +109,7 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   }
 
   onDownstreamDrain(): void {
-    if (!this.#pass.isResponseStopped) this.#exchange?.onDownstreamDrain();
+    if (!this.#pass.isResponseStopped) this.continueResponse();
   }
 
   flush(): void {
@@ -104,21 +118,22 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
 
   onDownstreamGone(): void {
     if (this.#isOver) return;
-    const exchange = this.#exchange;
     this.#end();
-    if (exchange === undefined) this.#tell(this.#recordOf({ status: 0, flag: "DC" }, 0));
-    else exchange.onDownstreamGone();
+    (this.#exchange ?? this.#unrouted()).onDownstreamGone();
   }
 
   onDownstreamError(status: number, sentence: string): void {
+    // Behind an answer that is on its way the connection ends: the request is not whole.
     if (this.#exchange !== undefined) return this.#exchange.onDownstreamError(status, sentence);
-    if (!this.#isOver) this.#replyAlone({ status, flag: "DPE", sentence });
+    if (!this.#isOver) this.#pass.reply({ status, flag: "DPE", sentence, body: `${sentence}\n` });
   }
 
   onTimeout(kind: "route" | "idle"): void {
-    if (this.#exchange !== undefined) return this.#exchange.onTimeout(kind);
-    if (!this.#isOver)
-      this.#replyAlone({ status: 504, flag: "SI", sentence: "Cannot finish request: a filter took too long" });
+    const exchange = this.#exchange;
+    if (exchange?.isOver === false) return exchange.onTimeout(kind);
+    // A filter holds the request, or what is left of the response.
+    const sentence = "Cannot finish request: a filter took too long";
+    if (!this.#isOver) this.#failWith({ status: 504, flag: "SI", sentence, body: `${sentence}\n` });
   }
 
   // From the filters.
@@ -156,48 +171,61 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
   }
 
   continueResponse(): void {
-    this.#exchange?.onDownstreamDrain();
+    if (this.#answer === undefined) this.#exchange?.onDownstreamDrain();
   }
 
-  passResponseHead(head: ResponseHead): void {
+  passResponseHead(head: ResponseHead): boolean {
+    const exchange = this.#exchange!;
+    if (exchange.status !== head.status) exchange.givenStatus ||= exchange.status;
+    exchange.status = head.status;
+    exchange.response = head;
+    if (this.#answer !== undefined) {
+      this.#answer.head = head;
+      return false;
+    }
     const options = this.#options!;
     // A filter that may change the body makes its length unknown.
-    if (options.framing.kind !== "length" || !this.#pass.changesResponseData)
-      return this.#downstream.sendHead(head, options);
-    const sent = { ...head, hop: { ...head.hop, contentLength: undefined } };
-    this.#downstream.sendHead(sent, { ...options, framing: chunkedBody });
+    if (options.framing.kind !== "length" || !this.#pass.changesResponseData) this.#downstream.sendHead(head, options);
+    else {
+      const sent = { ...head, hop: { ...head.hop, contentLength: undefined } };
+      this.#downstream.sendHead(sent, { ...options, framing: chunkedBody });
+    }
+    return true;
   }
 
   passResponseData(data: Buffer): boolean {
+    if (this.#answer !== undefined) {
+      this.#answer.chunks.push(data);
+      return true;
+    }
     // Nothing may be behind the head of an answer to HEAD and the like, whatever a filter gives.
     return this.#options?.framing.kind === "none" ? true : this.#downstream.sendBody(data);
   }
 
   passResponseEnd(trailers: Headers | undefined): void {
+    if (this.#answer !== undefined) return this.#finish(this.#answer);
     this.#end();
     this.#downstream.end(trailers);
   }
 
-  replyInstead(reply: FilterReply): void {
-    const local = localReplyOf(reply);
-    const exchange = this.#exchange;
-    if (exchange === undefined) return this.#replyAlone(local, reply.details);
-    this.#end();
-    exchange.details = reply.details;
-    const mapped = mapReply(local, exchange, this.context);
-    // Its record says what was answered; what it still sends goes nowhere.
-    exchange.onAnswered(mapped.status, mapped.flag);
-    this.#downstream.reply(mapped, this.#isRequestWhole);
+  replyInstead(reply: FilterReply, isInResponse: boolean): void {
+    const exchange = this.#exchange ?? this.#unrouted();
+    const rendered = exchange.answerInstead(localReplyOf(reply), reply.details);
+    if (isInResponse) this.#send(rendered, this.#isRequestWhole);
+    else this.reply(rendered, this.#isRequestWhole);
   }
 
   fail(name: string, error: unknown): void {
     this.context.deps.log.error("Filter failed", { filter: name, error: String(error) });
-    if (this.#options !== undefined && this.#pass.hasSentResponse) {
-      this.#end();
-      this.#exchange?.onDownstreamGone();
-      return this.#downstream.reset();
-    }
-    this.replyInstead({ status: 500, body: "Cannot finish request: a filter failed\n" });
+    this.#failWith({ status: 500, body: "Cannot finish request: a filter failed\n" });
+  }
+
+  /** A reset, where the downstream has got a part of the response. */
+  #failWith(reply: FilterReply): void {
+    if (!this.#pass.hasSentResponse) return this.#pass.reply(reply);
+    this.#end();
+    this.#exchange?.onDownstreamGone();
+    this.#downstream.reset();
   }
 
   // From the exchange.
@@ -231,9 +259,29 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
     if (!this.#isOver) this.#pass.responseEnd(trailers);
   }
 
-  reply(reply: LocalReply, isRequestWhole: boolean): void {
+  /** Its exchange has stopped, and is told when the filters have seen the answer. */
+  reply(reply: RenderedReply, isRequestWhole: boolean): void {
     if (this.#isOver) return;
+    const head = headOfReply(reply);
+    this.#answer = { reply, isRequestWhole, head, chunks: [] };
+    const isHead = this.heads.received.method === "HEAD";
+    this.#pass.answer(head, isHead ? noBytes : Buffer.from(reply.body));
+  }
+
+  #finish({ reply, isRequestWhole, head, chunks }: OwnAnswer): void {
+    const { status, headers } = head;
+    const isHead = this.heads.received.method === "HEAD";
+    const body = isHead ? reply.body : Buffer.concat(chunks);
+    if (!isHead) this.#exchange!.responseBytes = body.length;
+    const pairs = headers.names
+      .map((name, at) => [name, headers.values[at]!] as const)
+      .filter((_pair, at) => !hopHeaders.has(headers.keys[at]!));
+    this.#send({ ...reply, status, headers: pairs, body }, isRequestWhole);
+  }
+
+  #send(reply: RenderedReply, isRequestWhole: boolean): void {
     this.#end();
+    this.#exchange?.tell();
     this.#downstream.reply(reply, isRequestWhole);
   }
 
@@ -280,38 +328,12 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
     this.#pass.end();
   }
 
-  #replyAlone(reply: LocalReply, details?: string): void {
-    this.#end();
-    const { status, flag } = reply;
-    const mapped = mapReply(reply, { ...this.#recordOf({ status, flag }, 0), details }, this.context);
-    const bytes = Buffer.byteLength(mapped.body ?? mapped.sentence);
-    this.#tell({ ...this.#recordOf(mapped, bytes), details });
-    this.#downstream.reply(mapped, this.#isRequestWhole);
-  }
-
-  #tell(record: ExchangeRecord): void {
-    this.context.load.requests--;
-    this.context.observer.onExchange(record);
-  }
-
-  /** Of a request that no exchange has begun. */
-  #recordOf({ status, flag }: Pick<LocalReply, "status" | "flag">, responseBytes: number): ExchangeRecord {
-    const info = routeInfoOf({ connection: this.info, random: this.context.random });
-    const { head, received } = this.heads;
-    const route = this.context.routes()?.find(head, info);
-    return {
-      routeName: route?.name,
-      virtualHostName: route?.hostName,
-      connection: this.info,
-      head,
-      received,
-      cluster: undefined,
-      endpoint: undefined,
-      status,
-      flag,
-      requestBytes: 0,
-      responseBytes,
-      durationMs: this.context.deps.nowMs() - this.#startMs,
-    };
+  /** Of a request that no filter has let pass to its route. */
+  #unrouted(): Exchange {
+    const exchange = new Exchange(this, this.context, this.heads.head, this.#startMs);
+    exchange.received = this.heads.received;
+    exchange.findRoute();
+    this.#exchange = exchange;
+    return exchange;
   }
 }

@@ -3,10 +3,10 @@
  *
  *   registry.ts ─▶ switched(factory) ─▶ HttpFilterFactory
  *
- * Decided once, with the request's head. Invariant: a filter that is off sees nothing of its request.
+ * Decided once, with the request's head, or the answer's where a filter in front gave one. Invariant: a filter that is off sees nothing of its request.
  * Source: Envoy's HttpFilter.disabled and envoy.config.route.v3.FilterConfig.
  */
-import type { HttpFilter, HttpFilterFactory } from "../filter.ts";
+import type { FilterContext, HttpFilter, HttpFilterFactory } from "../filter.ts";
 
 /** `isDisabled`: by the chain. */
 export function switched(factory: HttpFilterFactory, isDisabled: boolean): HttpFilterFactory {
@@ -21,33 +21,39 @@ export function switched(factory: HttpFilterFactory, isDisabled: boolean): HttpF
 }
 
 function switchable(inner: HttpFilter, name: string, isDisabled: boolean): HttpFilter {
-  let isOn = false;
+  let isOn: boolean | undefined;
+  const decide = (context: FilterContext): boolean =>
+    context.routeConfigOf(name) !== "disabled" && (!isDisabled || context.isNamedByRoute(name));
   const outer: HttpFilter = {
     onRequestHeaders(context, isWhole) {
-      isOn = context.routeConfigOf(name) !== "disabled" && (!isDisabled || context.isNamedByRoute(name));
+      isOn = decide(context);
       return isOn ? (inner.onRequestHeaders?.(context, isWhole) ?? "continue") : "continue";
+    },
+    onResponseHeaders(context, isWhole) {
+      // A filter in front of it may have answered, so that it has not seen the request.
+      isOn ??= decide(context);
+      return isOn ? (inner.onResponseHeaders?.(context, isWhole) ?? "continue") : "continue";
     },
   };
   // A method that is not there is not asked for: with one for data the length of a body would be unknown.
   if (inner.onRequestData !== undefined)
-    outer.onRequestData = (context, data) => (isOn ? inner.onRequestData!(context, data) : "continue");
+    outer.onRequestData = (context, data) => (isOn === true ? inner.onRequestData!(context, data) : "continue");
   if (inner.onRequestEnd !== undefined)
-    outer.onRequestEnd = (context) => (isOn ? inner.onRequestEnd!(context) : undefined);
+    outer.onRequestEnd = (context) => (isOn === true ? inner.onRequestEnd!(context) : undefined);
   if (inner.onRequestTrailers !== undefined)
-    outer.onRequestTrailers = (context, trailers) => (isOn ? inner.onRequestTrailers!(context, trailers) : "continue");
-  if (inner.onResponseHeaders !== undefined)
-    outer.onResponseHeaders = (context, isWhole) => (isOn ? inner.onResponseHeaders!(context, isWhole) : "continue");
+    outer.onRequestTrailers = (context, trailers) =>
+      isOn === true ? inner.onRequestTrailers!(context, trailers) : "continue";
   if (inner.onResponseData !== undefined)
-    outer.onResponseData = (context, data) => (isOn ? inner.onResponseData!(context, data) : "continue");
+    outer.onResponseData = (context, data) => (isOn === true ? inner.onResponseData!(context, data) : "continue");
   if (inner.onResponseEnd !== undefined)
-    outer.onResponseEnd = (context) => (isOn ? inner.onResponseEnd!(context) : undefined);
-  Object.defineProperty(outer, "passesResponseData", { get: () => !isOn || inner.passesResponseData === true });
+    outer.onResponseEnd = (context) => (isOn === true ? inner.onResponseEnd!(context) : undefined);
+  Object.defineProperty(outer, "passesResponseData", { get: () => isOn !== true || inner.passesResponseData === true });
   if (inner.onResponseTrailers !== undefined)
     outer.onResponseTrailers = (context, trailers) =>
-      isOn ? inner.onResponseTrailers!(context, trailers) : "continue";
+      isOn === true ? inner.onResponseTrailers!(context, trailers) : "continue";
   if (inner.onEnd !== undefined)
     outer.onEnd = (context) => {
-      if (isOn) inner.onEnd!(context);
+      if (isOn === true) inner.onEnd!(context);
     };
   return outer;
 }

@@ -17,7 +17,7 @@ import { type Headers, hopHeaders } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import { upgradeOf } from "../http1/write.ts";
-import { type LocalReply, renderReply } from "../reply.ts";
+import { type RenderedReply, mayHaveBody, renderReply } from "../reply.ts";
 import {
   type DownstreamHandler,
   type DownstreamStream,
@@ -115,7 +115,7 @@ export class HTTP2DownstreamStream implements DownstreamStream {
       durationMs: 0,
     });
     this.#stream.resume();
-    this.reply({ status, flag: "DPE", sentence });
+    this.reply(renderReply({ status, flag: "DPE", sentence }, undefined));
   }
 
   cork(): void {
@@ -146,13 +146,12 @@ export class HTTP2DownstreamStream implements DownstreamStream {
     if (this.#isOpen()) this.#stream.end();
   }
 
-  reply(reply: LocalReply): void {
-    const { status, headers, body } = renderReply(reply, this.#head);
-    const isEmpty = body === "" || this.#head?.method === "HEAD";
+  reply({ status, headers, body }: RenderedReply): void {
+    const isEmpty = body.length === 0 || this.#head?.method === "HEAD" || !mayHaveBody(status);
     const list = [":status", String(status)];
     for (const [name, value] of headers) list.push(name.toLowerCase(), value);
     if (headers.every(([name]) => name.toLowerCase() !== "date")) list.push("date", formatDate(this.#wallMs));
-    if (body !== "") list.push("content-length", String(Buffer.byteLength(body)));
+    if (body.length > 0 && status !== 204) list.push("content-length", String(Buffer.byteLength(body)));
     this.#respond(list, isEmpty, false);
     this.#finish();
     if (!isEmpty && this.#isOpen()) this.#stream.end(body);

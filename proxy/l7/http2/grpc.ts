@@ -42,8 +42,6 @@ const statusMax = 16;
 /** gRPC's code for a status of the proxy's own; 2 is UNKNOWN. */
 export function grpcStatusOf(status: number): number {
   switch (status) {
-    case 200:
-      return 0; // OK
     case 400:
       return 13; // INTERNAL
     case 401:

@@ -10,6 +10,7 @@ import { managerCases } from "./manager.ts";
 import { matchingCases } from "./matching.ts";
 import { mirroringCases } from "./mirroring.ts";
 import { originatingCases } from "./originating.ts";
+import { ownAnswerCases } from "./own-answers.ts";
 import { protectingCases } from "./protecting.ts";
 import { retryingCases } from "./retrying.ts";
 import { stickingCases } from "./sticking.ts";
@@ -28,4 +29,5 @@ export const allCases: readonly CaseGroup[] = [
   ...stickingCases,
   ...compressingCases,
   ...connectingCases,
+  ...ownAnswerCases,
 ];
