@@ -73,6 +73,8 @@ export interface ExchangeRecord {
   readonly requestBytes: number;
   readonly responseBytes: number;
   readonly durationMs: number;
+  /** Wall-clock time of the start, in ms since 1970, where it is known. */
+  readonly startMs?: number | undefined;
 }
 
 /** One TCP connection. The byte counts grow until it is closed; everything else is fixed when it is open. */
@@ -85,6 +87,10 @@ export interface TCPRecord {
   readonly receivedBytes: number;
   /** From the upstream to the downstream. */
   readonly sentBytes: number;
+  /** Wall-clock time of the start, in ms since 1970. */
+  readonly startMs: number;
+  /** From the start until now, in ms. */
+  readonly durationMs: number;
 }
 
 /** Requests that were begun and are not over, kept by those who begin and end them. */

@@ -43,6 +43,8 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   #isTold = false;
   /** The stream must be done by then, in ms. */
   #streamDueMs = Infinity;
+  /** The wall-clock start, from when it was asked for. */
+  #wallStartMs: number | undefined;
 
   constructor(downstream: DownstreamStream, context: HTTPContext, head: RequestHead, startMs: number) {
     super(downstream.info, head);
@@ -107,6 +109,16 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
     });
     this.#forwarding = forwarding;
     forwarding.start();
+  }
+
+  /** Found once, so that headers and logs say the same. */
+  get startMs(): number {
+    const { deps } = this.#context;
+    return (this.#wallStartMs ??= deps.wallMs() - (deps.nowMs() - this.#startMs));
+  }
+
+  get elapsedMs(): number | undefined {
+    return this.#isTold ? undefined : this.#context.deps.nowMs() - this.#startMs;
   }
 
   // Downstream side.

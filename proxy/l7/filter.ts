@@ -8,6 +8,7 @@
  * ends it. Invariant: what a filter throws fails its own request with 500 and is logged; it never ends the process.
  * Source: Envoy's StreamFilter, without its buffering variants: held bytes are bounded and kept in order for it.
  */
+import type { FormatRecord } from "./accesslog/types.ts";
 import type { ConnectionInfo } from "./context.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
@@ -89,6 +90,8 @@ export interface FilterContext {
   overrideEndpoint(override: EndpointOverride): void;
   /** Whose answer it is; undefined in a request, and in an answer of the proxy's own. */
   readonly endpoint: SocketAddress | undefined;
+  /** What is known of the request so far, for values with %OPERATORS%. */
+  facts(): FormatRecord;
   /** Wall-clock time, in ms since 1970. */
   wallMs(): number;
   /** Monotonic time, in ms, as of the read that is being handled: it stands still until the call is over. */

@@ -40,9 +40,12 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
   flag: ResponseFlag = "-";
   receivedBytes = 0;
   sentBytes = 0;
+  readonly startMs: number;
   readonly #downstream: Socket;
   readonly #context: TCPContext;
   readonly #tried: Endpoint[] = [];
+  /** Of the monotonic clock. */
+  readonly #beganMs: number;
   #initial: Buffer | undefined;
   /** The upstream in the making. */
   #dialing: { cancel(): void } | undefined;
@@ -54,6 +57,12 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
     this.connection = connection;
     this.#context = context;
     this.deps = context.deps;
+    this.startMs = context.deps.wallMs();
+    this.#beganMs = context.deps.nowMs();
+  }
+
+  get durationMs(): number {
+    return this.deps.nowMs() - this.#beganMs;
   }
 
   /** Serves the socket; `initial` is what was read from it before. */

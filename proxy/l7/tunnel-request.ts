@@ -41,7 +41,8 @@ export function tunnelHead({ hostname, mutations }: TunnelRequest, record: TCPRe
   };
 }
 
-function factsOf({ connection, cluster, endpoint, flag, receivedBytes, sentBytes }: TCPRecord): FormatRecord {
+function factsOf(record: TCPRecord): FormatRecord {
+  const { connection, cluster, endpoint, flag, receivedBytes, sentBytes, startMs, durationMs } = record;
   return {
     connection,
     head: undefined,
@@ -51,6 +52,8 @@ function factsOf({ connection, cluster, endpoint, flag, receivedBytes, sentBytes
     flag,
     requestBytes: receivedBytes,
     responseBytes: sentBytes,
-    durationMs: 0,
+    startMs,
+    durationMs,
+    elapsedMs: durationMs,
   };
 }

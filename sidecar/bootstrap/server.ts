@@ -370,14 +370,15 @@ export class StandaloneSidecar implements AdminContext {
             flag: record.flag,
             requestBytes: record.receivedBytes,
             responseBytes: record.sentBytes,
+            durationMs: record.durationMs,
           },
-          { startMs: clock.nowMs() },
+          { startMs: record.startMs },
         ),
     };
   }
 }
 
-const noRequest = { head: undefined, status: 0, durationMs: 0 } as const;
+const noRequest = { head: undefined, status: 0 } as const;
 
 const silent: Observer = { onExchange: () => undefined, onTCPOpen: () => undefined, onTCPClose: () => undefined };
 

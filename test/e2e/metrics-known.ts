@@ -50,6 +50,6 @@ function sidecarPage(): string {
   const connection = { direction: "outbound", remoteAddress: "", destination: undefined } as const;
   const seen = { connection, cluster: undefined, endpoint: undefined, flag: "-" } as const;
   metrics.onExchange({ ...seen, head: undefined, status: 200, requestBytes: 0, responseBytes: 0, durationMs: 1 });
-  metrics.onTCPOpen({ ...seen, receivedBytes: 0, sentBytes: 0 });
+  metrics.onTCPOpen({ ...seen, receivedBytes: 0, sentBytes: 0, startMs: 0, durationMs: 0 });
   return metrics.render();
 }

@@ -4,8 +4,6 @@
  * A case that does not differ any more must leave the list.
  */
 export const differences: Readonly<Record<string, string>> = {
-  "failures/named unknown": "%RESPONSE_CODE% in a header of a local answer is 0 in Envoy; here it is the code",
-  "failures/named not at all": "%RESPONSE_CODE% in a header of a local answer is 0 in Envoy; here it is the code",
   "own-answers-seen/mapped, gRPC":
     "%RESPONSE_CODE% in a filter's header of an answer to gRPC is what HTTP would get; here it is 200",
   "own-answers-seen/refused, gRPC":

@@ -99,9 +99,11 @@ test("AccessLogs writes once in a while, again after reopen(), and drops what a 
   const logs = new AccessLogs({ clock: new ManualClock(), log: silentLogger, random: () => 0 });
   try {
     const [spec] = specs(path, { format: "%RESPONSE_CODE% %START_TIME(%s)%\n" });
-    logs.write([spec!], record, { startMs: 1000 });
+    const { startMs: _startMs, ...undated } = record;
+    logs.write([spec!], undated, { startMs: 1000 });
     logs.reopen();
-    logs.write([spec!], { ...record, status: 404 }, { startMs: 2000 });
+    // Its own start is the one.
+    logs.write([spec!], { ...record, status: 404, startMs: 2000 }, { startMs: 3000 });
     const [big] = specs(path, { format: "x".repeat(bufferBytesMax + 1) });
     logs.write([big!], record, { startMs: 0 });
     assert.equal(logs.dropped, 1);

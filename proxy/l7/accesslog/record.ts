@@ -23,12 +23,13 @@ export function copyRecord(record: FormatRecord): FormatRecord {
     requestBytes: record.requestBytes,
     responseBytes: record.responseBytes,
     durationMs: record.durationMs,
+    elapsedMs: record.elapsedMs,
     startMs: record.startMs,
     requestMs: record.requestMs,
     responseMs: record.responseMs,
     attempts: record.attempts,
     localReplyBody: record.localReplyBody,
     upstreamFailure: record.upstreamFailure,
-    trailers: record.trailers,
+    responseTrailers: record.responseTrailers,
   };
 }

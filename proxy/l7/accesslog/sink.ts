@@ -28,7 +28,7 @@ export interface AccessLogsOptions {
 }
 
 export interface KnownOfRecord {
-  /** The wall-clock start, in ms since 1970. */
+  /** The wall-clock start, in ms since 1970, of a record that does not say it. */
   readonly startMs: number;
   readonly requestId?: string | undefined;
 }
@@ -53,7 +53,7 @@ export class AccessLogs {
 
   /** Writes the record, with what is known besides, to each log whose filter takes it. */
   write(specs: readonly AccessLogSpec[], undated: FormatRecord, known: KnownOfRecord): void {
-    const record: FormatRecord = { ...copyRecord(undated), ...known };
+    const record: FormatRecord = { ...copyRecord(undated), ...known, startMs: undated.startMs ?? known.startMs };
     for (const { filter, format, target } of specs)
       if (filter === undefined || filter(record, this.#options.random))
         this.#append(target, formatLine(format, record));

@@ -116,9 +116,9 @@ const argumentOperators: Readonly<Record<string, (argument: string) => Operator>
   },
   TRAILER: (argument) => {
     const [key] = alternatives(argument);
-    return ({ trailers }) => {
-      const index = trailers?.keys.indexOf(key) ?? -1;
-      return index < 0 ? undefined : trailers?.values[index];
+    return ({ responseTrailers }) => {
+      const index = responseTrailers?.keys.indexOf(key) ?? -1;
+      return index < 0 ? undefined : responseTrailers?.values[index];
     };
   },
   QUERY_PARAM: (argument) => {
@@ -144,11 +144,11 @@ const plainOperators: Readonly<Record<string, Operator>> = {
   RESPONSE_FLAGS_LONG: ({ flag }) => flagNames.get(flag) ?? flag,
   BYTES_RECEIVED: ({ requestBytes }) => requestBytes,
   BYTES_SENT: ({ responseBytes }) => responseBytes,
-  DURATION: ({ durationMs }) => Math.floor(durationMs),
+  DURATION: ({ durationMs, elapsedMs }) => Math.floor(elapsedMs ?? durationMs),
   REQUEST_DURATION: ({ requestMs }) => whole(requestMs),
   RESPONSE_DURATION: ({ responseMs }) => whole(responseMs),
-  RESPONSE_TX_DURATION: ({ responseMs, durationMs }) =>
-    responseMs === undefined ? undefined : Math.floor(durationMs - responseMs),
+  RESPONSE_TX_DURATION: ({ responseMs, durationMs, elapsedMs }) =>
+    responseMs === undefined || elapsedMs !== undefined ? undefined : Math.floor(durationMs - responseMs),
   UPSTREAM_HOST: ({ endpoint }) => endpoint && hostPort(endpoint.address, endpoint.port),
   UPSTREAM_REMOTE_ADDRESS: ({ endpoint }) => endpoint && hostPort(endpoint.address, endpoint.port),
   UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: ({ endpoint }) => endpoint?.address,
@@ -195,8 +195,8 @@ function whole(ms: number | undefined): number | undefined {
   return ms === undefined ? undefined : Math.floor(ms);
 }
 
-function grpcStatus({ trailers, response }: FormatRecord): number | undefined {
-  for (const headers of [trailers, response?.headers]) {
+function grpcStatus({ responseTrailers, response }: FormatRecord): number | undefined {
+  for (const headers of [responseTrailers, response?.headers]) {
     const index = headers?.keys.indexOf("grpc-status") ?? -1;
     if (index >= 0) return Number(headers!.values[index]);
   }

@@ -49,6 +49,8 @@ export interface FormatRecord {
   readonly requestBytes: number;
   readonly responseBytes: number;
   readonly durationMs: number;
+  /** From the start until now, in ms, of one that is not over; undefined: it is. */
+  readonly elapsedMs?: number | undefined;
   /** Wall-clock time of the start, in ms since 1970. */
   readonly startMs?: number | undefined;
   /** From the start, in ms: to the end of the request, to the first and to the last byte of the response. */
@@ -59,7 +61,7 @@ export interface FormatRecord {
   /** What the proxy is about to answer itself. */
   readonly localReplyBody?: string | undefined;
   readonly upstreamFailure?: string | undefined;
-  readonly trailers?: { readonly keys: readonly string[]; readonly values: readonly string[] } | undefined;
+  readonly responseTrailers?: { readonly keys: readonly string[]; readonly values: readonly string[] } | undefined;
 }
 
 /** The value of one operator; undefined: there is none. */

@@ -6,6 +6,7 @@
  * Heads are copied with the first change, so a filter that only looks costs none (route/head-editor.ts).
  */
 import type { Logger } from "#lib/log.ts";
+import type { FormatRecord } from "../accesslog/types.ts";
 import type { ConnectionInfo, HTTPContext } from "../context.ts";
 import type { EndpointOverride, FilterContext, FilterReply, HeaderEditor } from "../filter.ts";
 import type { RequestHead } from "../http1/request.ts";
@@ -29,6 +30,8 @@ export interface ContextActions {
   override(override: EndpointOverride): void;
   /** Whose answer it is. */
   endpoint(): SocketAddress | undefined;
+  /** What is known of the request. */
+  facts(): FormatRecord;
   reply(reply: FilterReply): void;
   /** Calls back: what it throws fails the request. */
   call(callback: () => void): void;
@@ -111,6 +114,10 @@ export class RequestContext implements FilterContext {
             : "",
       sourceCluster: this.#http.deps.serviceCluster ?? "",
     });
+  }
+
+  facts(): FormatRecord {
+    return { ...this.#actions.facts(), head: this.request, sentHead: undefined, response: this.response };
   }
 
   endpointOf(cluster: string): SocketAddress | undefined {

@@ -9,7 +9,7 @@ import type { BufferConfig } from "../config/buffer.ts";
 import type { HeaderMutationConfig } from "../config/header-mutation.ts";
 import type { HealthCheckConfig } from "../config/http-filters.ts";
 import type { FormatRecord } from "../accesslog/types.ts";
-import type { FilterContext, HeaderEditor, HttpFilterFactory } from "../filter.ts";
+import type { HeaderEditor, HttpFilterFactory } from "../filter.ts";
 import { plainInfo } from "../route/match.ts";
 import type { HeaderMutations } from "../route/types.ts";
 
@@ -34,11 +34,11 @@ export function headerMutationFilter(name: string, { request, response }: Header
     name,
     create: () => ({
       onRequestHeaders(context) {
-        apply(context.requestHeaders, request, recordOf(context));
+        apply(context.requestHeaders, request, context.facts());
         return "continue";
       },
       onResponseHeaders(context) {
-        if (response.length > 0) apply(context.responseHeaders, response, recordOf(context));
+        if (response.length > 0) apply(context.responseHeaders, response, context.facts());
         return "continue";
       },
     }),
@@ -70,10 +70,4 @@ function apply(editor: HeaderEditor, levels: readonly HeaderMutations[], record:
       else if (action === "overwrite" || (action === "overwriteIfExists") === isThere) editor.set(name, text);
     }
   }
-}
-
-function recordOf({ connection, request, received, response }: FilterContext): FormatRecord {
-  const status = response?.status ?? 0;
-  const none = { flag: "-", requestBytes: 0, responseBytes: 0, durationMs: 0 };
-  return { connection, head: request, received, response, status, ...none };
 }

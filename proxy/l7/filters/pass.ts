@@ -8,6 +8,7 @@
  * their order: behind a stop everything waits. Invariants: a filter sees a part once; what it throws goes to
  * PassOwner.fail(); after end() no filter is called but for its onEnd().
  */
+import type { FormatRecord } from "../accesslog/types.ts";
 import type { HTTPContext } from "../context.ts";
 import type { DataVerdict, EndpointOverride, FilterReply, HttpFilter } from "../filter.ts";
 import type { Headers } from "../http1/headers.ts";
@@ -25,6 +26,8 @@ export interface PassOwner {
   readonly info: HTTPContextInfo;
   /** Whose answer it is; undefined before there is one. */
   readonly endpoint: SocketAddress | undefined;
+  /** What is known of the request so far. */
+  readonly facts: FormatRecord;
   beginExchange(head: RequestHead): void;
   passRequestData(data: Buffer): void;
   passRequestEnd(trailers: Headers | undefined): void;
@@ -99,6 +102,7 @@ export class FilterPass {
       },
       override: (override) => (this.endpointOverride = override),
       endpoint: () => owner.endpoint,
+      facts: () => owner.facts,
       reply: (reply) => this.reply(reply),
       call: (callback) => void this.#guard("callback", callback),
       fail: (error) => owner.fail("callback", error),

@@ -12,6 +12,8 @@
  * in one piece behind the last. What a filter answers in a response goes out as it is: so it does in Envoy, and so
  * filters cannot answer each other for ever. Invariant: once an answer is under way no filter sees more of the request.
  */
+import { copyRecord } from "../accesslog/record.ts";
+import type { FormatRecord } from "../accesslog/types.ts";
 import type { ConnectionInfo, HTTPContext } from "../context.ts";
 import { Exchange } from "../exchange.ts";
 import type { FilterReply } from "../filter.ts";
@@ -88,6 +90,10 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
 
   get endpoint(): SocketAddress | undefined {
     return this.#answer === undefined ? this.#exchange?.endpoint : undefined;
+  }
+
+  get facts(): FormatRecord {
+    return copyRecord(this.#exchange ?? this.#routed());
   }
 
   // From the downstream.
@@ -330,10 +336,14 @@ class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner
 
   /** Of a request that no filter has let pass to its route. */
   #unrouted(): Exchange {
+    return (this.#exchange = this.#routed());
+  }
+
+  /** One that has a route and does not start. */
+  #routed(): Exchange {
     const exchange = new Exchange(this, this.context, this.heads.head, this.#startMs);
     exchange.received = this.heads.received;
     exchange.findRoute();
-    this.#exchange = exchange;
     return exchange;
   }
 }

@@ -30,7 +30,7 @@ export function answerHeaders(plan: Plan, { status, body, headers, policy, recor
     headers: { names, keys: names.map((name) => name.toLowerCase()), values: all.map(([, value]) => value) },
     hop: plainHop,
   };
-  const changed = planResponse(plan, head, { policy, record });
+  const changed = planResponse(plan, head, { policy, record, isLocal: true });
   // The content type is written anyway; here it is only for mutations to see.
   if (changed === head) return headers;
   return changed.headers.names.map((name, at) => [name, changed.headers.values[at]!] as const);

@@ -21,12 +21,14 @@ export interface ResponseInput {
   readonly setCookie?: string | undefined;
   /** From the end of the request to the response, in ms; less than 0 where it is not told. */
   readonly tookMs?: number;
+  /** Made here: no status is known yet when Envoy makes the values of its headers. */
+  readonly isLocal?: boolean;
 }
 
 export function planResponse(
   { changes, cors }: Pick<Plan, "changes" | "cors">,
   received: ResponseHead,
-  { policy, record, setCookie, tookMs = -1 }: ResponseInput,
+  { policy, record, setCookie, tookMs = -1, isLocal = false }: ResponseInput,
 ): ResponseHead {
   const response = tookMs < 0 ? received : withServiceTime(received, tookMs);
   const isPlain = cors.length === 0 && setCookie === undefined && policy.server === undefined && policy.via === "";
@@ -37,6 +39,7 @@ export function planResponse(
   if (changes !== undefined) {
     mutate(editor, changes.response, () => ({
       ...copyRecord(record),
+      ...(isLocal ? { status: 0 } : {}),
       response: { ...response, headers: editor.headers },
     }));
     if (changes.tellsAttempts && record.attempts) editor.set("x-envoy-attempt-count", String(record.attempts));

@@ -226,7 +226,7 @@ function refuseUpgrade(head: RequestHead, route: CompiledRoute, policy: RequestP
 
 /** What of the route a header's value may name before there is an upstream. */
 function namesOf(route: CompiledRoute, cluster: string): Partial<FormatRecord> {
-  return { routeName: route.name, virtualHostName: route.hostName, cluster: { name: cluster } };
+  return { routeName: route.name, virtualHostName: route.hostName, cluster: { name: cluster }, attempts: 1 };
 }
 
 interface AnswerParts {

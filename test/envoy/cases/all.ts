@@ -9,6 +9,7 @@ import { limitingCases } from "./limiting.ts";
 import { managerCases } from "./manager.ts";
 import { matchingCases } from "./matching.ts";
 import { mirroringCases } from "./mirroring.ts";
+import { operatorCases } from "./operators.ts";
 import { originatingCases } from "./originating.ts";
 import { ownAnswerCases } from "./own-answers.ts";
 import { protectingCases } from "./protecting.ts";
@@ -19,6 +20,7 @@ export const allCases: readonly CaseGroup[] = [
   ...matchingCases,
   ...answeringCases,
   ...changingCases,
+  ...operatorCases,
   ...managerCases,
   ...originatingCases,
   ...retryingCases,
