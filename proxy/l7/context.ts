@@ -58,6 +58,8 @@ export interface ExchangeRecord {
   /** Envoy's RESPONSE_CODE_DETAILS. */
   readonly details?: string | undefined;
   readonly attempts?: number;
+  /** Why no connection came about in the last try, in Envoy's words. */
+  readonly upstreamFailure?: string | undefined;
   /** From the start, in ms: to the end of the request, to the first byte of the response. */
   readonly requestMs?: number | undefined;
   readonly responseMs?: number | undefined;
@@ -82,6 +84,8 @@ export interface TCPRecord {
   readonly connection: ConnectionInfo;
   readonly cluster: Cluster | undefined;
   readonly endpoint: Endpoint | undefined;
+  /** Why the last connection to one did not come about, in Envoy's words. */
+  readonly upstreamFailure?: string | undefined;
   readonly flag: ResponseFlag;
   /** From the downstream to the upstream. */
   readonly receivedBytes: number;

@@ -1,12 +1,13 @@
 /**
  * A connection to an endpoint in the making: TCP, then TLS where the cluster has it.
  *
- *   pool.ts, tcp-proxy.ts ─▶ Dialing ─▶ onDialed(socket) or onDialFailed(why), once, and never before the call returns
+ *   pool.ts, tcp-proxy.ts ─▶ Dialing ─▶ onDialed(socket) or onDialFailed(), once, and never before the call returns
  *
  * Invariant: after cancel() nothing is told; a socket that is handed over has no listeners of ours left.
  */
 import type { OnReadOpts, Socket } from "node:net";
 import { type TLSSocket, connect as connectTLS } from "node:tls";
+import { type DialFailure, failureOf } from "./dial-failure.ts";
 import { Deadline } from "./timer-wheel.ts";
 import type { UpstreamTLS } from "./tls/types.ts";
 import { type EngineDeps, type SocketAddress, dialOptions } from "./types.ts";
@@ -15,7 +16,7 @@ export interface DialOwner {
   readonly deps: EngineDeps;
   /** Open; over TLS it is a TLSSocket whose peer was verified as configured. */
   onDialed(socket: Socket): void;
-  onDialFailed(why: string): void;
+  onDialFailed(failure: DialFailure): void;
 }
 
 export interface DialTarget {
@@ -32,21 +33,21 @@ export class Dialing {
   readonly #tls: UpstreamTLS | undefined;
   readonly #deadline: Deadline;
   #socket: Socket | undefined;
-  #why = "the connection was closed";
+  #failure: DialFailure = { why: "the connection was closed" };
+  #isSecuring = false;
   #isOver = false;
 
   constructor(owner: DialOwner, target: DialTarget) {
     this.#owner = owner;
     this.#tls = target.tls;
     const { deps } = owner;
-    this.#deadline = new Deadline(() => this.#fail("the connect timeout passed"));
+    this.#deadline = new Deadline(() => this.#fail({ why: "the connect timeout passed", isTimeout: true }));
     try {
       const options = target.onread === undefined ? dialOptions : { ...dialOptions, onread: target.onread };
       this.#watch(deps.dial(target.to.address, target.to.port, options), "connect");
     } catch (error) {
       // Told later, as every other failure is, so that callers meet one order of events.
-      const why = error instanceof Error ? error.message : String(error);
-      queueMicrotask(() => this.#fail(why));
+      queueMicrotask(() => this.#fail(failureOf(error, false)));
       return;
     }
     deps.wheel.arm(this.#deadline, deps.nowMs() + target.timeoutMs);
@@ -71,14 +72,16 @@ export class Dialing {
     socket.off("error", this.#onError).off("close", this.#onClose);
   }
 
-  readonly #onError = (error: Error): void => void (this.#why = error.message);
-  readonly #onClose = (): void => this.#fail(this.#why);
+  readonly #onError = (error: Error): void => {
+    this.#failure = failureOf(error, this.#isSecuring);
+  };
+  readonly #onClose = (): void => this.#fail(this.#failure);
 
   readonly #onOpen = (): void => {
     const socket = this.#socket!;
     if (this.#tls !== undefined && !isTLS(socket)) return this.#secure(socket, this.#tls);
-    const why = this.#tls === undefined ? undefined : this.#tls.refuse(socket as TLSSocket);
-    if (why !== undefined) return this.#fail(why);
+    const refused = this.#tls?.refuse(socket as TLSSocket);
+    if (refused !== undefined) return this.#fail(refused);
     this.#unwatch(socket);
     this.#finish();
     this.#owner.onDialed(socket);
@@ -86,22 +89,26 @@ export class Dialing {
 
   #secure(socket: Socket, tls: UpstreamTLS): void {
     this.#unwatch(socket);
+    this.#isSecuring = true;
     try {
       const secure = connectTLS({ ...tls.options(), socket });
       // The wrapped socket reports its errors through the one around it.
-      socket.on("error", () => secure.destroy());
+      socket.on("error", (error) => {
+        this.#onError(error);
+        secure.destroy();
+      });
       this.#watch(secure, "secureConnect");
     } catch (error) {
       socket.destroy();
-      this.#fail(error instanceof Error ? error.message : String(error));
+      this.#fail(failureOf(error, true));
     }
   }
 
-  #fail(why: string): void {
+  #fail(failure: DialFailure): void {
     if (this.#isOver) return;
     this.#finish();
     this.#socket?.destroy();
-    this.#owner.onDialFailed(why);
+    this.#owner.onDialFailed(failure);
   }
 
   #finish(): void {

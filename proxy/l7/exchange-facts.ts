@@ -30,6 +30,8 @@ export class ExchangeFacts implements ExchangeRecord {
   /** As it is sent on. */
   sentHead: RequestHead | undefined;
   details: string | undefined;
+  /** Of the last try, in Envoy's words. */
+  upstreamFailure: string | undefined;
   /** From the start, in ms: to the end of the request, to the first byte of the response. */
   requestMs: number | undefined;
   responseMs: number | undefined;

@@ -65,7 +65,7 @@ test("Exchange answers 503 UF when every endpoint refuses, and 503 UH without on
   );
   // Where it is, is told to the operator alone.
   assert.doesNotMatch(refused, /127\.0\.0\.1/);
-  assert.match(rig.records[0]!.details!, /\{connection_failure\|connect_ECONNREFUSED_127\.0\.0\.1:\d+\}$/);
+  assert.match(rig.records[0]!.details!, /\{remote_connection_failure\|delayed_connect_error:_Connection_refused\}$/);
   rig.setEndpoints("up", []);
   assert.match(await raw(rig.port, getClose), /^HTTP\/1\.1 503 .*x-wherry-error: UH /s);
   rig.setRoutes(routesTo("other"));

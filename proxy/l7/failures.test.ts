@@ -15,8 +15,7 @@ for (const [why, told] of [
   ["write EPROTO 0A:error:0A00010B:SSL routines:wrong version number", undefined],
 ] as const)
   test(`answerToFailure() tells the downstream of "${why}" without an address`, () => {
-    const { sentence, details } = answerToFailure({ kind: "connect", why }, "shop");
+    const { sentence, details } = answerToFailure({ kind: "connect", why, reason: "delayed" }, "shop");
     assert.equal(sentence, `Cannot connect to an endpoint of shop: ${told ?? why}`);
-    const reason = why.replaceAll(" ", "_");
-    assert.equal(details, `upstream_reset_before_response_started{connection_failure|${reason}}`);
+    assert.equal(details, "upstream_reset_before_response_started{remote_connection_failure|delayed}");
   });

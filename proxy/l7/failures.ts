@@ -6,6 +6,7 @@
  * Invariant: no sentence has an endpoint's address, which is nobody's business outside; the details have it.
  * Source: Envoy's response flags and statuses; 502 where the upstream broke its protocol.
  */
+import type { DialFailure } from "./dial-failure.ts";
 import type { UpstreamFailure } from "./stream.ts";
 import type { ResponseFlag } from "./types.ts";
 
@@ -42,7 +43,7 @@ export function answerToFailure(failure: UpstreamFailure, cluster: string): Fail
         status: 503,
         flag: "UF",
         sentence: `Cannot connect to an endpoint of ${cluster}: ${withoutAddresses(failure.why)}`,
-        details: `upstream_reset_before_response_started{connection_failure|${failure.why.replaceAll(/\s+/g, "_")}}`,
+        details: `upstream_reset_before_response_started{${connectDetails(failure)}}`,
       };
     case "refused":
       return {
@@ -56,6 +57,11 @@ export function answerToFailure(failure: UpstreamFailure, cluster: string): Fail
       return { status: failure.by === "protocol" ? 502 : 503, flag: cutFlag(failure), sentence };
     }
   }
+}
+
+function connectDetails({ reason, isTimeout }: DialFailure): string {
+  if (isTimeout === true) return "connection_timeout";
+  return reason === undefined ? "remote_connection_failure" : `remote_connection_failure|${reason}`;
 }
 
 /** What Node.js says of a call that failed: behind the code is whom it was for, an address, a name or a path. */

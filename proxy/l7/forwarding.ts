@@ -214,6 +214,7 @@ export class Forwarding implements AttemptOwner {
     const owner = this.#owner;
     if (this.hasBegun) return owner.abort(cutFlag(failure));
     attempt.report({ kind: "local" });
+    if (failure.kind === "connect") owner.upstreamFailure = failure.reason;
     if (this.#triesAgain(attempt, failure)) return;
     const isUntouched = failure.kind !== "malformed" && (failure.kind !== "reset" || !failure.sawBytes);
     if (owner.connection.direction === "inbound" && isUntouched)
@@ -242,6 +243,7 @@ export class Forwarding implements AttemptOwner {
   #try(endpoint: Endpoint, mayReuse: boolean): void {
     const owner = this.#owner;
     owner.endpoint = endpoint;
+    owner.upstreamFailure = undefined;
     owner.attempts = this.#tries.count + 1;
     const attempt = this.#tries.start(endpoint, owner.attempts === 1 ? this.#startMs : this.#context.deps.nowMs());
     const isTunnel = this.#plan.route.endsConnect && owner.head.method === "CONNECT";

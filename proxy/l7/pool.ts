@@ -11,6 +11,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { ConnectionBudget, Waiting } from "./connection-budget.ts";
+import type { DialFailure } from "./dial-failure.ts";
 import { type DialOwner, Dialing } from "./dial.ts";
 import type { RequestHead } from "./http1/request.ts";
 import { HTTP2Pool, type HTTP2PoolOwner } from "./http2/pool.ts";
@@ -269,9 +270,9 @@ class Negotiation implements PendingStream, DialOwner {
     this.#pool.onNegotiated(socket, this.#handler, this.#head);
   }
 
-  onDialFailed(why: string): void {
+  onDialFailed(failure: DialFailure): void {
     this.#pool.release();
-    this.#handler.onBroken({ kind: "connect", why });
+    this.#handler.onBroken({ kind: "connect", ...failure });
   }
 
   cancel(): void {

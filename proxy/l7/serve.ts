@@ -98,9 +98,9 @@ function secure(
   socket.once("secure", () => {
     deps.wheel.cancel(deadline);
     socket.off("error", fail).off("close", onClose).off("end", onEnd);
-    const why = tls.refuse(socket);
-    if (why !== undefined) {
-      deps.log.debug("Cannot serve connection", { why });
+    const refused = tls.refuse(socket);
+    if (refused !== undefined) {
+      deps.log.debug("Cannot serve connection", { why: refused.why });
       socket.on("error", () => undefined);
       return fail();
     }

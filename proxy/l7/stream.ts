@@ -9,6 +9,7 @@
  * stream is told nothing more, and tells nothing more.
  */
 import type { ConnectionInfo } from "./context.ts";
+import type { DialFailure } from "./dial-failure.ts";
 import type { Framing } from "./http1/framing.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { ResponseHead } from "./http1/response.ts";
@@ -107,7 +108,7 @@ export interface PendingStream {
 
 export type UpstreamFailure =
   /** No connection came about: not a byte was sent. */
-  | { readonly kind: "connect"; readonly why: string }
+  | ({ readonly kind: "connect" } & DialFailure)
   /** The upstream said that it did not look at the request (RFC 9113 §8.7). */
   | { readonly kind: "refused" }
   /**

@@ -11,6 +11,7 @@
 import type { Socket } from "node:net";
 import type { Cluster } from "./cluster.ts";
 import type { ConnectionInfo, Observer, TCPRecord } from "./context.ts";
+import type { DialFailure } from "./dial-failure.ts";
 import { type DialOwner, Dialing } from "./dial.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { HTTP1Error } from "./http1/errors.ts";
@@ -41,6 +42,8 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
   receivedBytes = 0;
   sentBytes = 0;
   readonly startMs: number;
+  /** Of the last endpoint that was tried. */
+  upstreamFailure: string | undefined;
   readonly #downstream: Socket;
   readonly #context: TCPContext;
   readonly #tried: Endpoint[] = [];
@@ -95,6 +98,7 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
     if (this.#tried.length >= this.#context.triesMax || this.#tried.includes(endpoint)) return this.#refuse("UF");
     this.#tried.push(endpoint);
     this.endpoint = endpoint;
+    this.upstreamFailure = undefined;
     this.#connect(endpoint, this.cluster!);
   }
 
@@ -155,9 +159,10 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
     this.#splice(upstream);
   }
 
-  onDialFailed(why: string): void {
+  onDialFailed({ why, reason }: DialFailure): void {
     this.endpoint!.pool.release();
     this.cluster!.outliers?.report(this.endpoint!, { kind: "local" });
+    this.upstreamFailure = reason;
     this.#onFailed(why);
   }
 

@@ -8,6 +8,7 @@
  */
 import type { Socket } from "node:net";
 import { readInto } from "./direct-reads.ts";
+import type { DialFailure } from "./dial-failure.ts";
 import { type DialOwner, type DialTarget, Dialing } from "./dial.ts";
 import { GatheredWriter } from "./gathered-writer.ts";
 import { BodyReader } from "./http1/body.ts";
@@ -70,8 +71,8 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
     this.#dialing = new Dialing(this, target.tls === undefined ? { ...target, onread } : target);
   }
 
-  onDialFailed(why: string): void {
-    this.#close({ kind: "connect", why });
+  onDialFailed(failure: DialFailure): void {
+    this.#close({ kind: "connect", ...failure });
   }
 
   onDialed(socket: Socket): void {

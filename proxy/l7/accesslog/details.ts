@@ -7,7 +7,7 @@ const details: Readonly<Record<string, string>> = {
   NR: "route_not_found",
   NC: "cluster_not_found",
   UH: "no_healthy_upstream",
-  UF: "upstream_reset_before_response_started{connection_failure}",
+  UF: "upstream_reset_before_response_started{remote_connection_failure}",
   UC: "upstream_reset_before_response_started{connection_termination}",
   UR: "upstream_reset_before_response_started{remote_reset}",
   UO: "upstream_reset_before_response_started{overflow}",

@@ -10,6 +10,7 @@
  * closed behind those it has; each connection gives back its place in the cluster's budget once.
  */
 import type { Socket } from "node:net";
+import type { DialFailure } from "../dial-failure.ts";
 import { type DialOwner, type DialTarget, Dialing } from "../dial.ts";
 import { type UpstreamOptions, idleMsDefault } from "../options.ts";
 import type { PendingStream, UpstreamHandler, UpstreamStream } from "../stream.ts";
@@ -83,13 +84,13 @@ export class HTTP2Pool {
     this.#serve();
   }
 
-  onDialFailed(connecting: Connecting, why: string): void {
+  onDialFailed(connecting: Connecting, failure: DialFailure): void {
     this.#forget(connecting);
     this.#owner.release();
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     this.#cancelConnecting();
-    for (const handler of waiting) handler.onBroken({ kind: "connect", why });
+    for (const handler of waiting) handler.onBroken({ kind: "connect", ...failure });
     this.#closeWhenDone();
   }
 
@@ -207,8 +208,8 @@ class Connecting implements DialOwner {
     this.#pool.onDialed(this, socket);
   }
 
-  onDialFailed(why: string): void {
-    this.#pool.onDialFailed(this, why);
+  onDialFailed(failure: DialFailure): void {
+    this.#pool.onDialFailed(this, failure);
   }
 
   cancel(): void {

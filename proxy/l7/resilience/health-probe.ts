@@ -7,6 +7,7 @@
  * which is gone when it is answered. Source: envoy.config.core.v3.HealthCheck.
  */
 import type { Socket } from "node:net";
+import type { DialFailure } from "../dial-failure.ts";
 import { type DialTarget, Dialing } from "../dial.ts";
 import type { EngineDeps } from "../types.ts";
 
@@ -33,7 +34,7 @@ export async function probe(check: Check, target: DialTarget, deps: EngineDeps):
 /** By the same dial as requests: from the same network, past the same redirection. */
 function connect(target: DialTarget, deps: EngineDeps): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  const owner = { deps, onDialed: resolve, onDialFailed: (why: string): void => reject(new Error(why)) };
+  const owner = { deps, onDialed: resolve, onDialFailed: ({ why }: DialFailure): void => reject(new Error(why)) };
   void new Dialing(owner, target);
   return promise;
 }

@@ -18,6 +18,7 @@ import {
   createSecureContext,
 } from "node:tls";
 import { CodedError, messageOf } from "#lib/errors.ts";
+import { type DialFailure, refusal } from "../dial-failure.ts";
 import type {
   CertificateSpec,
   DataSource,
@@ -74,7 +75,8 @@ export function createDownstreamTLS(spec: DownstreamTLSSpec, alpn: readonly stri
     refuse: (socket) => {
       if (!requestsCertificate) return undefined;
       const hasCertificate = Object.keys(socket.getPeerCertificate()).length > 0;
-      if (!hasCertificate) return spec.requiresClientCertificate ? "the downstream showed no certificate" : undefined;
+      if (!hasCertificate)
+        return spec.requiresClientCertificate ? { why: "the downstream showed no certificate" } : undefined;
       return refusePeer(socket, spec);
     },
   };
@@ -155,18 +157,54 @@ function nameOf(source: DataSource): string {
 }
 
 /** Why the peer is not who it must be, or undefined. */
-function refusePeer(socket: TLSSocket, spec: TLSSpec): string | undefined {
+function refusePeer(socket: TLSSocket, spec: TLSSpec): DialFailure | undefined {
   // Without an authority to trust, the certificate is known by its hash alone.
   if (spec.trustedCA === undefined) return refuseHash(socket, spec);
   const error = verifyErrorOf(socket);
-  if (error !== undefined) return `the peer's certificate is not trusted: ${error}`;
+  if (error !== undefined) {
+    const what = `X509_verify_cert: certificate verification error at depth ${depthOf(error, socket)}: ${wordsOf(error)}`;
+    return refusal(`the peer's certificate is not trusted: ${error}`, what);
+  }
   if (spec.sans.length > 0) {
     const names = alternativeNames(socket.getPeerCertificate());
     if (!spec.sans.some((matcher) => names.some((name) => isMatch(matcher, name))))
-      return "the peer's certificate has none of the names that were wanted";
+      return refusal(
+        "the peer's certificate has none of the names that were wanted",
+        `SAN matcher, certificate SANs are [${names.map(({ value }) => value).join(", ")}]`,
+      );
   }
   return refuseHash(socket, spec);
 }
+
+/** BoringSSL's words for what OpenSSL has codes for; it says what was lacking first, OpenSSL what is lacking last. */
+const verifyWords: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: "certificate has expired",
+  CERT_NOT_YET_VALID: "certificate is not yet valid",
+  CERT_REVOKED: "certificate revoked",
+  CERT_SIGNATURE_FAILURE: "certificate signature failure",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "self signed certificate",
+  INVALID_CA: "invalid CA certificate",
+  INVALID_PURPOSE: "unsupported certificate purpose",
+  SELF_SIGNED_CERT_IN_CHAIN: "self signed certificate in certificate chain",
+  UNABLE_TO_GET_ISSUER_CERT: "unable to get issuer certificate",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "unable to get local issuer certificate",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "unable to get local issuer certificate",
+};
+
+function wordsOf(error: string): string {
+  return verifyWords[error] ?? error;
+}
+
+/** Node.js does not tell which certificate it was: what lacks an authority is the last that the peer sent. */
+function depthOf(error: string, socket: TLSSocket): number {
+  if (!/^SELF_SIGNED_CERT_IN|^UNABLE_TO_GET_ISSUER/.test(error)) return 0;
+  let depth = 0;
+  let one = socket.getPeerX509Certificate()?.issuerCertificate;
+  for (; one !== undefined && depth < depthMax; one = one.issuerCertificate) depth++;
+  return depth;
+}
+
+const depthMax = 10;
 
 /** OpenSSL's verdict on the chain of trust; undefined: trusted. */
 export function verifyErrorOf(socket: TLSSocket): string | undefined {
@@ -182,10 +220,11 @@ export function verifyErrorOf(socket: TLSSocket): string | undefined {
   return error === null || error === undefined ? undefined : (error.code ?? "it could not be verified");
 }
 
-function refuseHash(socket: TLSSocket, spec: TLSSpec): string | undefined {
+function refuseHash(socket: TLSSocket, spec: TLSSpec): DialFailure | undefined {
   if (spec.certificateHashes.length === 0) return undefined;
   const hash = socket.getPeerCertificate().fingerprint256?.replaceAll(":", "").toLowerCase() ?? "";
-  return spec.certificateHashes.includes(hash) ? undefined : "the peer's certificate is none of those that were wanted";
+  if (spec.certificateHashes.includes(hash)) return undefined;
+  return refusal("the peer's certificate is none of those that were wanted", "cert hash and spki");
 }
 
 interface AlternativeName {

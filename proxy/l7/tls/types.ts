@@ -3,6 +3,7 @@
  *
  *   config.ts (pure) ─▶ DownstreamTLSSpec, UpstreamTLSSpec ─▶ context.ts (reads files) ─▶ DownstreamTLS, UpstreamTLS
  */
+import type { DialFailure } from "../dial-failure.ts";
 import type { SecureVersion, TLSSocket, TlsOptions, ConnectionOptions } from "node:tls";
 
 /** envoy.config.core.v3.DataSource: a file, or the text itself; `field` is its path in the configuration. */
@@ -55,12 +56,12 @@ export interface DownstreamTLS {
   readonly requestsCertificate: boolean;
   options(): TlsOptions;
   /** Why this peer is refused, or undefined. Called once the handshake is done. */
-  refuse(socket: TLSSocket): string | undefined;
+  refuse(socket: TLSSocket): DialFailure | undefined;
 }
 
 /** A cluster's side, ready for use. */
 export interface UpstreamTLS {
   readonly spec: UpstreamTLSSpec;
   options(): ConnectionOptions;
-  refuse(socket: TLSSocket): string | undefined;
+  refuse(socket: TLSSocket): DialFailure | undefined;
 }
