@@ -30,6 +30,8 @@ export const differences: Readonly<Record<string, string>> = {
   "origin: x-forwarded-for/for two lines": "Envoy joins the lines of a header; here they go on as they came",
   "origin: x-forwarded-for, a hop in front/for two lines":
     "Envoy joins the lines of a header; here they go on as they came",
+  "authority/Example.ORG /match":
+    "matchers see the host in lower case, since names that differ in capitals are one (RFC 9110 section 4.2.3)",
   "gzip/answer 206": "the ranges of a part count bytes that are not compressed, so that it is passed on as it is",
   "session-cookies/who does not answer": "an answer of the proxy's own makes no session with who did not answer",
   "session-cookies/who does not answer, again":

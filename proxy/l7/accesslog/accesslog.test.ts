@@ -33,7 +33,7 @@ const render = (text: string): string => compileTemplate(text, fail).render(reco
 
 test("compileTemplate() renders operators as Envoy does", () => {
   const rows: readonly (readonly [string, string])[] = [
-    ["%REQ(:METHOD)% %REQ(:PATH)% %REQ(:AUTHORITY)%", "GET /p?q=1 example.org"],
+    ["%REQ(:METHOD)% %REQ(:PATH)% %REQ(:AUTHORITY)%", "GET /p?q=1 Example.org"],
     ["%REQ(x?User-Agent)% %REQ(USER-AGENT):2% %REQ(x)%", "curl cu -"],
     ["%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %DURATION%", "200 - via_upstream 12"],
     ["%UPSTREAM_HOST% %UPSTREAM_CLUSTER%", "10.0.0.1:8080 c"],

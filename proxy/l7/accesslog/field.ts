@@ -1,9 +1,10 @@
 /**
  * A header of a request by its lower-case name, pseudo headers included, for matchers and formats. Pure.
  */
+import { headerValue } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 
-/** The first value; ":method", ":path", ":authority" and "host" are those of the head. */
+/** The first value; ":method" and ":path" are those of the head, ":authority" and "host" are as Host says it. */
 export function fieldValue(head: RequestHead | undefined, key: string): string | undefined {
   if (head === undefined) return undefined;
   switch (key) {
@@ -13,10 +14,8 @@ export function fieldValue(head: RequestHead | undefined, key: string): string |
       return head.target;
     case ":authority":
     case "host":
-      return head.host;
-    default: {
-      const index = head.headers.keys.indexOf(key);
-      return index < 0 ? undefined : head.headers.values[index];
-    }
+      return headerValue(head.headers, "host") ?? head.host;
+    default:
+      return headerValue(head.headers, key);
   }
 }

@@ -31,13 +31,13 @@ for (const [list, trust, wanted] of rows)
 
 test("Logs tell the downstream that is believed with port 0, and the connection's own beside it", () => {
   const operators = ["ADDRESS", "PORT", "ADDRESS_WITHOUT_PORT"].map((name) => `%DOWNSTREAM_REMOTE_${name}%`);
-  const { render } = compileTemplate(`${operators.join(" ")} %DOWNSTREAM_DIRECT_REMOTE_ADDRESS%`, (why) => Error(why));
+  const template = compileTemplate(`${operators.join(" ")} %DOWNSTREAM_DIRECT_REMOTE_ADDRESS%`, (why) => Error(why));
   const none = { status: 0, flag: "-", requestBytes: 0, responseBytes: 0, durationMs: 0 };
   const connection = { remoteAddress: own, remotePort: 5000, trust: requestPolicyDefault };
-  const line = (list: string): string => render({ ...none, connection, head: headOf(list) }, "-");
+  const line = (list: string): string => template.render({ ...none, connection, head: headOf(list) }, "-");
   assert.equal(line("192.0.2.1"), `192.0.2.1:0 0 192.0.2.1 ${own}:5000`);
   assert.equal(line("2001:db8::1"), `[2001:db8::1]:0 0 2001:db8::1 ${own}:5000`);
   assert.equal(line("nobody"), `${own}:5000 5000 ${own} ${own}:5000`);
-  const unread = render({ ...none, connection, head: undefined }, "-");
+  const unread = template.render({ ...none, connection, head: undefined }, "-");
   assert.equal(unread, `${own}:5000 5000 ${own} ${own}:5000`);
 });

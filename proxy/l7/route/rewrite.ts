@@ -6,7 +6,6 @@
  * Source: envoy.config.route.v3.RouteAction, RedirectAction.
  */
 import type { RequestHead } from "../http1/request.ts";
-import { joinedHeaderValue } from "../http1/headers.ts";
 import { fieldValue } from "../accesslog/field.ts";
 import { schemeOf } from "./scheme.ts";
 import type { HostRewrite, PathRewrite, Redirect, RegexRewrite } from "./types.ts";
@@ -56,18 +55,13 @@ export function redirectLocation(head: RequestHead, redirect: Redirect, isTLS: b
 }
 
 function redirectAuthority(head: RequestHead, redirect: Redirect, scheme: string): string {
-  const { name, port } = splitAuthority(fieldValue({ ...head, host: receivedHost(head) }, "host") ?? "");
+  const { name, port } = splitAuthority(fieldValue(head, "host") ?? "");
   const host = redirect.host ?? name;
   if (redirect.port !== undefined) return `${host}:${redirect.port}`;
   if (redirect.host !== undefined) return host;
   // The default port of the scheme that was is left out when the scheme changes; any other stays.
   const isDefault = redirect.scheme !== undefined && port === (scheme === "https" ? "80" : "443");
   return port === "" || isDefault ? host : `${host}:${port}`;
-}
-
-/** With the capitals that it came with. */
-function receivedHost(head: RequestHead): string {
-  return joinedHeaderValue(head.headers, "host") ?? head.host;
 }
 
 function splitAuthority(authority: string): { name: string; port: string } {

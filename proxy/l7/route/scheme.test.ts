@@ -6,7 +6,7 @@ import { parseRequestHead } from "../http1/request.ts";
 import { requestPolicyDefault } from "./policy.ts";
 import type { SchemeRule } from "./scheme.ts";
 
-const { render } = compileTemplate("%REQ(:SCHEME)% %REQ(X-NONE?:SCHEME)%", (why) => Error(why));
+const template = compileTemplate("%REQ(:SCHEME)% %REQ(X-NONE?:SCHEME)%", (why) => Error(why));
 const none = { status: 0, flag: "-", requestBytes: 0, responseBytes: 0, durationMs: 0 };
 const edge: SchemeRule = { ...requestPolicyDefault, usesRemoteAddress: true };
 
@@ -25,15 +25,17 @@ const rows: readonly (readonly [proto: string, isTLS: boolean, trust: SchemeRule
   ["https", false, undefined, "https"],
 ];
 
-for (const [proto, isTLS, trust, wanted] of rows)
-  test(`%REQ(:SCHEME)% of ${JSON.stringify([proto, isTLS, trust])} is ${wanted}`, () => {
+test("%REQ(:SCHEME)% is the connection's, or what a proxy in front says where it is believed", () => {
+  for (const [proto, isTLS, trust, wanted] of rows) {
     const line = proto === "" ? "" : `X-Forwarded-Proto: ${proto}\r\n`;
     const head = parseRequestHead(`GET / HTTP/1.1\r\nHost: a\r\n${line}\r\n`);
     const connection = { remoteAddress: "192.0.2.1", isTLS, trust };
-    assert.equal(render({ ...none, connection, head }, "-"), `${wanted} ${wanted}`);
-  });
+    const told = template.render({ ...none, connection, head }, "-");
+    assert.equal(told, `${wanted} ${wanted}`, JSON.stringify([proto, isTLS, trust]));
+  }
+});
 
 test("%REQ(:SCHEME)% of a request that could not be read is not known", () => {
   const connection = { remoteAddress: "192.0.2.1", trust: edge };
-  assert.equal(render({ ...none, connection, head: undefined }, "-"), "- -");
+  assert.equal(template.render({ ...none, connection, head: undefined }, "-"), "- -");
 });

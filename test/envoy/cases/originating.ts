@@ -140,6 +140,36 @@ const scheme = (name: string, manager: Fields): CaseGroup => ({
 });
 
 export const originatingCases: readonly CaseGroup[] = [
+  {
+    name: "authority",
+    filters: [telling("x-filter", "%REQ(:AUTHORITY)%")],
+    routes: [
+      {
+        name: "exact",
+        match: { prefix: "/match", headers: [{ name: ":authority", string_match: { exact: "Example.ORG" } }] },
+        route: { cluster: "a" },
+      },
+      {
+        name: "header",
+        match: { prefix: "/match", headers: [{ name: "host", string_match: { exact: "example.org" } }] },
+        route: { cluster: "a" },
+      },
+      ...["/", "/rewritten"]
+        .map((prefix) => ({
+          match: { prefix },
+          route: { cluster: "a", ...(prefix === "/" ? {} : { host_rewrite_literal: "New.Example" }) },
+          request_headers_to_add: [
+            { header: { key: "x-authority", value: "%REQ(:AUTHORITY)%" } },
+            { header: { key: "x-host", value: "%REQ(HOST)%" } },
+          ],
+          response_headers_to_add: [{ header: { key: "x-sent", value: "%REQ(:AUTHORITY)%" } }],
+        }))
+        .reverse(),
+    ],
+    requests: ["example.org", "Example.ORG", "EXAMPLE.org:80"].flatMap((host) =>
+      ["/", "/rewritten", "/match"].map((path) => ({ name: `${host} ${path}`, path, host })),
+    ),
+  },
   origin("x-forwarded-for", {}),
   origin("x-forwarded-for, a hop in front", { xff_num_trusted_hops: 1 }),
   origin("the connection", { use_remote_address: true }),
