@@ -13,7 +13,7 @@ import type { ConnectionInfo, HTTPContext } from "./context.ts";
 import { type State, expectations, mayFollow } from "./downstream-state.ts";
 import { DownstreamTimer } from "./downstream-timer.ts";
 import { unreadExchange } from "./exchange-facts.ts";
-import { startExchange } from "./filters/run.ts";
+import { startExchange } from "./filters/start.ts";
 import type { HTTP1Error } from "./http1/errors.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";

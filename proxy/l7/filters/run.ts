@@ -1,8 +1,7 @@
 /**
- * One request's way through the filters of its chain; without filters, straight to the exchange.
+ * One request's way through the filters of its chain.
  *
- *   downstream ─▶ startExchange() ─▶ Exchange                                      (no filters)
- *   downstream ─▶ startExchange() ─▶ FilteredExchange ⇄ Exchange ⇄ upstream        (filters)
+ *   downstream ─▶ start.ts ─▶ FilteredExchange ⇄ Exchange ⇄ upstream
  *
  * Towards the downstream it is the exchange, towards the exchange it is the downstream. The exchange begins once every
  * filter has let the head pass. What is held behind a "stop" is bounded: the downstream is told to wait once
@@ -29,29 +28,10 @@ import {
   type ResponseOptions,
   neverFree,
 } from "../stream.ts";
-import { prepareHead } from "../route/policy.ts";
 import type { SocketAddress } from "../types.ts";
 import { continued, localReplyOf, withLength } from "./messages.ts";
 import type { RequestHeads } from "./context.ts";
 import { FilterPass, type PassOwner } from "./pass.ts";
-
-/** What serves the request `head`, which is under way from now on; start() begins. */
-export function startExchange(
-  downstream: DownstreamStream,
-  context: HTTPContext,
-  head: RequestHead,
-  startMs: number,
-): DownstreamHandler {
-  context.load.requests++;
-  if (context.filters.length === 0) return new Exchange(downstream, context, head, startMs);
-  const prepared = prepareHead(head, context.policy, {
-    connection: downstream.info,
-    newRequestId: context.newRequestId,
-  });
-  // What the listener itself answers is no filter's to see.
-  if (prepared.kind !== "head") return new Exchange(downstream, context, head, startMs);
-  return new FilteredExchange(downstream, context, { received: head, head: prepared.head }, startMs);
-}
 
 interface OwnAnswer {
   readonly reply: RenderedReply;
@@ -63,7 +43,7 @@ interface OwnAnswer {
 
 const noBytes: Buffer = Buffer.alloc(0);
 
-class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner {
+export class FilteredExchange implements DownstreamHandler, DownstreamStream, PassOwner {
   readonly context: HTTPContext;
   readonly heads: RequestHeads;
   readonly info: ConnectionInfo;

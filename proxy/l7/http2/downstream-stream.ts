@@ -11,7 +11,7 @@ import http2 from "node:http2";
 import type { ServerHttp2Stream } from "node:http2";
 import { messageOf } from "#lib/errors.ts";
 import type { ConnectionInfo, HTTPContext } from "../context.ts";
-import { startExchange } from "../filters/run.ts";
+import { startExchange } from "../filters/start.ts";
 import { formatDate } from "../http1/date.ts";
 import { type Headers, hopHeaders } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
