@@ -75,8 +75,10 @@ const secretParameters = /(^|&)(AWSAccessKeyId|Signature|sig|X-Goog-Signature)=[
 export function spanOf(open: OpenSpan, kind: SpanKind, { head, record, origin }: DoneRequest): FinishedSpan {
   const { context, parentId, startMs } = open;
   const { status } = record;
+  // A failure is told to gRPC with 200.
+  const judged = record.givenStatus || status;
   // Only a server's own failures are errors of a server span; 0 is a downstream that left.
-  const isError = status === 0 || status >= (kind === "server" ? 500 : 400);
+  const isError = status === 0 || judged >= (kind === "server" ? 500 : 400);
   const method = knownMethods.has(head.method) ? head.method : "_OTHER";
   return {
     origin,
@@ -93,7 +95,7 @@ export function spanOf(open: OpenSpan, kind: SpanKind, { head, record, origin }:
       "http.request.method": method,
       ...(method === "_OTHER" ? { "http.request.method_original": head.method } : {}),
       ...(status === 0 ? {} : { "http.response.status_code": status }),
-      ...(isError ? { "error.type": status === 0 ? record.flag : String(status) } : {}),
+      ...(isError ? { "error.type": status === 0 ? record.flag : String(judged) } : {}),
       "http.request.body.size": record.requestBytes,
       "http.response.body.size": record.responseBytes,
       "network.protocol.name": "http",

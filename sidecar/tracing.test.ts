@@ -90,15 +90,17 @@ test("Tracing continues a sampled trace with a server span inbound, and makes it
 
 test("Tracing records a client span outbound, with errors from 400 on and downstreams that left", () => {
   const { tracing, spans } = bench();
-  for (const [status, flag] of [
-    [200, "-"],
-    [404, "-"],
-    [503, "UF"],
-    [0, "DC"],
+  for (const [status, flag, givenStatus] of [
+    [200, "-", 0],
+    [404, "-", 404],
+    [503, "UF", 503],
+    [0, "DC", 0],
+    // To gRPC.
+    [200, "UF", 503],
   ] as const) {
     const head = headOf();
     tracing.lines(head);
-    tracing.onExchange(recordOf(head, "outbound", { status, flag }));
+    tracing.onExchange(recordOf(head, "outbound", { status, flag, givenStatus }));
   }
   assert.deepEqual(
     spans.map(({ kind, isError, attributes, parentId }) => [kind, isError, attributes["error.type"], parentId]),
@@ -107,6 +109,7 @@ test("Tracing records a client span outbound, with errors from 400 on and downst
       ["client", true, "404", undefined],
       ["client", true, "503", undefined],
       ["client", true, "DC", undefined],
+      ["client", true, "503", undefined],
     ],
   );
   assert.equal(spans[0]!.attributes["url.full"], "http://reviews:9080/reviews/0?a=1&sig=REDACTED");

@@ -272,7 +272,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
     const rendered = renderReply(mapReply(reply, this, this.#context), this.head);
     this.givenStatus = reply.status;
     this.status = rendered.status;
-    this.responseBytes = Buffer.byteLength(rendered.body);
+    this.responseBytes = this.head.method === "HEAD" ? 0 : Buffer.byteLength(rendered.body);
     if (rendered.isGRPC) this.response = headOfReply(rendered);
     return rendered;
   }

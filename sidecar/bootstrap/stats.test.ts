@@ -57,6 +57,20 @@ for (const filters of [[], [{ name: "fault", typed_config: { "@type": faults, ab
     assert.equal(await valueOf(standalone, name), 0);
   });
 
+test("/stats counts what gRPC was sent, and for its cluster what was wrong", async () => {
+  const clusters = [staticCluster("none", [await refusedPort()])];
+  const routes = [{ match: { prefix: "/" }, route: { cluster: "none" } }];
+  await using standalone = await startStandalone({ clusters, routes });
+  const answer = await raw(standalone.port, get("/", "Content-Type: application/grpc\r\n"));
+  assert.match(answer, /^HTTP\/1\.1 200 .*grpc-status: 14\r\n/s);
+  for (const [name, value] of [
+    ["http.x.downstream_rq_2xx", 1],
+    ["http.x.downstream_rq_5xx", 0],
+    ["cluster.none.upstream_rq_503", 1],
+  ] as const)
+    assert.equal((await valueOf(standalone, name)) ?? 0, value, name);
+});
+
 test("/stats counts retries that succeed, those that are used up, and tries whose time passed", async () => {
   await using upstream = await startUpstream((socket) => {
     socket.on("data", (chunk: Buffer) => {

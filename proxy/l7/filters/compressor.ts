@@ -156,6 +156,7 @@ class CompressorFilter implements HttpFilter {
   #begin(context: FilterContext): void {
     const { config, counters } = this.#settings;
     this.#bytesLeft = context.response!.hop.contentLength ?? Infinity;
+    context.responseHeaders.remove("content-length");
     const tag = context.responseHeaders.get("etag");
     if (tag !== undefined && !/^w\/./i.test(tag)) context.responseHeaders.remove("etag");
     this.#deflater = new Deflater(config.library.spec, {

@@ -102,6 +102,10 @@ test("every answer of the proxy's own passes the filters of responses, and is to
       [200, "-", true],
     ],
   );
+  assert.deepEqual(
+    rig.records.slice(1).map(({ responseBytes }) => responseBytes),
+    [5, 0],
+  );
   assert.equal(rig.load.requests, 0);
 });
 
