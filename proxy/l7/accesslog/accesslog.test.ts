@@ -91,6 +91,15 @@ test("compileAccessLogs() reads filters, and refuses others by their path", () =
   assert.equal(taken({ header_filter: { header } }), true);
   assert.throws(() => specs("/l", {}, { grpc_status_filter: {} }), /Manager\.access_log\[0\]\.filter/);
   assert.throws(() => specs("/l", { format: "%NO%" }), /access_log\[0\]\.typed_config\.format.*NO/);
+  const inFormat =
+    (log_format: object): (() => unknown) =>
+    () =>
+      specs("/l", { log_format });
+  assert.throws(inFormat({ text_format: "%NO%" }), /typed_config\.log_format\.text_format: operator NO/);
+  const text_format_source = { inline_string: "%NO%" };
+  assert.throws(inFormat({ text_format_source }), /log_format\.text_format_source\.inline_string: operator NO/);
+  const json_format = { a: { b: ["x", "%NO%"] } };
+  assert.throws(inFormat({ json_format }), /log_format\.json_format\["a"\]\["b"\]\[1\]: operator NO/);
 });
 
 test("AccessLogs writes once in a while, again after reopen(), and drops what a full buffer does not take", async () => {

@@ -49,8 +49,8 @@ function readFormat(config: Reader): LogFormat {
   const text = config.text("format");
   if (text !== undefined && text !== "") return textFormat(text, config, "format");
   for (const field of ["json_format", "typed_json_format"]) {
-    const json = config.object(field);
-    if (json !== undefined) return { kind: "json", tree: toTree(config.raw(field), json), omitsEmpty: false };
+    if (config.object(field) !== undefined)
+      return { kind: "json", tree: toTree(config.raw(field), [config, field]), omitsEmpty: false };
   }
   return textFormat(defaultFormat, config, "format");
 }
@@ -59,29 +59,41 @@ function readFormat(config: Reader): LogFormat {
 export function readSubstitution(reader: Reader): LogFormat {
   const omitsEmpty = reader.flag("omit_empty_values") ?? false;
   const json = reader.object("json_format");
-  const text = reader.text("text_format") ?? reader.object("text_format_source")?.wantText("inline_string");
+  const source = reader.object("text_format_source");
+  const inline = source?.wantText("inline_string");
+  source?.done();
+  const text = reader.text("text_format") ?? inline;
   if (reader.has("formatters")) throw reader.unsupported("formatters", "the field is not supported");
   const options = reader.object("json_format_options");
   options?.allow("sort_properties", [true], "fields are always sorted").done();
   // Local replies look at it themselves; a log has no content type.
   reader.ignore("content_type").done();
-  if (json !== undefined) return { kind: "json", tree: toTree(reader.raw("json_format"), json), omitsEmpty };
+  if (json !== undefined)
+    return { kind: "json", tree: toTree(reader.raw("json_format"), [reader, "json_format"]), omitsEmpty };
   if (text === undefined) throw reader.bad("text_format", "no format, wanted text_format or json_format");
-  return textFormat(text, reader, "text_format");
+  if (text !== inline || source === undefined) return textFormat(text, reader, "text_format");
+  return textFormat(text, source, "inline_string");
 }
 
 function textFormat(text: string, reader: Reader, name: string): LogFormat {
   return { kind: "text", template: compileTemplate(text, (why) => reader.bad(name, why)) };
 }
 
-function toTree(value: unknown, at: Reader): JSONTree {
-  if (typeof value === "string") return { kind: "value", template: compileTemplate(value, (why) => at.bad("", why)) };
+/** `at`: the message, and the path of the value in it. */
+function toTree(value: unknown, at: readonly [reader: Reader, name: string]): JSONTree {
+  const [reader, path] = at;
+  if (typeof value === "string")
+    return { kind: "value", template: compileTemplate(value, (why) => reader.bad(path, why)) };
   if (typeof value === "number" || typeof value === "boolean" || value === null) return { kind: "literal", value };
-  if (Array.isArray(value)) return { kind: "list", items: value.map((item: unknown) => toTree(item, at)) };
-  if (typeof value !== "object") throw at.bad("", "it has a value that JSON does not have");
+  if (Array.isArray(value))
+    return { kind: "list", items: value.map((item: unknown, index) => toTree(item, [reader, `${path}[${index}]`])) };
+  if (typeof value !== "object") throw reader.bad(path, "it has a value that JSON does not have");
   // Envoy sorts the fields of a Struct, so that lines compare.
   const fields = Object.entries(value ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  return { kind: "object", fields: fields.map(([name, item]) => [name, toTree(item, at)] as const) };
+  return {
+    kind: "object",
+    fields: fields.map(([name, item]) => [name, toTree(item, [reader, `${path}["${name}"]`])] as const),
+  };
 }
 
 /** An AccessLogFilter. */
