@@ -9,6 +9,7 @@
  * Invariants: an update swaps the list of endpoints whole; requests in flight keep the endpoint they have; an endpoint
  * that stays keeps its connections, one that left loses its idle ones at once and the others with their responses.
  */
+import type { Metadata } from "./accesslog/types.ts";
 import type { BalancingPolicy } from "./balance/balancer.ts";
 import { HostSet, type HostSetOptions } from "./balance/host-set.ts";
 import { type SubsetSpec, Subsets } from "./balance/subsets.ts";
@@ -56,6 +57,7 @@ export interface ClusterSpec {
   readonly connectTimeoutMs: number;
   /** Istio's `istio.services[0]` metadata. */
   readonly service: ServiceName | undefined;
+  readonly metadata?: Metadata | undefined;
   /** STATIC, and with host names as addresses STRICT_DNS and LOGICAL_DNS. */
   readonly endpoints: readonly EndpointSpec[];
   /** How its connections speak; default HTTP/1. */

@@ -3,6 +3,7 @@
  *
  *   listener.ts (makes it) ─▶ downstream.ts, exchange.ts ─▶ observer (sidecar/metrics.ts)
  */
+import type { Metadata } from "./accesslog/types.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { HttpFilterFactory } from "./filter.ts";
@@ -15,6 +16,9 @@ import type { HTTPOptions } from "./options.ts";
 import type { RequestPolicy } from "./route/policy.ts";
 import type { SchemeRule } from "./route/scheme.ts";
 import type { RouteTable } from "./route/table.ts";
+import type { CompiledRoute } from "./route/types.ts";
+import type { UpstreamStream } from "./stream.ts";
+import type { TLSFacts } from "./tls/facts.ts";
 import type { EngineDeps, ResponseFlag, SocketAddress } from "./types.ts";
 
 export type Direction = "inbound" | "outbound";
@@ -33,9 +37,17 @@ export interface ConnectionInfo {
   /** The connection came over TLS. */
   readonly isTLS?: boolean;
   /** Whom its chain believes about where requests come from, and how; undefined: it is no chain of HTTP. */
-  readonly trust?: SchemeRule;
+  readonly trust?: SchemeRule | undefined;
   /** What the downstream asked for in its ClientHello. */
   readonly serverName?: string | undefined;
+  /** Of a connection over TLS. */
+  readonly tls?: TLSFacts | undefined;
+  /** Counts up for each connection of the process. */
+  readonly id?: number;
+  /** Of the filter chain that serves it, and of its listener. */
+  readonly chainName?: string;
+  readonly chainMetadata?: Metadata | undefined;
+  readonly listenerMetadata?: Metadata | undefined;
   /** The downstream showed a certificate, and whether it was verified. */
   readonly peerCertificate?: "none" | "presented" | "validated";
 }
@@ -50,6 +62,9 @@ export interface ExchangeRecord {
   /** Of the upstream; of the proxy itself where filters have seen it, and to gRPC. */
   readonly response?: ResponseHead | undefined;
   readonly sentHead?: RequestHead | undefined;
+  readonly route?: CompiledRoute | undefined;
+  /** What the last try was sent by. */
+  readonly upstream?: UpstreamStream | undefined;
   /** Every filter let it pass, and a route was looked for. */
   readonly isRouted?: boolean;
   readonly routeName?: string | undefined;

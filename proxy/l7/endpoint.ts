@@ -2,6 +2,7 @@
  * One address of a cluster: its connections, and what is known of its health and its speed. Identity matters: an
  * endpoint that stays over an update keeps all of it.
  */
+import type { Metadata } from "./accesslog/types.ts";
 import type { Balanced } from "./balance/balancer.ts";
 import { Latency } from "./balance/peak-ewma.ts";
 import type { ConnectionBudget } from "./connection-budget.ts";
@@ -63,6 +64,11 @@ export class Endpoint implements SocketAddress, Balanced {
 
   get localityWeight(): number {
     return this.#spec.localityWeight ?? 1;
+  }
+
+  /** As it was configured, for logs and header values. */
+  get filterMetadata(): Metadata | undefined {
+    return this.#spec.filterMetadata;
   }
 
   /** Of `envoy.lb`, as JSON texts by key. */
@@ -129,4 +135,5 @@ export interface EndpointSpec extends SocketAddress {
   readonly localityWeight?: number;
   /** `envoy.lb` metadata, for subsets: key → JSON text of the value. */
   readonly metadata?: ReadonlyMap<string, string>;
+  readonly filterMetadata?: Metadata | undefined;
 }

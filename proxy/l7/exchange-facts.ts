@@ -13,6 +13,7 @@ import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
 import type { ResponseHead } from "./http1/response.ts";
 import type { CompiledRoute } from "./route/types.ts";
+import type { UpstreamStream } from "./stream.ts";
 import type { ResponseFlag } from "./types.ts";
 
 export class ExchangeFacts implements ExchangeRecord {
@@ -23,6 +24,8 @@ export class ExchangeFacts implements ExchangeRecord {
   route: CompiledRoute | undefined;
   cluster: Cluster | undefined;
   endpoint: Endpoint | undefined;
+  /** What the last try was sent by. */
+  upstream: UpstreamStream | undefined;
   /** Where a filter sends the first try. */
   endpointOverride: EndpointOverride | undefined;
   response: ResponseHead | undefined;

@@ -56,6 +56,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   /** Routes the request and begins the first try. `isWhole`: no body follows. */
   start(isWhole: boolean, nowMs: number = this.#context.deps.nowMs()): void {
     this.isRequestWhole = isWhole;
+    if (isWhole) this.requestMs = nowMs - this.#startMs;
     const plan = this.findRoute();
     this.isRouted = plan.kind === "forward" || ofRouter.has(plan.details);
     this.sentHead = plan.head;
@@ -75,6 +76,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
       table: context.routes(),
       corsFilter: context.corsFilter,
       random: context.random,
+      clusters: context,
       isPrepared: this.received !== undefined,
       record: this,
     });

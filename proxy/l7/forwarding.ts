@@ -243,6 +243,7 @@ export class Forwarding implements AttemptOwner {
   #try(endpoint: Endpoint, mayReuse: boolean): void {
     const owner = this.#owner;
     owner.endpoint = endpoint;
+    owner.upstream = undefined;
     owner.upstreamFailure = undefined;
     owner.attempts = this.#tries.count + 1;
     const attempt = this.#tries.start(endpoint, owner.attempts === 1 ? this.#startMs : this.#context.deps.nowMs());
@@ -286,6 +287,7 @@ export class Forwarding implements AttemptOwner {
   /** Trying => Sending. */
   #send(stream: UpstreamStream): void {
     this.#state = "sending";
+    this.#owner.upstream = stream;
     const isWritable = this.#source.sendTo(stream, this.#tries.isHedging);
     if (this.#owner.isRequestWhole) this.#tries.startTimes();
     else this.#downstream.setBlocked(!isWritable);

@@ -11,13 +11,7 @@ import type { Socket } from "node:net";
 import type { Cluster } from "./cluster.ts";
 import { chainFor, inspectionOf } from "./chain-choice.ts";
 import type { CompiledHTTP } from "./config/http.ts";
-import {
-  type CompiledChain,
-  type CompiledFilter,
-  type CompiledListener,
-  chainsOf,
-  moduleConfigsOf,
-} from "./config/listener.ts";
+import { type CompiledChain, type CompiledListener, chainsOf, moduleConfigsOf } from "./config/listener.ts";
 import { type CompiledTCP, pickTCPCluster } from "./config/tcp.ts";
 import { Connections, type Place } from "./connections.ts";
 import type { ConnectionInfo, Direction, HTTPContext, Load, Observer } from "./context.ts";
@@ -82,6 +76,8 @@ export class ListenerSet {
   /** Filters are made once for each chain. */
   readonly #filters = new WeakMap<CompiledHTTP, readonly HttpFilterFactory[]>();
   readonly #draining = new Set<Direction>();
+  /** Connections so far. */
+  #accepted = 0;
   readonly #waiting = new Set<() => void>();
   /** Of chains that nobody asks about. */
   readonly #load: Load = { requests: 0 };
@@ -122,7 +118,8 @@ export class ListenerSet {
     const remotePort = socket.remotePort ?? 0;
     const { localAddress, localPort } = socket;
     const local = { localAddress: localAddress?.replace(/^::ffff:/, ""), localPort };
-    const info = { direction: listener.direction, remoteAddress: addressOf(socket), remotePort, destination, ...local };
+    const peer = { remoteAddress: addressOf(socket), remotePort, id: ++this.#accepted };
+    const info = { direction: listener.direction, ...peer, destination, ...local };
     const accepted = { socket, place, listener, info };
     const { wantsTLS, wantsHTTP } = inspectionOf(listener, destination?.port ?? localPort ?? 0);
     if (wantsTLS || wantsHTTP) this.#inspect(accepted, { wantsTLS, wantsHTTP });
@@ -191,7 +188,7 @@ export class ListenerSet {
         deps,
         listener: listener.name,
         chain,
-        info: infoOf(info, found, filter),
+        info: infoOf(info, found, { listener, chain }),
         tls: tlsOf(chain),
         protocol: found.transport === "tls" ? undefined : found.protocols[0],
         httpContext: () => this.#httpContext(listener, filter as CompiledHTTP, observer),
@@ -269,9 +266,15 @@ export class ListenerSet {
 }
 
 /** What is known of a connection once its chain is chosen. */
-function infoOf(info: ConnectionInfo, { serverName }: Inspected, filter: CompiledFilter): ConnectionInfo {
-  const named = serverName === "" ? info : { ...info, serverName };
-  return filter.kind === "http" ? { ...named, trust: filter.policy } : named;
+function infoOf(
+  info: ConnectionInfo,
+  { serverName }: Inspected,
+  { listener, chain }: { readonly listener: CompiledListener; readonly chain: CompiledChain },
+): ConnectionInfo {
+  const { name: chainName, metadata: chainMetadata, filter } = chain;
+  const trust = filter.kind === "http" ? filter.policy : undefined;
+  const known = { ...info, chainName, chainMetadata, listenerMetadata: listener.metadata, trust };
+  return serverName === "" ? known : { ...known, serverName };
 }
 
 /** The peer's address without the prefix that a dual-stack socket gives IPv4. */

@@ -17,6 +17,7 @@ import { prepareSocket } from "./tcp.ts";
 import { type TCPContext, TCPProxy } from "./tcp-proxy.ts";
 import { Deadline } from "./timer-wheel.ts";
 import { verifyErrorOf } from "./tls/context.ts";
+import { readFacts } from "./tls/facts.ts";
 import type { DownstreamTLS } from "./tls/types.ts";
 import type { EngineDeps } from "./types.ts";
 
@@ -107,14 +108,15 @@ function secure(
     prepareSocket(socket);
     // What node:tls does where it made the socket itself; node:http2 waits for it.
     Object.assign(socket, { secureConnecting: false });
-    const hasPeer = tls.requestsCertificate && Object.keys(socket.getPeerCertificate()).length > 0;
+    const facts = readFacts(socket);
+    const hasPeer = tls.requestsCertificate && facts.peer !== undefined;
     // One that is known by its hash alone was not refused above.
     const isKnown = tls.spec.trustedCA === undefined && tls.spec.certificateHashes.length > 0;
     const isTrusted = isKnown || (tls.spec.trustedCA !== undefined && verifyErrorOf(socket) === undefined);
     const peerCertificate = !hasPeer ? "none" : isTrusted ? "validated" : "presented";
     const alpn = socket.alpnProtocol;
     const protocol = alpn === "h2" ? "h2c" : alpn === false || alpn === null ? undefined : "http/1.1";
-    const secured = { ...options, info: { ...info, isTLS: true, peerCertificate } as const };
+    const secured = { ...options, info: { ...info, isTLS: true, tls: facts, peerCertificate } as const };
     guarded(socket, options, () => serveProtocol(socket, secured, { initial: undefined, protocol }));
   });
 }

@@ -8,6 +8,7 @@
  * that answers false asks for a pause until the drain. Invariant: after end(), reset(), cancel() and their like a
  * stream is told nothing more, and tells nothing more.
  */
+import type { Socket } from "node:net";
 import type { ConnectionInfo } from "./context.ts";
 import type { DialFailure } from "./dial-failure.ts";
 import type { Framing } from "./http1/framing.ts";
@@ -87,6 +88,9 @@ export interface DownstreamHandler {
 
 /** One try's upstream side, as an exchange needs it. */
 export interface UpstreamStream {
+  readonly protocol: "HTTP/1.1" | "HTTP/2";
+  /** Undefined before it is connected. */
+  readonly socket: Socket | undefined;
   cork(): void;
   uncork(): void;
   /** `isWhole`: no body follows. False when the upstream takes no more for now: onDrain() follows. */

@@ -149,6 +149,7 @@ export class Tries {
     if (attempt !== this.#last) this.#last?.cancel();
     this.#last = attempt;
     this.#request.facts.endpoint = attempt.endpoint;
+    this.#request.facts.upstream = attempt.stream;
     this.#cancelHedged();
   }
 

@@ -33,6 +33,7 @@ type State = "connecting" | "idle" | "busy" | "tunnel" | "closed";
 
 export class UpstreamConnection implements UpstreamStream, PendingStream, DialOwner {
   readonly deps: EngineDeps;
+  readonly protocol = "HTTP/1.1";
   readonly #pool: ConnectionOwner;
   readonly #scanner = new HeadScanner(false);
   readonly #body = new BodyReader();
@@ -64,6 +65,10 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
     this.#handler = handler;
     this.#method = method;
     this.#deadline = new Deadline((nowMs) => this.#onIdleDeadline(nowMs));
+  }
+
+  get socket(): Socket | undefined {
+    return this.#socket;
   }
 
   connect(target: DialTarget): void {

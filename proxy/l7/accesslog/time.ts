@@ -1,9 +1,10 @@
 /**
- * Times as %START_TIME(format)% prints them: strftime's letters, in UTC. Pure.
+ * Times as %START_TIME(format)% prints them: strftime's letters, in UTC or in the zone of the machine. Pure.
  *
  * Source: Envoy's START_TIME: strftime with %1f to %9f and %E3S for parts of a second, %s for seconds since 1970.
  */
-type Fail = (why: string) => Error;
+import type { Fail } from "./types.ts";
+
 type Format = (ms: number) => string;
 
 const days = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -46,8 +47,9 @@ const letters: Readonly<Record<string, (time: Date) => string>> = {
   "%": () => "%",
 };
 
-/** The format of `text`; empty: 2026-01-02T03:04:05.678Z. */
-export function compileTime(text: string, fail: Fail): Format {
+/** The format of `text`; empty: 2026-01-02T03:04:05.678Z, with the zone's offset for a local time. */
+export function compileTime(text: string, fail: Fail, isLocal = false): Format {
+  if (isLocal) return compileLocal(text === "" ? "%Y-%m-%dT%H:%M:%E3S%z" : text, fail);
   if (text === "") return (ms) => new Date(ms).toISOString();
   const parts: (string | ((time: Date) => string))[] = [];
   for (const [part] of text.matchAll(/%E?[1-9]?.|[^%]+|%/g)) {
@@ -58,6 +60,30 @@ export function compileTime(text: string, fail: Fail): Format {
     const time = new Date(ms);
     return parts.map((part) => (typeof part === "string" ? part : part(time))).join("");
   };
+}
+
+/** By a time in UTC that reads as the local one does. */
+function compileLocal(text: string, fail: Fail): Format {
+  const parts = text.split(/(%[zsZ])/);
+  if (parts.includes("%Z")) throw fail("time letter %Z is not supported for local times, wanted %z");
+  const formats = parts.map((part) => (part === "%z" || part === "%s" || part === "" ? part : compileTime(part, fail)));
+  return (ms) => {
+    const offset = -new Date(ms).getTimezoneOffset();
+    const shifted = ms + offset * 60_000;
+    return formats
+      .map((format) => {
+        if (typeof format === "function") return format(shifted);
+        if (format === "%s") return String(Math.floor(ms / 1000));
+        return format === "%z" ? zoneOf(offset) : "";
+      })
+      .join("");
+  };
+}
+
+/** +0130 for 90 minutes. */
+function zoneOf(offset: number): string {
+  const minutes = Math.abs(offset);
+  return `${offset < 0 ? "-" : "+"}${pad(Math.floor(minutes / 60), 2)}${pad(minutes % 60, 2)}`;
 }
 
 function compileLetter(letter: string, fail: Fail): (time: Date) => string {

@@ -6,9 +6,11 @@
  * Every field is optional: a line is written for what could not be read, too, and a request header is made before there
  * is a response. Source: Envoy's access log command operators.
  */
+import type { Socket } from "node:net";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import type { SchemeRule } from "../route/scheme.ts";
+import type { TLSFacts } from "../tls/facts.ts";
 
 /** The downstream connection, as far as it is known. */
 export interface FormatConnection {
@@ -22,6 +24,32 @@ export interface FormatConnection {
   readonly trust?: SchemeRule | undefined;
   /** Counts up for each connection of the process. */
   readonly id?: number | undefined;
+  readonly tls?: TLSFacts | undefined;
+  /** The filter chain that serves it. */
+  readonly chainName?: string | undefined;
+  readonly chainMetadata?: Metadata | undefined;
+  readonly listenerMetadata?: Metadata | undefined;
+}
+
+/** filter_metadata: namespace → value. */
+export type Metadata = Readonly<Record<string, unknown>>;
+
+export interface FormatCluster {
+  readonly name: string;
+  readonly spec?: { readonly metadata?: Metadata | undefined } | undefined;
+}
+
+export interface FormatEndpoint {
+  readonly address: string;
+  readonly port: number;
+  /** The name by which it was configured, or its address. */
+  readonly hostname?: string | undefined;
+  readonly filterMetadata?: Metadata | undefined;
+}
+
+export interface FormatUpstream {
+  readonly protocol: "HTTP/1.1" | "HTTP/2";
+  readonly socket: Socket | undefined;
 }
 
 export interface FormatRecord {
@@ -35,9 +63,13 @@ export interface FormatRecord {
   /** The x-request-id that was received or made, where a log asks for it. */
   readonly requestId?: string | undefined;
   readonly response?: ResponseHead | undefined;
-  readonly cluster?: { readonly name: string } | undefined;
-  readonly endpoint?: { readonly address: string; readonly port: number } | undefined;
-  readonly upstreamLocalAddress?: string | undefined;
+  readonly cluster?: FormatCluster | undefined;
+  readonly endpoint?: FormatEndpoint | undefined;
+  /** The connection of the last try, where one came about. */
+  readonly upstream?: FormatUpstream | undefined;
+  readonly route?:
+    | { readonly metadata?: Metadata | undefined; readonly hostMetadata?: Metadata | undefined }
+    | undefined;
   /** "HTTP/1.1" and so on. */
   readonly protocol?: string | undefined;
   readonly routeName?: string | undefined;
@@ -64,8 +96,18 @@ export interface FormatRecord {
   readonly responseTrailers?: { readonly keys: readonly string[]; readonly values: readonly string[] } | undefined;
 }
 
-/** The value of one operator; undefined: there is none. */
-export type Operator = (record: FormatRecord) => string | number | undefined;
+/** A text, a number, or what metadata have; undefined: there is none. */
+export type OperatorValue = string | number | boolean | object | null | undefined;
+
+/** The value of one operator. */
+export type Operator = (record: FormatRecord) => OperatorValue;
+
+export type Fail = (why: string) => Error;
+
+/** One that takes no argument, or one that is made by its argument: empty where there is none. */
+export type OperatorSpec =
+  | Operator
+  | { readonly wantsArgument: boolean; readonly make: (argument: string, fail: Fail) => Operator };
 
 /** A text with operators, compiled. */
 export interface Template {

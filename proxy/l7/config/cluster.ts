@@ -10,6 +10,7 @@ import type { ClusterSpec, DNSSpec, ServiceName } from "../cluster.ts";
 import type { EndpointSpec } from "../endpoint.ts";
 import { readUpstreamTLS } from "../tls/config.ts";
 import { type HashKeys, metadataTexts, readBalancing } from "./balancing.ts";
+import { readMetadata } from "./metadata.ts";
 import { ConfigError, Reader } from "./reader.ts";
 import { readAccrual, readHealthChecks, readOutlier, readThresholds } from "./resilience.ts";
 import { readUpstream } from "./upstream.ts";
@@ -55,6 +56,7 @@ export function compileCluster(resource: unknown): ClusterSpec {
     serviceName,
     connectTimeoutMs,
     service,
+    metadata: readMetadata(reader),
     endpoints,
     upstream,
     tls,
@@ -158,6 +160,7 @@ function readEndpoint(entry: Reader, { takesNames, hashKeys }: AssignmentOptions
   const metadata = entry.object("metadata")?.object("filter_metadata");
   const workload = metadata?.object("istio")?.text("workload") ?? "";
   const lb = metadata?.raw("envoy.lb");
+  const filterMetadata = readMetadata(entry);
   entry.done();
   return {
     address,
@@ -169,6 +172,7 @@ function readEndpoint(entry: Reader, { takesNames, hashKeys }: AssignmentOptions
     ...hashKeyOf(lb, hostname, hashKeys),
     weight,
     ...(lb === undefined ? {} : { metadata: metadataTexts(lb) }),
+    ...(filterMetadata === undefined ? {} : { filterMetadata }),
   };
 }
 

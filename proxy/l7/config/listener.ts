@@ -6,12 +6,14 @@
  * Source: envoy.config.listener.v3.Listener, envoy.extensions.filters.network.{http_connection_manager,tcp_proxy}.v3.
  */
 import { typeUrls } from "#api/xds/envoy.ts";
+import type { Metadata } from "../accesslog/types.ts";
 import type { Direction } from "../context.ts";
 import { type ChainMatch, anyConnection, readChainMatch } from "./chain-match.ts";
 import { readSocketAddress } from "./cluster.ts";
 import { type CompiledHTTP, compileHTTP } from "./http.ts";
 import { type ModuleConfig, moduleType } from "../filters/modules.ts";
 import type { RouteTable } from "../route/table.ts";
+import { readMetadata } from "./metadata.ts";
 import { Reader } from "./reader.ts";
 import { readDownstreamTLS } from "../tls/config.ts";
 import type { DownstreamTLSSpec } from "../tls/types.ts";
@@ -29,6 +31,7 @@ export interface CompiledChain {
   /** Empty: any. */
   readonly protocols: readonly string[];
   readonly filter: CompiledFilter;
+  readonly metadata?: Metadata | undefined;
   /** Undefined: plaintext. */
   readonly tls?: DownstreamTLSSpec | undefined;
 }
@@ -45,6 +48,7 @@ export interface CompiledListener {
   readonly bindsToPort: boolean;
   readonly usesOriginalDst: boolean;
   readonly direction: Direction;
+  readonly metadata?: Metadata | undefined;
   readonly chains: readonly CompiledChain[];
   readonly defaultChain: CompiledChain | undefined;
   /** Looks at the first bytes where chains differ by protocol. */
@@ -69,13 +73,14 @@ export function compileListener(resource: unknown): CompiledListener {
     bindsToPort: reader.flag("bind_to_port") ?? true,
     usesOriginalDst: (reader.flag("use_original_dst") ?? false) || filters.has(typeUrls.originalDst),
     direction: direction === "INBOUND" ? "inbound" : "outbound",
+    metadata: readMetadata(reader),
     chains: reader.list("filter_chains").map(readChain),
     defaultChain: fallback === undefined ? undefined : readChain(fallback),
     detects: filters.has(typeUrls.httpInspector),
     detectMs: reader.durationMs("listener_filters_timeout") ?? detectMsDefault,
     continuesWhenSilent: reader.flag("continue_on_listener_filters_timeout") ?? false,
   };
-  reader.ignore("stat_prefix", "metadata").done();
+  reader.ignore("stat_prefix").done();
   if (listener.chains.length === 0 && listener.defaultChain === undefined)
     throw reader.bad("filter_chains", "it is empty, wanted at least one chain");
   return listener;
@@ -142,8 +147,9 @@ function readChain(reader: Reader): CompiledChain {
   if (filter === undefined || second !== undefined) throw reader.bad("filters", "wanted exactly one network filter");
   const socket = reader.object("transport_socket");
   const tls = socket === undefined ? undefined : readDownstreamTLS(socket);
-  reader.ignore("metadata").done();
-  return { name, match, port: match.port, protocols: match.protocols, filter: readFilter(filter), tls };
+  const metadata = readMetadata(reader);
+  reader.done();
+  return { name, match, port: match.port, protocols: match.protocols, filter: readFilter(filter), metadata, tls };
 }
 
 function readFilter(reader: Reader): CompiledFilter {

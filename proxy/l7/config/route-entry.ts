@@ -5,6 +5,7 @@
  *
  * Source: envoy.config.route.v3.Route, RouteAction, RedirectAction, DirectResponseAction.
  */
+import type { Metadata } from "../accesslog/types.ts";
 import { SmoothWeighted } from "../route/weight.ts";
 import type { RateLimitRule } from "../route/rate-limits.ts";
 import type {
@@ -27,6 +28,7 @@ import { type CompiledMatch, readMatch } from "./match.ts";
 import { readMirrors } from "./mirrors.ts";
 import { readCorsPolicy, readPerFilter } from "./per-filter.ts";
 import { readRouteLimits } from "./rate-limits.ts";
+import { readMetadata } from "./metadata.ts";
 import type { Reader } from "./reader.ts";
 import { readHedge, readRetryPolicy } from "./retry.ts";
 import { type Rewrites, noRewrites, readRewrites } from "./rewrite.ts";
@@ -39,6 +41,7 @@ interface Sides {
 /** What a virtual host and its table give all their routes. */
 export interface HostContext {
   readonly name: string;
+  readonly metadata: Metadata | undefined;
   readonly table: Sides;
   readonly host: Sides;
   readonly mostSpecificWins: boolean;
@@ -64,12 +67,14 @@ interface RouteParts {
   readonly perFilter: Map<string, unknown>;
   readonly bufferBytesMax: number | undefined;
   readonly name: string;
+  readonly metadata: Metadata | undefined;
   readonly metadataMatch?: MetadataMatch | undefined;
 }
 
 export function readRoute(reader: Reader, context: HostContext): CompiledRoute {
   const parts: RouteParts = {
     name: reader.text("name") ?? "",
+    metadata: readMetadata(reader),
     match: readMatch(reader.wantObject("match")),
     context,
     own: { request: readMutations(reader, "request"), response: readMutations(reader, "response") },
@@ -85,16 +90,25 @@ export function readRoute(reader: Reader, context: HostContext): CompiledRoute {
   }
   const action = reader.wantObject(field);
   const route = field === "route" ? readAction(action, parts) : readAnswer(field, action, parts);
-  // Metadata is for others; a decorator names spans; statistics by route are not kept.
-  reader.ignore("metadata", "decorator", "stat_prefix").done();
+  // A decorator names spans; statistics by route are not kept.
+  reader.ignore("decorator", "stat_prefix").done();
   return route;
 }
 
 /** What every route has that says nothing of it. */
-function plainRoute({ name, match, context, perFilter, bufferBytesMax }: RouteParts): Omit<CompiledRoute, "target"> {
+function plainRoute({
+  name,
+  metadata,
+  match,
+  context,
+  perFilter,
+  bufferBytesMax,
+}: RouteParts): Omit<CompiledRoute, "target"> {
   return {
     name,
     hostName: context.name,
+    metadata,
+    hostMetadata: context.metadata,
     pathKey: match.pathKey,
     headerKey: match.headerKey,
     matches: match.matches,

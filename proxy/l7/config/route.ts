@@ -11,6 +11,7 @@ import { readMutations } from "./headers.ts";
 import { readCorsPolicy, readPerFilter } from "./per-filter.ts";
 import { readMirrors } from "./mirrors.ts";
 import { readRateLimits } from "./rate-limits.ts";
+import { readMetadata } from "./metadata.ts";
 import { Reader } from "./reader.ts";
 import { readHedge, readRetryPolicy } from "./retry.ts";
 import { type HostContext, readRoute } from "./route-entry.ts";
@@ -53,8 +54,8 @@ function readHost(reader: Reader, seen: Set<string>, table: TableContext): Compi
   const requireTLS = reader.oneOf("require_tls", ["NONE", "EXTERNAL_ONLY", "ALL"]) ?? "NONE";
   const context = readHostContext(reader, name, table);
   const routes = reader.list("routes").map((route) => readRoute(route, context));
-  // Virtual clusters are for statistics alone; metadata is for others.
-  reader.ignore("virtual_clusters", "metadata").done();
+  // Virtual clusters are for statistics alone.
+  reader.ignore("virtual_clusters").done();
   return { name, domains, routes, requireTLS };
 }
 
@@ -67,6 +68,7 @@ function readHostContext(reader: Reader, name: string, table: TableContext): Hos
   const policy: RetryPolicy | undefined = retry === undefined ? undefined : readRetryPolicy(retry);
   return {
     name,
+    metadata: readMetadata(reader),
     table: { request: table.request, response: table.response },
     host: { request: readMutations(reader, "request"), response: readMutations(reader, "response") },
     mostSpecificWins: table.mostSpecificWins,

@@ -44,7 +44,7 @@ export class HTTP2Session implements SessionOwner {
   readonly scheme: "http" | "https";
   readonly deps: EngineDeps;
   readonly #options: SessionOptions;
-  readonly #socket: Socket;
+  readonly socket: Socket;
   readonly #idle: Deadline;
   #allowsConnect: boolean | undefined;
   #streams = 0;
@@ -56,7 +56,7 @@ export class HTTP2Session implements SessionOwner {
 
   constructor(socket: Socket, options: SessionOptions) {
     this.#options = options;
-    this.#socket = socket;
+    this.socket = socket;
     this.deps = options.deps;
     this.#streamsMax = Math.min(options.http2.concurrentStreamsMax, options.streamsMax ?? unsettledStreamsMax);
     this.#idle = new Deadline(() => this.close());
@@ -131,7 +131,7 @@ export class HTTP2Session implements SessionOwner {
     if (this.#streams > 0 || this.#state === "closed") return;
     if (!this.session.closed && !this.session.destroyed) this.session.close();
     // The session ends its side and waits for the peer to end the other, which not every peer does.
-    this.deps.after(closeMs, () => this.#socket.destroy());
+    this.deps.after(closeMs, () => this.socket.destroy());
   }
 
   #onGoaway(): void {
@@ -152,7 +152,7 @@ export class HTTP2Session implements SessionOwner {
     if (this.#state === "closed") return;
     this.#state = "closed";
     this.deps.wheel.cancel(this.#idle);
-    this.#socket.destroy();
+    this.socket.destroy();
     this.#options.onClose();
   }
 }

@@ -9,6 +9,7 @@
  */
 import http2 from "node:http2";
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
+import type { Socket } from "node:net";
 import { HTTP1Error } from "../http1/errors.ts";
 import type { Headers } from "../http1/headers.ts";
 import { type OutgoingRequest, upgradeOf } from "../http1/write.ts";
@@ -28,6 +29,7 @@ const interimMax = 16;
 export interface SessionOwner {
   readonly deps: EngineDeps;
   readonly session: ClientHttp2Session;
+  readonly socket: Socket;
   readonly scheme: string;
   /** The peer takes tunnels; undefined before its settings came. */
   readonly allowsConnect: boolean | undefined;
@@ -37,6 +39,7 @@ export interface SessionOwner {
 type State = "opening" | "open" | "tunnel" | "over";
 
 export class HTTP2UpstreamStream implements UpstreamStream {
+  readonly protocol = "HTTP/2";
   readonly #owner: SessionOwner;
   #handler: UpstreamHandler | undefined;
   #stream: ClientHttp2Stream | undefined;
@@ -56,6 +59,10 @@ export class HTTP2UpstreamStream implements UpstreamStream {
   constructor(owner: SessionOwner, handler: UpstreamHandler) {
     this.#owner = owner;
     this.#handler = handler;
+  }
+
+  get socket(): Socket {
+    return this.#owner.socket;
   }
 
   cork(): void {

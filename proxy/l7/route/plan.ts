@@ -6,7 +6,7 @@
  * Invariant: heads come out as the very same objects where nothing changes them.
  * Source: Envoy's router filter, and its CORS filter in front of it.
  */
-import type { FormatConnection, FormatRecord } from "../accesslog/types.ts";
+import type { FormatCluster, FormatConnection, FormatRecord } from "../accesslog/types.ts";
 import { copyRecord } from "../accesslog/record.ts";
 import { fieldValue } from "../accesslog/field.ts";
 import { headerValue } from "../http1/headers.ts";
@@ -45,6 +45,8 @@ export interface PlanInput {
   readonly random: () => number;
   /** prepareHead() was done: filters were shown what it gave. */
   readonly isPrepared: boolean;
+  /** Finds the cluster of a name, for header values with operators. */
+  readonly clusters?: { cluster(name: string): FormatCluster | undefined };
   /** For header values with operators. */
   readonly record: FormatRecord;
 }
@@ -181,7 +183,10 @@ function forward(received: RequestHead, route: CompiledRoute, { name, entry, inp
     head:
       changes === undefined
         ? head
-        : changeHead(head, changes, { ...copyRecord(input.record), ...namesOf(route, name) }),
+        : changeHead(head, changes, {
+            ...copyRecord(input.record),
+            ...namesOf(route, input.clusters?.cluster(name) ?? { name }),
+          }),
     route,
     cluster: name,
     changes,
@@ -225,8 +230,9 @@ function refuseUpgrade(head: RequestHead, route: CompiledRoute, policy: RequestP
 }
 
 /** What of the route a header's value may name before there is an upstream. */
-function namesOf(route: CompiledRoute, cluster: string): Partial<FormatRecord> {
-  return { routeName: route.name, virtualHostName: route.hostName, cluster: { name: cluster }, attempts: 1 };
+function namesOf(route: CompiledRoute, cluster: FormatCluster): Partial<FormatRecord> {
+  const { name: routeName, hostName: virtualHostName } = route;
+  return { routeName, virtualHostName, route, cluster, attempts: 1 };
 }
 
 interface AnswerParts {

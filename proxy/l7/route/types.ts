@@ -6,7 +6,7 @@
  * Everything that is rare is undefined where a route does not have it, so that a plain route costs one test for each.
  * Source: envoy.config.route.v3.
  */
-import type { Template } from "../accesslog/types.ts";
+import type { Metadata, Template } from "../accesslog/types.ts";
 import type { Headers } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { RateLimitRule } from "./rate-limits.ts";
@@ -273,6 +273,8 @@ export interface CompiledRoute {
   readonly name: string;
   /** The virtual host's, for statistics and logs. */
   readonly hostName: string;
+  readonly metadata?: Metadata | undefined;
+  readonly hostMetadata?: Metadata | undefined;
   readonly pathKey: PathKey;
   /** Undefined where the route asks for no exact header. */
   readonly headerKey: HeaderKey | undefined;

@@ -9,16 +9,10 @@
 import { readFileSync } from "node:fs";
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
-import {
-  type DetailedPeerCertificate,
-  type PeerCertificate,
-  type SecureContext,
-  type SecureContextOptions,
-  type TLSSocket,
-  createSecureContext,
-} from "node:tls";
+import { type SecureContext, type SecureContextOptions, type TLSSocket, createSecureContext } from "node:tls";
 import { CodedError, messageOf } from "#lib/errors.ts";
 import { type DialFailure, refusal } from "../dial-failure.ts";
+import { type AlternativeName, alternativeNames } from "./alternative-names.ts";
 import type {
   CertificateSpec,
   DataSource,
@@ -166,7 +160,7 @@ function refusePeer(socket: TLSSocket, spec: TLSSpec): DialFailure | undefined {
     return refusal(`the peer's certificate is not trusted: ${error}`, what);
   }
   if (spec.sans.length > 0) {
-    const names = alternativeNames(socket.getPeerCertificate());
+    const names = alternativeNames(socket.getPeerCertificate().subjectaltname ?? "");
     if (!spec.sans.some((matcher) => names.some((name) => isMatch(matcher, name))))
       return refusal(
         "the peer's certificate has none of the names that were wanted",
@@ -225,39 +219,6 @@ function refuseHash(socket: TLSSocket, spec: TLSSpec): DialFailure | undefined {
   const hash = socket.getPeerCertificate().fingerprint256?.replaceAll(":", "").toLowerCase() ?? "";
   if (spec.certificateHashes.includes(hash)) return undefined;
   return refusal("the peer's certificate is none of those that were wanted", "cert hash and spki");
-}
-
-interface AlternativeName {
-  readonly type: string;
-  readonly value: string;
-}
-
-const sanPrefixes: Readonly<Record<string, string>> = { "IP Address": "IP", email: "EMAIL", DNS: "DNS", URI: "URI" };
-
-/** "DNS:a, URI:spiffe://b" → names. A value with a comma or a quote comes quoted, as JSON (CVE-2021-44532). */
-function alternativeNames(certificate: PeerCertificate | DetailedPeerCertificate): readonly AlternativeName[] {
-  const text = certificate.subjectaltname ?? "";
-  const names: AlternativeName[] = [];
-  for (let at = 0; at < text.length;) {
-    const colon = text.indexOf(":", at);
-    if (colon < 0) break;
-    const type = sanPrefixes[text.slice(at, colon).trim()] ?? "";
-    const isQuoted = text[colon + 1] === '"';
-    let end = isQuoted ? endOfQuoted(text, colon + 1) : text.indexOf(", ", colon);
-    if (end < 0) end = text.length;
-    const raw = text.slice(colon + 1, end);
-    names.push({ type, value: isQuoted ? (JSON.parse(raw) as string) : raw });
-    at = end + 2;
-  }
-  return names;
-}
-
-function endOfQuoted(text: string, from: number): number {
-  for (let at = from + 1; at < text.length; at++) {
-    if (text[at] === "\\") at++;
-    else if (text[at] === '"') return at + 1;
-  }
-  return text.length;
 }
 
 function isMatch(matcher: SANMatcher, name: AlternativeName): boolean {
