@@ -3,7 +3,7 @@
  *
  *   listener.ts (makes it) ─▶ downstream.ts, exchange.ts ─▶ observer (sidecar/metrics.ts)
  */
-import type { Metadata } from "./accesslog/types.ts";
+import type { FormatUpstream, Metadata } from "./accesslog/types.ts";
 import type { Cluster } from "./cluster.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { HttpFilterFactory } from "./filter.ts";
@@ -99,6 +99,8 @@ export interface TCPRecord {
   readonly connection: ConnectionInfo;
   readonly cluster: Cluster | undefined;
   readonly endpoint: Endpoint | undefined;
+  /** The connection to it, once it is open. */
+  readonly upstream?: FormatUpstream | undefined;
   /** Why the last connection to one did not come about, in Envoy's words. */
   readonly upstreamFailure?: string | undefined;
   readonly flag: ResponseFlag;

@@ -56,7 +56,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   /** Routes the request and begins the first try. `isWhole`: no body follows. */
   start(isWhole: boolean, nowMs: number = this.#context.deps.nowMs()): void {
     this.isRequestWhole = isWhole;
-    if (isWhole) this.requestMs = nowMs - this.#startMs;
+    if (isWhole && this.head.method !== "CONNECT") this.requestMs = nowMs - this.#startMs;
     const plan = this.findRoute();
     this.isRouted = plan.kind === "forward" || ofRouter.has(plan.details);
     this.sentHead = plan.head;

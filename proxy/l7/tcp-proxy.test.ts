@@ -40,6 +40,8 @@ test("TCPProxy passes bytes and half-closes both ways", async () => {
   assert.equal(upstream.received[0], "hello");
   await eventually(() => rig.tcpRecords.length === 1, "record");
   assert.deepEqual([rig.tcpRecords[0]!.receivedBytes, rig.tcpRecords[0]!.sentBytes], [5, 14]);
+  assert.notEqual(rig.tcpRecords[0]!.upstream, undefined);
+  assert.ok(rig.tcpRecords[0]!.durationMs > 0);
 });
 
 test("TCPProxy tries another endpoint, and resets the downstream when none takes it", async () => {

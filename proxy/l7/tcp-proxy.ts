@@ -9,6 +9,7 @@
  * it is made until it is closed, and nobody waits for one: TCP connections last.
  */
 import type { Socket } from "node:net";
+import type { FormatUpstream } from "./accesslog/types.ts";
 import type { Cluster } from "./cluster.ts";
 import type { ConnectionInfo, Observer, TCPRecord } from "./context.ts";
 import type { DialFailure } from "./dial-failure.ts";
@@ -54,6 +55,8 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
   #dialing: { cancel(): void } | undefined;
   #upstream: Socket | undefined;
   #tunnel: TCPTunnel | undefined;
+  /** An upstream took it. */
+  #isOpen = false;
 
   constructor(downstream: Socket, connection: ConnectionInfo, context: TCPContext) {
     this.#downstream = downstream;
@@ -62,6 +65,10 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
     this.deps = context.deps;
     this.startMs = context.deps.wallMs();
     this.#beganMs = context.deps.nowMs();
+  }
+
+  get upstream(): FormatUpstream | undefined {
+    return this.#isOpen ? { socket: this.#upstream } : undefined;
   }
 
   get durationMs(): number {
@@ -192,6 +199,7 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
 
   /** The downstream is the splice's, or the tunnel's. */
   #begin(): void {
+    this.#isOpen = true;
     this.#downstream.off("close", this.#onGone);
     this.#downstream.off("error", this.#onGone);
     this.#context.observer.onTCPOpen(this);

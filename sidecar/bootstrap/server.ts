@@ -368,6 +368,7 @@ export class StandaloneSidecar implements AdminContext {
             cluster: record.cluster,
             endpoint: record.endpoint,
             flag: record.flag,
+            upstream: record.upstream,
             upstreamFailure: record.upstreamFailure,
             requestBytes: record.receivedBytes,
             responseBytes: record.sentBytes,

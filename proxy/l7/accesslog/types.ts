@@ -48,7 +48,8 @@ export interface FormatEndpoint {
 }
 
 export interface FormatUpstream {
-  readonly protocol: "HTTP/1.1" | "HTTP/2";
+  /** Undefined for TCP. */
+  readonly protocol?: "HTTP/1.1" | "HTTP/2";
   readonly socket: Socket | undefined;
 }
 
