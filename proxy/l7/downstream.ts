@@ -12,19 +12,19 @@ import type { Socket } from "node:net";
 import type { ConnectionInfo, HTTPContext } from "./context.ts";
 import { type State, expectations, mayFollow } from "./downstream-state.ts";
 import { DownstreamTimer } from "./downstream-timer.ts";
-import { unreadExchange } from "./exchange-facts.ts";
 import { startExchange } from "./filters/start.ts";
 import type { HTTP1Error } from "./http1/errors.ts";
 import type { Headers } from "./http1/headers.ts";
 import type { RequestHead } from "./http1/request.ts";
 import { ReadBuffer, type ReadResult } from "./read-buffers.ts";
 import { readInto } from "./direct-reads.ts";
-import { formatReply, renderReply } from "./reply.ts";
+import { formatReply } from "./reply.ts";
 import { type ReaderOwner, RequestReader } from "./request-reader.ts";
 import { ResponseWriter, type WriterOwner } from "./response-writer.ts";
 import { type Starter, startQueue } from "./start-queue.ts";
 import type { DownstreamHandler } from "./stream.ts";
 import { resetSocket } from "./tcp.ts";
+import { type Unread, answerUnread, detailsOfError } from "./unread.ts";
 
 /** Time for the downstream to take the last answer, in ms. */
 const lingerMs = 2000;
@@ -32,6 +32,16 @@ const lingerMs = 2000;
 const slowReaderMs = 3_600_000;
 /** Of a read that is a part of a body. */
 const largeBytes: number = 64 * 1024;
+const oldVersion: Unread = {
+  status: 426,
+  sentence: "Cannot serve HTTP/1.0: this listener wants HTTP/1.1",
+  details: "low_version",
+};
+const lateHead: Unread = {
+  status: 408,
+  sentence: "Cannot read request: its head did not come in time",
+  details: "request_header_timeout",
+};
 const dropped: ReadResult = { isFree: true, isInBody: false };
 const held: ReadResult = { isFree: false, isInBody: false };
 
@@ -184,8 +194,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
     this.#state = "exchange";
     this.#head = head;
     const { options, streamIdleMs } = this.#context;
-    if (head.protocol === "HTTP/1.0" && !options.acceptsHTTP10)
-      return this.#refuse(426, "Cannot serve HTTP/1.0: this listener wants HTTP/1.1");
+    if (head.protocol === "HTTP/1.0" && !options.acceptsHTTP10) return this.#refuse(oldVersion);
     this.#reader.startBody(head.framing);
     this.timer.beginStream(streamIdleMs, this.#reader.isWhole ? 0 : options.requestMs);
     const exchange = startExchange(this.#writer, this.#context, head, this.timer.lastMs);
@@ -209,15 +218,15 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
     this.#context.deps.counters.protocolErrors++;
     const exchange = this.#exchange;
     if (exchange !== undefined) return exchange.onDownstreamError(error.status, error.message);
-    if (this.#state === "idle" || this.#state === "head") this.#refuse(error.status, error.message);
+    if (this.#state !== "idle" && this.#state !== "head") return;
+    this.#refuse({ status: error.status, sentence: error.message, details: detailsOfError(error.code) });
   }
 
   /** Answers a request that could not be read. */
-  #refuse(status: number, sentence: string): void {
-    const reply = renderReply({ status, flag: "DPE", sentence }, undefined);
+  #refuse(unread: Unread): void {
+    const reply = answerUnread(unread, this.info, this.#context);
     this.#writer.flush();
     this.socket.write(formatReply(reply, { keepsAlive: false, isHead: false, wallMs: this.wallMs() }));
-    this.#context.observer.onExchange(unreadExchange(this.info, status, sentence.length));
     this.#linger();
   }
 
@@ -288,7 +297,7 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
         // What comes next has a time of its own.
         return;
       case "head":
-        return this.#refuse(408, "Cannot read request: its head did not come in time");
+        return this.#refuse(lateHead);
       case "exchange":
       case "tunnel":
         return this.#onStreamDeadline(nowMs, this.#state === "tunnel");

@@ -43,7 +43,7 @@ export class ExchangeFacts implements ExchangeRecord {
   /** Tries made. */
   attempts = 0;
   status = 0;
-  /** As the upstream or the proxy gave it, before filters, the listener or gRPC made another of it; 0: it is `status`. */
+  /** As the upstream or the proxy gave it: before filters, the listener or gRPC changed it; 0: it is `status`. */
   givenStatus = 0;
   flag: ResponseFlag = "-";
   requestBytes = 0;
@@ -64,10 +64,4 @@ export class ExchangeFacts implements ExchangeRecord {
   get virtualHostName(): string | undefined {
     return this.route?.hostName;
   }
-}
-
-/** Of a request that could not be read. */
-export function unreadExchange(connection: ConnectionInfo, status: number, responseBytes: number): ExchangeRecord {
-  const none = { head: undefined, cluster: undefined, endpoint: undefined, requestBytes: 0, durationMs: 0 };
-  return { connection, status, flag: "DPE", responseBytes, ...none };
 }

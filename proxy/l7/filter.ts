@@ -122,7 +122,7 @@ export interface FilterContext {
   reply(reply: FilterReply): void;
 }
 
-/** Responses are the proxy's own answers, too: a filter in front may have given one to a request that this one never saw. */
+/** Responses are the proxy's own answers, too: one may be that of a filter in front, to a request not seen here. */
 export interface HttpFilter {
   onRequestHeaders?(context: FilterContext, isWhole: boolean): Verdict;
   onRequestData?(context: FilterContext, data: Buffer): DataVerdict;

@@ -126,7 +126,7 @@ export class ResponseWriter implements DownstreamStream {
 
   openTunnel(head: ResponseHead): void {
     this.#isTunnel = true;
-    this.#out.text(formatInterimHead(head));
+    this.#out.text(formatInterimHead(head, this.#owner.wallMs()));
     this.#owner.onTunnel();
   }
 

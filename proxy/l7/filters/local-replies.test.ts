@@ -1,4 +1,4 @@
-/** Answers of the proxy's own on their way through filters: who sees them, what may become of them, how they are told. */
+/** Answers of the proxy's own on their way through filters: who sees them, what becomes of them, how they are told. */
 import assert from "node:assert/strict";
 import http2 from "node:http2";
 import { test } from "node:test";

@@ -104,7 +104,9 @@ export class FilterPass {
       endpoint: () => owner.endpoint,
       facts: () => owner.facts,
       reply: (reply) => this.reply(reply),
-      call: (callback) => void this.#guard("callback", callback),
+      call: (callback) => {
+        this.#guard("callback", callback);
+      },
       fail: (error) => owner.fail("callback", error),
     });
   }

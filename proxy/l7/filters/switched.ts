@@ -3,7 +3,8 @@
  *
  *   registry.ts ─▶ switched(factory) ─▶ HttpFilterFactory
  *
- * Decided once, with the request's head, or the answer's where a filter in front gave one. Invariant: a filter that is off sees nothing of its request.
+ * Decided once, with the request's head, or the answer's where a filter in front gave one. Invariant: a filter that is
+ * off sees nothing of its request.
  * Source: Envoy's HttpFilter.disabled and envoy.config.route.v3.FilterConfig.
  */
 import type { FilterContext, HttpFilter, HttpFilterFactory } from "../filter.ts";

@@ -184,11 +184,12 @@ function passedLines({ names, keys, values, lines }: Headers, passing: Passing):
   return isLengthSaid ? text : `${text}Content-Length: ${length}\r\n`;
 }
 
-/** An interim response (1xx but 101) or the 101 that ends HTTP on this connection. */
-export function formatInterimHead(head: ResponseHead): string {
+/** An interim response (1xx but 101) or, with the time in ms since 1970, what opens a tunnel on this connection. */
+export function formatInterimHead(head: ResponseHead, wallMs?: number): string {
   const { names, keys, values } = head.headers;
   let text = `HTTP/1.1 ${head.status} ${head.reason}\r\n`;
   for (let at = 0; at < keys.length; at++) if (!hopHeaders.has(keys[at]!)) text += `${names[at]!}: ${values[at]!}\r\n`;
+  if (wallMs !== undefined && !keys.includes("date")) text += `Date: ${formatDate(wallMs)}\r\n`;
   if (head.status === 101) text += `Connection: Upgrade\r\nUpgrade: ${head.hop.upgrade ?? ""}\r\n`;
   return `${text}\r\n`;
 }

@@ -17,7 +17,7 @@ import { type Headers, hopHeaders } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import { upgradeOf } from "../http1/write.ts";
-import { type RenderedReply, mayHaveBody, renderReply } from "../reply.ts";
+import { type RenderedReply, mayHaveBody } from "../reply.ts";
 import {
   type DownstreamHandler,
   type DownstreamStream,
@@ -26,6 +26,7 @@ import {
   neverFree,
 } from "../stream.ts";
 import { Deadline } from "../timer-wheel.ts";
+import { answerUnread } from "../unread.ts";
 import { parseTrailers, toObject, toResponseList, toTunnelList, trailersOf } from "./heads.ts";
 import { withKey } from "./websocket.ts";
 
@@ -103,19 +104,8 @@ export class HTTP2DownstreamStream implements DownstreamStream {
 
   /** Answers a request whose head was refused. */
   refuse(status: number, sentence: string): void {
-    this.#owner.context.observer.onExchange({
-      connection: this.info,
-      head: undefined,
-      cluster: undefined,
-      endpoint: undefined,
-      status,
-      flag: "DPE",
-      requestBytes: 0,
-      responseBytes: sentence.length,
-      durationMs: 0,
-    });
     this.#stream.resume();
-    this.reply(renderReply({ status, flag: "DPE", sentence }, undefined));
+    this.reply(answerUnread({ status, sentence }, this.info, this.#owner.context));
   }
 
   cork(): void {

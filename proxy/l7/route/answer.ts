@@ -20,7 +20,10 @@ export interface AnswerParts {
 }
 
 /** `headers`, the content type where there is a body, and what the plan adds. */
-export function answerHeaders(plan: Plan, { status, body, headers, policy, record }: AnswerParts): HeaderPairs {
+export function answerHeaders(
+  plan: Pick<Plan, "changes" | "cors">,
+  { status, body, headers, policy, record }: AnswerParts,
+): HeaderPairs {
   const all = body === "" ? headers : [["content-type", "text/plain"] as const, ...headers];
   const names = all.map(([name]) => name);
   const head: ResponseHead = {
