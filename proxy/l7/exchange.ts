@@ -23,7 +23,7 @@ import type { RequestHead } from "./http1/request.ts";
 import { mapReply } from "./local-reply.ts";
 import { type LocalReply, type RenderedReply, headOfReply, renderReply } from "./reply.ts";
 import { answerHeaders } from "./route/answer.ts";
-import { type AnswerPlan, type ForwardPlan, type Plan, planRequest } from "./route/plan.ts";
+import { type AnswerPlan, type ForwardPlan, type Plan, planRequest, routeInfoOf } from "./route/plan.ts";
 import type { DownstreamHandler, DownstreamStream } from "./stream.ts";
 import type { CompiledRoute } from "./route/types.ts";
 import type { ResponseFlag } from "./types.ts";
@@ -41,6 +41,8 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   #forwarding: Forwarding | undefined;
   #isOver = false;
   #isTold = false;
+  /** Filters have let a head of the upstream's go to the downstream. */
+  isHeadSent = false;
   /** The stream must be done by then, in ms. */
   #streamDueMs = Infinity;
   /** The wall-clock start, from when it was asked for. */
@@ -57,7 +59,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   start(isWhole: boolean, nowMs: number = this.#context.deps.nowMs()): void {
     this.isRequestWhole = isWhole;
     if (isWhole && this.head.method !== "CONNECT") this.requestMs = nowMs - this.#startMs;
-    const plan = this.findRoute();
+    const plan = this.#planned(true);
     this.isRouted = plan.kind === "forward" || ofRouter.has(plan.details);
     this.sentHead = plan.head;
     // A request for a tunnel is not whole before the tunnel is.
@@ -66,8 +68,13 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
     else this.#forward(plan);
   }
 
-  /** Of a request that a filter answers it is all that is done. */
-  findRoute(): Plan {
+  /** Its route is known from now on, and nothing chosen by it: of a request that does not start. */
+  findRoute(): void {
+    const info = routeInfoOf({ connection: this.connection, random: this.#context.random });
+    this.route = this.#context.routes()?.find(this.head, info);
+  }
+
+  #planned(takesTurn: boolean): Plan {
     const context = this.#context;
     const plan = planRequest(this.head, {
       policy: context.policy,
@@ -78,6 +85,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
       random: context.random,
       clusters: context,
       isPrepared: this.received !== undefined,
+      takesTurn,
       record: this,
     });
     this.#plan = plan;
@@ -148,7 +156,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
 
   onDownstreamGone(): void {
     if (this.#isTold) return;
-    if (this.#isOver) {
+    if (this.#isOver && !this.isHeadSent) {
       // A filter has held the answer: nothing of it was sent.
       this.status = this.givenStatus = 0;
       this.details = undefined;
@@ -163,7 +171,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
     this.flag = reply.flag;
     this.details = details;
     const { status, body = "", headers = noHeaders } = reply;
-    const found = this.#plan ?? this.findRoute();
+    const found = this.#plan ?? this.#planned(false);
     // As in Envoy: the headers of what a route would answer itself are for that answer alone.
     const isForwarded = found.kind === "forward" || found.route === undefined || hasCluster(found.route);
     const plan = isForwarded ? found : { ...found, changes: undefined };
@@ -219,6 +227,12 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
   end(): void {
     this.#stop();
     this.tell();
+  }
+
+  /** Filters may still hold it, or make another of it: then it is told when they have let it go. */
+  endResponse(): void {
+    if (this.received === undefined) this.end();
+    else this.#stop();
   }
 
   #stop(): void {

@@ -16,6 +16,8 @@ export interface ForwardingOwner extends ExchangeFacts {
   /** The tunnel that the request asked for is open. */
   onTunnelOpen(): void;
   handBack(reason: "connect" | "reset"): void;
-  /** The response is whole. */
+  /** The request is over. */
   end(): void;
+  /** The response is whole. */
+  endResponse(): void;
 }

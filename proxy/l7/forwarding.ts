@@ -179,7 +179,7 @@ export class Forwarding implements AttemptOwner {
     } else {
       // The connection is its pool's again.
       this.#tries.last?.end();
-      owner.end();
+      owner.endResponse();
     }
     this.#downstream.end(trailers);
   }

@@ -70,7 +70,10 @@ function validity(read: (one: X509Certificate) => string): OperatorSpec {
     wantsArgument: false,
     make(argument, fail) {
       const format = compileTime(argument, fail);
-      return ofPeer((one) => format(Date.parse(read(one))));
+      return ofPeer((one) => {
+        const ms = Date.parse(read(one));
+        return Number.isNaN(ms) ? "" : format(ms);
+      });
     },
   };
 }

@@ -185,6 +185,8 @@ test("Modules that give what is no filter, or no verdict, fail their requests an
     "number.js": { configure: () => () => 5 },
     "promise.js": { configure: () => async () => ({}) },
     "async.js": always({ onRequestHeaders: (async () => Promise.reject(new Error("late"))) as never }),
+    "nothing.js": always({ onRequestHeaders: (() => undefined) as never }),
+    "null.js": always({ onResponseHeaders: (() => null) as never }),
     "text.js": always({ onRequestData: (() => "text") as never }),
     "end.js": always({ onRequestEnd: (() => late) as never }),
     "status.js": always({ onRequestHeaders: (context) => (context.reply({ status: 99_999 }), "stop") }),
@@ -196,6 +198,20 @@ test("Modules that give what is no filter, or no verdict, fail their requests an
     await using rig = await rigWith(upstream.port, modules, [[name, {}]]);
     assert.match(await raw(rig.port, postClose), /^HTTP\/1\.1 500 /, name);
   }
+});
+
+test("What an async callback of a filter rejects with fails its request, and ends no process", async () => {
+  // It never answers.
+  await using upstream = await startUpstream(() => undefined);
+  const filter = always({
+    onRequestHeaders(context) {
+      context.after(0, async () => Promise.reject(new Error("late")));
+      return "continue";
+    },
+    onEnd: async () => Promise.reject(new Error("later")),
+  });
+  await using rig = await rigWith(upstream.port, modulesOf({ filter }), [["filter", {}]]);
+  assert.match(await raw(rig.port, getClose), /^HTTP\/1\.1 500 /);
 });
 
 test("A filter that goes on with what are no bytes fails its own request", async () => {

@@ -6,10 +6,12 @@ import type { RouteConfiguration } from "#api/xds/envoy.ts";
 import { silentLogger } from "#lib/log.ts";
 import { type CompiledHTTP, httpDefault } from "../config/http.ts";
 import { plainChain } from "../config/listener.ts";
+import { compileRoutes } from "../config/route.ts";
 import type { FilterContext, HttpFilter } from "../filter.ts";
 import {
   RawClient,
   type Rig,
+  type RigOptions,
   eventually,
   raw,
   refusedPort,
@@ -43,7 +45,11 @@ const routes = {
 } as unknown as RouteConfiguration;
 
 /** A rig whose chain has these filters, in their order. */
-async function rigWith(port: number, filters: readonly HttpFilter[], more: Partial<CompiledHTTP> = {}): Promise<Rig> {
+async function rigWith(
+  port: number,
+  filters: readonly HttpFilter[],
+  { clusters = [staticCluster("up", [port])], ...more }: Partial<CompiledHTTP> & Pick<RigOptions, "clusters"> = {},
+): Promise<Rig> {
   const load = async (url: string): Promise<unknown> => {
     const filter = filters[Number(new URL(url).pathname.slice("/filters/".length, -".ts".length))]!;
     return { default: { configure: () => () => filter } };
@@ -56,16 +62,16 @@ async function rigWith(port: number, filters: readonly HttpFilter[], more: Parti
   }));
   const chain = plainChain("http", {
     ...httpDefault,
-    ...more,
-    routeName: "routes",
+    routeName: more.inline === undefined ? "routes" : undefined,
     inline: undefined,
+    ...more,
     filters: configured,
   });
   const filterModules = new FilterModules({ folder: "/filters", log: silentLogger, load });
   return startRig({
     listener: { defaultChain: chain },
     routes,
-    clusters: [staticCluster("up", [port])],
+    clusters,
     filterModules,
   });
 }
@@ -279,7 +285,13 @@ test("a response that a filter holds behind its upstream's end is 504 too, or cu
   assert.match(await raw(one.port, getClose("/a")), /^HTTP\/1\.1 504 /);
   await using two = await rigWith(upstream.port, [{ onResponseData: () => "stop" }], { streamIdleMs: 50 });
   assert.match(await raw(two.port, getClose("/a")), /^HTTP\/1\.1 200 (?!.*0\r\n\r\n$)/s);
-  assert.deepEqual([one.records.length, two.records.length, one.load.requests, two.load.requests], [1, 1, 0, 0]);
+  await eventually(() => two.records.length === 1, "record of the one that is cut");
+  const told = [...one.records, ...two.records].map(({ status, flag }) => [status, flag]);
+  assert.deepEqual(told, [
+    [504, "SI"],
+    [200, "DC"],
+  ]);
+  assert.deepEqual([one.load.requests, two.load.requests], [0, 0]);
 });
 
 test("a filter's answer while the upstream works ends the try, and passes the filters", async () => {
@@ -314,4 +326,56 @@ test("answers to gRPC are told as they went out: 200, and gRPC's status; their c
     const { keys, values } = record!.response!.headers;
     assert.equal(values[keys.indexOf("grpc-status")], "14");
   }
+});
+
+test("no filter answers into a tunnel", async () => {
+  await using upstream = await startUpstream((socket) => {
+    socket.once("data", () => {
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+      socket.on("data", (data) => socket.write(data));
+    });
+  });
+  let answer = (): void => undefined;
+  const late: HttpFilter = {
+    onRequestHeaders(context) {
+      answer = () => context.reply({ status: 418, body: "late" });
+      return "continue";
+    },
+  };
+  await using rig = await rigWith(upstream.port, [late]);
+  const client = new RawClient(rig.port);
+  client.send("GET /a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  await eventually(() => client.text.endsWith("\r\n\r\n"), "101");
+  answer();
+  client.send("ping");
+  await eventually(() => client.text.endsWith("\r\n\r\nping"), "the tunnel's bytes alone");
+  client.close();
+});
+
+test("requests that are looked at, or refused, take no turn of weighted clusters", async () => {
+  await using one = await startAnswering(ok);
+  await using other = await startAnswering(ok);
+  const weighted_clusters = {
+    clusters: [
+      { name: "one", weight: 1 },
+      { name: "other", weight: 1 },
+    ],
+  };
+  let count = 0;
+  const looking: HttpFilter = {
+    onRequestHeaders(context) {
+      assert.equal(context.facts().routeName, "weighted");
+      if (count++ % 2 === 0) return "continue";
+      context.reply({ status: 403 });
+      return "stop";
+    },
+  };
+  const route = { name: "weighted", match: { prefix: "/" }, route: { weighted_clusters } };
+  await using rig = await rigWith(0, [looking], {
+    inline: compileRoutes({ name: "inline", virtual_hosts: [{ name: "all", domains: ["*"], routes: [route] }] }),
+    clusters: [staticCluster("one", [one.port]), staticCluster("other", [other.port])],
+  });
+  for (let asked = 0; asked < 8; asked++) await raw(rig.port, getClose("/a"));
+  const sent = rig.records.flatMap(({ cluster }) => (cluster === undefined ? [] : [cluster.name]));
+  assert.deepEqual(sent.sort(), ["one", "one", "other", "other"]);
 });

@@ -213,7 +213,9 @@ class WaitingFilter implements HttpFilter {
   onRequestHeaders(context: FilterContext, isWhole: boolean): Verdict {
     const options = this.#options;
     if (this.#isMade()) {
-      return this.#filter?.onRequestHeaders?.(context, isWhole) ?? "continue";
+      return this.#filter?.onRequestHeaders === undefined
+        ? "continue"
+        : this.#filter.onRequestHeaders(context, isWhole);
     }
     const why = options.whyNot();
     if (why !== undefined) {
@@ -239,17 +241,19 @@ class WaitingFilter implements HttpFilter {
   }
 
   onRequestData(context: FilterContext, data: Buffer): ReturnType<NonNullable<HttpFilter["onRequestData"]>> {
-    return this.#filter?.onRequestData?.(context, data) ?? "continue";
+    return this.#filter?.onRequestData === undefined ? "continue" : this.#filter.onRequestData(context, data);
   }
 
   onResponseHeaders(context: FilterContext, isWhole: boolean): Verdict {
     // A filter in front of it may have answered.
     this.#isMade();
-    return this.#filter?.onResponseHeaders?.(context, isWhole) ?? "continue";
+    return this.#filter?.onResponseHeaders === undefined
+      ? "continue"
+      : this.#filter.onResponseHeaders(context, isWhole);
   }
 
   onResponseData(context: FilterContext, data: Buffer): ReturnType<NonNullable<HttpFilter["onResponseData"]>> {
-    return this.#filter?.onResponseData?.(context, data) ?? "continue";
+    return this.#filter?.onResponseData === undefined ? "continue" : this.#filter.onResponseData(context, data);
   }
 
   onRequestEnd(context: FilterContext): EndVerdict {
@@ -261,14 +265,19 @@ class WaitingFilter implements HttpFilter {
   }
 
   onRequestTrailers(context: FilterContext, trailers: Headers): Verdict {
-    return this.#filter?.onRequestTrailers?.(context, trailers) ?? "continue";
+    return this.#filter?.onRequestTrailers === undefined
+      ? "continue"
+      : this.#filter.onRequestTrailers(context, trailers);
   }
 
   onResponseTrailers(context: FilterContext, trailers: Headers): Verdict {
-    return this.#filter?.onResponseTrailers?.(context, trailers) ?? "continue";
+    return this.#filter?.onResponseTrailers === undefined
+      ? "continue"
+      : this.#filter.onResponseTrailers(context, trailers);
   }
 
   onEnd(context: FilterContext): void {
-    this.#filter?.onEnd?.(context);
+    // What it gives, which may be a promise, is its caller's to look at.
+    return this.#filter?.onEnd?.(context);
   }
 }

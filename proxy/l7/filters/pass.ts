@@ -193,6 +193,8 @@ export class FilterPass {
   /** A tunnel's bytes are nobody's to look at. */
   bypass(): void {
     this.#isBypassed = true;
+    // No answer may get between them.
+    this.hasSentResponse = true;
   }
 
   end(): void {
@@ -283,26 +285,38 @@ export class FilterPass {
 
   #askRequest(filter: HttpFilter, part: Part): DataVerdict | "again" {
     const context = this.#context;
-    if (part.kind === "head") return wantVerdict(filter.onRequestHeaders?.(context, part.isWhole) ?? "continue");
-    if (part.kind === "data") return wantVerdict(filter.onRequestData?.(context, part.data) ?? "continue");
+    if (part.kind === "head")
+      return filter.onRequestHeaders === undefined
+        ? "continue"
+        : wantVerdict(filter.onRequestHeaders(context, part.isWhole));
+    if (part.kind === "data")
+      return filter.onRequestData === undefined ? "continue" : wantVerdict(filter.onRequestData(context, part.data));
     const before = wantEndVerdict(filter.onRequestEnd?.(context));
     if (before === "stop") return before;
     if (putInFront(this.#request, before)) return "again";
     return part.trailers === undefined
       ? "continue"
-      : wantVerdict(filter.onRequestTrailers?.(context, part.trailers) ?? "continue");
+      : filter.onRequestTrailers === undefined
+        ? "continue"
+        : wantVerdict(filter.onRequestTrailers(context, part.trailers));
   }
 
   #askResponse(filter: HttpFilter, part: Part): DataVerdict | "again" {
     const context = this.#context;
-    if (part.kind === "head") return wantVerdict(filter.onResponseHeaders?.(context, part.isWhole) ?? "continue");
-    if (part.kind === "data") return wantVerdict(filter.onResponseData?.(context, part.data) ?? "continue");
+    if (part.kind === "head")
+      return filter.onResponseHeaders === undefined
+        ? "continue"
+        : wantVerdict(filter.onResponseHeaders(context, part.isWhole));
+    if (part.kind === "data")
+      return filter.onResponseData === undefined ? "continue" : wantVerdict(filter.onResponseData(context, part.data));
     const before = wantEndVerdict(filter.onResponseEnd?.(context));
     if (before === "stop") return before;
     if (putInFront(this.#response, before)) return "again";
     return part.trailers === undefined
       ? "continue"
-      : wantVerdict(filter.onResponseTrailers?.(context, part.trailers) ?? "continue");
+      : filter.onResponseTrailers === undefined
+        ? "continue"
+        : wantVerdict(filter.onResponseTrailers(context, part.trailers));
   }
 
   #passRequest(part: Part): void {
@@ -331,13 +345,20 @@ export class FilterPass {
   #call<Result>(name: string, call: () => Result): Result | undefined {
     this.#calls++;
     try {
-      return call();
+      const result: unknown = call();
+      // Of an `async` callback, or an `async` onEnd().
+      if (result instanceof Promise) result.catch((error: unknown) => this.#failed(name, error));
+      return result as Result;
     } catch (error) {
-      if (this.#isOver) this.#owner.context.deps.log.error("Filter failed", { filter: name, error: String(error) });
-      else this.#owner.fail(name, error);
+      this.#failed(name, error);
       return undefined;
     } finally {
       this.#calls--;
     }
+  }
+
+  #failed(name: string, error: unknown): void {
+    if (this.#isOver) this.#owner.context.deps.log.error("Filter failed", { filter: name, error: String(error) });
+    else this.#owner.fail(name, error);
   }
 }

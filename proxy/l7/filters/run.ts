@@ -169,6 +169,7 @@ export class FilteredExchange implements DownstreamHandler, DownstreamStream, Pa
       this.#answer.head = head;
       return false;
     }
+    exchange.isHeadSent = true;
     const options = this.#options!;
     // A filter that may change the body makes its length unknown.
     if (options.framing.kind !== "length" || !this.#pass.changesResponseData) this.#downstream.sendHead(head, options);
@@ -191,6 +192,7 @@ export class FilteredExchange implements DownstreamHandler, DownstreamStream, Pa
   passResponseEnd(trailers: Headers | undefined): void {
     if (this.#answer !== undefined) return this.#finish(this.#answer);
     this.#end();
+    this.#exchange?.tell();
     this.#downstream.end(trailers);
   }
 

@@ -28,12 +28,12 @@ function switchable(inner: HttpFilter, name: string, isDisabled: boolean): HttpF
   const outer: HttpFilter = {
     onRequestHeaders(context, isWhole) {
       isOn = decide(context);
-      return isOn ? (inner.onRequestHeaders?.(context, isWhole) ?? "continue") : "continue";
+      return isOn && inner.onRequestHeaders !== undefined ? inner.onRequestHeaders(context, isWhole) : "continue";
     },
     onResponseHeaders(context, isWhole) {
       // A filter in front of it may have answered, so that it has not seen the request.
       isOn ??= decide(context);
-      return isOn ? (inner.onResponseHeaders?.(context, isWhole) ?? "continue") : "continue";
+      return isOn && inner.onResponseHeaders !== undefined ? inner.onResponseHeaders(context, isWhole) : "continue";
     },
   };
   // A method that is not there is not asked for: with one for data the length of a body would be unknown.
@@ -53,8 +53,7 @@ function switchable(inner: HttpFilter, name: string, isDisabled: boolean): HttpF
     outer.onResponseTrailers = (context, trailers) =>
       isOn === true ? inner.onResponseTrailers!(context, trailers) : "continue";
   if (inner.onEnd !== undefined)
-    outer.onEnd = (context) => {
-      if (isOn === true) inner.onEnd!(context);
-    };
+    // What it gives, which may be a promise, is its caller's to look at.
+    outer.onEnd = (context) => (isOn === true ? inner.onEnd!(context) : undefined);
   return outer;
 }

@@ -45,6 +45,8 @@ export interface PlanInput {
   readonly random: () => number;
   /** prepareHead() was done: filters were shown what it gave. */
   readonly isPrepared: boolean;
+  /** It will be sent on, so that it takes a turn of its weighted clusters. */
+  readonly takesTurn: boolean;
   /** Finds the cluster of a name, for header values with operators. */
   readonly clusters?: { cluster(name: string): FormatCluster | undefined };
   /** For header values with operators. */
@@ -150,10 +152,10 @@ function planRoute(head: RequestHead, route: CompiledRoute, input: PlanInput): P
 function pickEntry(
   head: RequestHead,
   { weights, randomHeader }: Extract<CompiledRoute["target"], { kind: "weighted" }>,
-  { random }: PlanInput,
+  { random, takesTurn }: PlanInput,
 ): number {
-  if (randomHeader === undefined) return weights.pick();
-  const text = headerValue(head.headers, randomHeader);
+  if (randomHeader === undefined && takesTurn) return weights.pick();
+  const text = randomHeader === undefined ? undefined : headerValue(head.headers, randomHeader);
   const value = text !== undefined && /^[0-9]{1,15}$/.test(text) ? Number(text) : Math.floor(random() * 2 ** 32);
   return weights.at(value);
 }

@@ -41,3 +41,16 @@ test("prepareHead() believes an x-forwarded-port of proxies alone", () => {
   assert.equal(port(forged, requestPolicyDefault), "1");
   assert.equal(port("", requestPolicyDefault), "8080");
 });
+
+test("prepareHead() takes off what Connection lists, which cannot take off what is set here", () => {
+  const listed = "Connection: X-Own, X-Envoy-External-Address, X-Request-Id, close\r\nX-Own: 1\r\nX-Other: 2\r\n";
+  const head = parseRequestHead(`GET / HTTP/1.1\r\nHost: a\r\n${listed}X-Envoy-External-Address: 1.1.1.1\r\n\r\n`);
+  const made = prepareHead(head, edge, { connection, newRequestId: () => "made" });
+  assert.equal(made.kind, "head");
+  const keys = ["x-own", "x-other", "x-envoy-external-address", "x-request-id"];
+  assert.deepEqual(
+    keys.map((key) => headerValue(made.head.headers, key)),
+    [undefined, "2", "192.0.2.1", "made"],
+  );
+  assert.deepEqual([made.head.hop.listed, made.head.hop.wantsClose], [[], true]);
+});

@@ -9,6 +9,7 @@ import { isIP } from "node:net";
 import type { FormatConnection } from "../accesslog/types.ts";
 import { joinedHeaderValue, withHeader } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
+import { keptWhenListed } from "../http1/write.ts";
 import { believedEntry } from "./client-address.ts";
 import { HeadEditor } from "./head-editor.ts";
 import type { SchemeRule } from "./scheme.ts";
@@ -109,8 +110,9 @@ export interface Arrival {
 }
 
 /** The head as filters and routes see it. */
-export function prepareHead(head: RequestHead, policy: RequestPolicy, arrival: Arrival): Prepared {
+export function prepareHead(received: RequestHead, policy: RequestPolicy, arrival: Arrival): Prepared {
   const { connection } = arrival;
+  const head = received.hop.listed.length === 0 ? received : withoutListed(received);
   if (policy.isPlain) {
     const { keys } = head.headers;
     let hasProto = false;
@@ -134,6 +136,13 @@ export function prepareHead(head: RequestHead, policy: RequestPolicy, arrival: A
   if (!policy.forwardsClientCert) editor.remove(clientCert);
   if (policy.via !== "") appendValue(editor, "Via", policy.via, ", ");
   return { kind: "head", head: editor.finish() };
+}
+
+/** What a downstream lists in Connection is its own: listed, it cannot take away what is set here. */
+function withoutListed(head: RequestHead): RequestHead {
+  const editor = new HeadEditor(head);
+  for (const key of head.hop.listed) if (!keptWhenListed.has(key)) editor.remove(key);
+  return { ...editor.finish(), hop: { ...head.hop, listed: [] } };
 }
 
 /** What the editor would do, at a third of its cost: this is every request's way. */

@@ -70,7 +70,9 @@ export function namesOf(certificate: X509Certificate, type: string): readonly st
 }
 
 /** "C=DE\nCN=a" → "CN=a,C=DE", as RFC 2253 has it: the most specific first. */
-export function distinguishedName(text: string): string {
+export function distinguishedName(text: string | undefined): string {
+  // node:crypto has none for a name without parts, whatever its types say.
+  if (text === undefined) return "";
   const relative = (line: string): string => line.split(" + ").reverse().join("+");
   return text.split("\n").reverse().map(relative).join(",");
 }
