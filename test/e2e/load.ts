@@ -54,7 +54,8 @@ export function fetchPage(url: string, agent: Agent, read: ReadBody = readPage):
       });
     });
     request.on("timeout", () => request.destroy(new Error("no answer within 10 s")));
-    request.on("error", (error) => fail(error.message));
+    // Whether it was the first one of its connection says where to look.
+    request.on("error", ({ message }) => fail(request.reusedSocket ? `${message}, not the first request` : message));
   });
 }
 
