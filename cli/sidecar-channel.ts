@@ -2,48 +2,100 @@
  * What the admin pages of the first process want of those that serve beside it, over Node's channel between a process
  * and its child.
  *
- *   /stats of the first ─▶ askStats(child)… ─▶ "stats" ─▶ heedFirst() in the child ─▶ PlainStats ─▶ merge-stats.ts
- *   POST /drain_listeners… ─▶ tell(child, url)… ─▶ { change: url } ─▶ heedFirst() in the child ─▶ the same page there
+ *   /stats of the first ─▶ SiblingChannel.stats()… ─▶ { ask: 7 } ─▶ heedFirst() in the child ─▶ { answer: 7, stats }
+ *                                                  ─▶ merge-stats.ts
+ *   POST /drain_listeners… ─▶ SiblingChannel.change()… ─▶ { change: url } ─▶ heedFirst() ─▶ the same page there
  *
- * Invariant: a child that does not answer in time is left out; the page does not wait for it any longer.
+ * Invariants:
+ * - A child that does not answer in time is left out; the page does not wait for it any longer.
+ * - An answer that comes late is dropped: questions bear numbers, since Node keeps what nobody listened for and hands
+ *   it to the next who does, so that every answer behind a late one would be the one before.
  */
-import type { ChildProcess } from "node:child_process";
 import type { Clock } from "#lib/clock.ts";
 import { type PlainStats, fromPlain, toPlain } from "../sidecar/admin/merge-stats.ts";
 import type { AllStats } from "../sidecar/admin/stats-page.ts";
 
-/** Time for one process to answer, in ms. */
-const answerMs = 1000;
-const question = "stats";
+/** Time for one process to answer, in ms: one that is just starting answers when it serves. */
+const answerMs = 5000;
 
-/** What `child` has counted; undefined when it does not say. */
-export async function askStats(child: ChildProcess, clock: Clock): Promise<AllStats | undefined> {
-  if (!child.connected) return undefined;
-  const { promise, resolve } = Promise.withResolvers<AllStats | undefined>();
-  const onMessage = (message: unknown): void => resolve(fromPlain(message as PlainStats));
-  const timer = clock.after(answerMs, () => resolve(undefined));
-  child.once("message", onMessage);
-  child.send(question, (error) => {
-    if (error !== null) resolve(undefined);
-  });
-  try {
-    return await promise;
-  } finally {
-    child.off("message", onMessage);
-    timer.cancel();
+/** Most changes that are remembered; Envoy's pages have fewer with an effect that lasts. */
+const changesMax = 100;
+
+type FromFirst = { readonly ask: number } | { readonly change: string };
+interface ToFirst {
+  readonly answer: number;
+  readonly stats: PlainStats;
+}
+
+/** As much of a ChildProcess as is used. */
+export interface Child {
+  readonly connected: boolean;
+  send(message: FromFirst, done: (error: Error | null) => void): unknown;
+  on(event: "message", listener: (message: unknown) => void): unknown;
+}
+
+/** The first process's end of the channel to one child. */
+export class SiblingChannel {
+  readonly #child: Child;
+  readonly #clock: Clock;
+  readonly #waiting = new Map<number, (stats: AllStats | undefined) => void>();
+  #asked = 0;
+
+  constructor(child: Child, clock: Clock) {
+    this.#child = child;
+    this.#clock = clock;
+    child.on("message", (message) => {
+      const { answer, stats } = message as ToFirst;
+      this.#waiting.get(answer)?.(fromPlain(stats));
+    });
+  }
+
+  /** What the child has counted; undefined when it does not say. */
+  async stats(): Promise<AllStats | undefined> {
+    if (!this.#child.connected) return undefined;
+    const ask = ++this.#asked;
+    const { promise, resolve } = Promise.withResolvers<AllStats | undefined>();
+    this.#waiting.set(ask, resolve);
+    const timer = this.#clock.after(answerMs, () => resolve(undefined));
+    this.#child.send({ ask }, (error) => {
+      if (error !== null) resolve(undefined);
+    });
+    try {
+      return await promise;
+    } finally {
+      this.#waiting.delete(ask);
+      timer.cancel();
+    }
+  }
+
+  /** What a POST changed in the first process changes in the child, too. */
+  change(url: string): void {
+    // One that is ending has nothing to change any more.
+    if (this.#child.connected) this.#child.send({ change: url }, () => undefined);
   }
 }
 
-/** What a POST changed in the first process changes in `child`, too. */
-export function tell(child: ChildProcess, url: string): void {
-  // One that is ending has nothing to change any more.
-  if (child.connected) child.send({ change: url }, () => undefined);
+/** What POSTs have changed so far, in order: for a process that is started later. The oldest of too many is forgotten. */
+export class Changes implements Iterable<string> {
+  readonly #urls = new Set<string>();
+
+  add(url: string): void {
+    // What is said again counts from now on.
+    this.#urls.delete(url);
+    this.#urls.add(url);
+    const [oldest] = this.#urls;
+    if (this.#urls.size > changesMax && oldest !== undefined) this.#urls.delete(oldest);
+  }
+
+  [Symbol.iterator](): Iterator<string> {
+    return this.#urls.values();
+  }
 }
 
 /** In a process beside the first: does as that one says. */
 export function heedFirst(own: { stats(): AllStats; change(url: string): void }): void {
-  process.on("message", (message: typeof question | { readonly change: string }) => {
-    if (message === question) process.send?.(toPlain(own.stats()));
-    else own.change(message.change);
+  process.on("message", (message: FromFirst) => {
+    if ("change" in message) own.change(message.change);
+    else process.send?.({ answer: message.ask, stats: toPlain(own.stats()) } satisfies ToFirst);
   });
 }

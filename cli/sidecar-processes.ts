@@ -17,7 +17,7 @@ import type { Logger } from "#lib/log.ts";
 import { type ListeningSocket, type TakenOver, takeOver } from "../sidecar/hot-restart.ts";
 import type { AllStats } from "../sidecar/admin/stats-page.ts";
 import { CliError } from "./errors.ts";
-import { askStats, tell } from "./sidecar-channel.ts";
+import { Changes, SiblingChannel } from "./sidecar-channel.ts";
 
 /** Most processes of one sidecar. */
 const processesMax = 64;
@@ -49,23 +49,31 @@ export interface Siblings {
   end(): Promise<void>;
 }
 
+export interface SiblingOptions {
+  /** What the first process listens on now; none: there is nothing to serve. */
+  readonly sockets: () => readonly ListeningSocket[];
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
 /** Starts `count` processes like this one on its sockets, and again what ends by itself. */
-export function startSiblings(
-  count: number,
-  sockets: readonly ListeningSocket[],
-  { log, clock }: { readonly log: Logger; readonly clock: Clock },
-): Siblings {
-  const children = new Map<ChildProcess, Promise<void>>();
+export function startSiblings(count: number, { sockets: listening, log, clock }: SiblingOptions): Siblings {
+  const children = new Map<ChildProcess, { readonly channel: SiblingChannel; readonly ended: Promise<void> }>();
+  const changes = new Changes();
   let isEnding = false;
   const begin = (): void => {
     if (isEnding) return;
+    const sockets = listening();
+    if (sockets.length === 0) return log.info("Starting no other process: no listener is left");
     const inherit = ["--inherit", JSON.stringify(sockets.map(({ key }) => key))];
     const [, script = "", ...args] = process.argv;
     // Its standard input ends with this process, and so does it.
     const stdio: StdioOptions = ["pipe", "inherit", "inherit", ...sockets.map(({ fd }) => fd), "ipc"];
     const child = spawn(process.execPath, [...process.execArgv, script, ...args, ...inherit], { stdio });
-    const { promise, resolve } = Promise.withResolvers<void>();
-    children.set(child, promise);
+    const { promise: ended, resolve } = Promise.withResolvers<void>();
+    const channel = new SiblingChannel(child, clock);
+    for (const url of changes) channel.change(url);
+    children.set(child, { channel, ended });
     child.on("error", (error) => log.error("Cannot start another process", { error: error.message }));
     child.on("close", (code, signal) => {
       children.delete(child);
@@ -79,16 +87,17 @@ export function startSiblings(
   if (count > 0) log.info("Serving by several processes", { processes: count + 1 });
   return {
     stats: async () => {
-      const all = await Promise.all([...children.keys()].map((child) => askStats(child, clock)));
+      const all = await Promise.all([...children.values()].map(async ({ channel }) => channel.stats()));
       return all.filter((one) => one !== undefined);
     },
     change: (url) => {
-      for (const child of children.keys()) tell(child, url);
+      changes.add(url);
+      for (const { channel } of children.values()) channel.change(url);
     },
     end: async () => {
       isEnding = true;
       for (const child of children.keys()) child.kill("SIGTERM");
-      await Promise.all(children.values());
+      await Promise.all([...children.values()].map(async ({ ended }) => ended));
     },
   };
 }

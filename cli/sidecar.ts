@@ -24,7 +24,7 @@ import { type BootstrapConfig, parseBootstrap } from "../sidecar/bootstrap/confi
 import type { AllStats } from "../sidecar/admin/stats-page.ts";
 import { LogLevels } from "../sidecar/bootstrap/log-levels.ts";
 import { type StandaloneDeps, StandaloneSidecar, adminKey } from "../sidecar/bootstrap/server.ts";
-import { serveHandOver } from "../sidecar/hot-restart.ts";
+import { type ListeningSocket, serveHandOver } from "../sidecar/hot-restart.ts";
 import { CliError } from "./errors.ts";
 import {
   type Siblings,
@@ -62,7 +62,7 @@ export async function sidecar(options: SidecarCommandOptions): Promise<void> {
     throw new CliError("Usage", `Cannot use --log-level ${options.logLevel}: wanted debug, info, warning or error`);
   const { promise: quit, resolve: onQuit } = Promise.withResolvers<void>();
   const config = readConfig(options);
-  const deps = depsOf(levels, { onQuit, folder: dirname(resolve(options.configPath ?? "config.yaml")) });
+  const deps = depsOf(levels, { onQuit, drainMs, folder: dirname(resolve(options.configPath ?? "config.yaml")) });
   if (count > 1 && config.ads?.hasListeners === true)
     throw new CliError("Usage", `Cannot use --concurrency ${count}: listeners come from a control plane, wanted 1`);
   if (options.mode === "validate") {
@@ -105,8 +105,8 @@ async function serveFirst({ config, deps, options, count, onQuit, ending, drainM
   });
   for (const [name, { address, port }] of proxy.addresses) log.info("Listening", { listener: name, address, port });
   if (proxy.adminAddress !== undefined) log.info("Admin pages", { ...proxy.adminAddress });
-  const sockets = proxy.sockets().filter(({ key }) => key !== adminKey);
-  siblings = startSiblings(count - 1, sockets, { log, clock });
+  const sockets = (): readonly ListeningSocket[] => proxy.sockets().filter(({ key }) => key !== adminKey);
+  siblings = startSiblings(count - 1, { sockets, log, clock });
   await before?.live();
   const control =
     path === undefined
@@ -132,15 +132,22 @@ async function serveBeside(
   { ending, drainMs }: Pick<FirstProcess, "ending" | "drainMs">,
 ): Promise<void> {
   const isAlone = new Promise<void>((resolve) => process.stdin.once("close", resolve).resume());
-  const proxy = await begin({ ...config, admin: undefined }, deps);
+  const proxy = await begin({ ...config, admin: undefined }, deps, (created) =>
+    // Before it starts, so that listeners that the first process has stopped are not bound here.
+    heedFirst({ stats: () => created.ownStats, change: (url) => created.change(url) }),
+  );
   process.on("SIGUSR1", () => proxy.reopenLogs());
-  heedFirst({ stats: () => proxy.ownStats, change: (url) => proxy.change(url) });
   await Promise.race([ending(), isAlone]);
   await end(proxy, deps, drainMs);
 }
 
-async function begin(config: BootstrapConfig, deps: StandaloneDeps): Promise<StandaloneSidecar> {
+async function begin(
+  config: BootstrapConfig,
+  deps: StandaloneDeps,
+  onCreated: (proxy: StandaloneSidecar) => void = () => undefined,
+): Promise<StandaloneSidecar> {
   const proxy = create(config, deps);
+  onCreated(proxy);
   try {
     await proxy.start();
     return proxy;
@@ -200,7 +207,7 @@ function seconds(text: string): number {
 /** `folder`: where the modules of filters are. */
 function depsOf(
   levels: LogLevels,
-  { onQuit, folder }: { readonly onQuit: () => void; readonly folder: string },
+  { onQuit, drainMs, folder }: { readonly onQuit: () => void; readonly drainMs: number; readonly folder: string },
 ): StandaloneDeps {
   const { log } = levels;
   return {
@@ -220,6 +227,7 @@ function depsOf(
       return new AdsClient({ target, node, log, clock, random, createDialect });
     },
     onQuit,
+    drainMs,
     filterModules: new FilterModules({ folder, log, watch: watchFile }),
   };
 }

@@ -12,6 +12,13 @@ import type { SocketAddress } from "#proxy/l7/types.ts";
 import { type DumpSource, clustersJSON, clustersText, configDump, listenersJSON, listenersText } from "./dump.ts";
 import { type AllStats, parseStatsQuery, renderStats } from "./stats-page.ts";
 
+/** As POST /drain_listeners says: `graceful` and `inboundonly`. */
+export interface DrainRequest {
+  /** Listeners take connections until the time of the drain is over. */
+  readonly isGraceful: boolean;
+  readonly inboundOnly: boolean;
+}
+
 export interface AdminPagesView {
   dump(): DumpSource;
   clusters(): Iterable<Cluster>;
@@ -25,7 +32,7 @@ export interface AdminPagesView {
   certificates(): readonly object[];
   /** Healthy or not, as /healthcheck says. */
   setHealthy(isHealthy: boolean): void;
-  drain(options: { readonly isGraceful: boolean; readonly inboundOnly: boolean }): void;
+  drain(request: DrainRequest): void;
   logLevel(): string;
   /** False: no such level. */
   setLogLevel(level: string): boolean;

@@ -15,6 +15,7 @@ import type { AllStats } from "../admin/stats-page.ts";
 import type { ConfigState } from "../state.ts";
 import { certificatesOf } from "./certificates.ts";
 import type { BootstrapConfig } from "./config.ts";
+import type { ListenerDrain } from "./listener-drain.ts";
 import type { StandaloneDeps } from "./server.ts";
 
 /** The part of the sidecar that the pages look at and change. */
@@ -31,13 +32,9 @@ export interface AdminContext {
   readonly isLive: boolean;
   readonly isDraining: boolean;
   isHealthy: boolean;
-  drain(drainMs: number, inboundOnly: boolean): Promise<void>;
-  stopListening(): void;
+  readonly listenerDrain: ListenerDrain;
   reopenLogs(): void;
 }
-
-/** Time for connections in a drain that /drain_listeners starts, in ms: Envoy's --drain-time-s default. */
-const drainMs = 600_000;
 
 export function adminView(sidecar: AdminContext): AdminPagesView {
   const { deps } = sidecar;
@@ -55,10 +52,7 @@ export function adminView(sidecar: AdminContext): AdminPagesView {
     serverInfo: () => serverInfo(sidecar),
     certificates: () => certificatesOf(sidecar.live),
     setHealthy: (isHealthy) => void (sidecar.isHealthy = isHealthy),
-    drain: ({ isGraceful, inboundOnly }) => {
-      if (!isGraceful) sidecar.stopListening();
-      void sidecar.drain(drainMs, inboundOnly);
-    },
+    drain: (request) => sidecar.listenerDrain.begin(request),
     logLevel: () => deps.levels.current,
     setLogLevel: (level) => deps.levels.set(level),
     reopenLogs: () => sidecar.reopenLogs(),

@@ -37,6 +37,7 @@ import { Ids } from "../tracing-ids.ts";
 import { type AdminContext, adminView, statsOf } from "./admin-view.ts";
 import type { BootstrapConfig } from "./config.ts";
 import { DNSClusters, type Lookup } from "./dns-clusters.ts";
+import { ListenerDrain } from "./listener-drain.ts";
 import type { LogLevels } from "./log-levels.ts";
 import { Inherited, Ports, addressOf, listen, listening } from "./ports.ts";
 
@@ -60,11 +61,16 @@ export interface StandaloneDeps {
   readonly siblingStats?: () => Promise<readonly AllStats[]>;
   /** What a POST to an admin page changed here changes in them, too; default: there are none. */
   readonly changeSiblings?: (url: string) => void;
+  /** Time for connections in a drain that /drain_listeners starts, in ms; default: Envoy's, 10 minutes. */
+  readonly drainMs?: number;
   /** Filters that are modules of their own; undefined: there are none. */
   readonly filterModules?: FilterModules | undefined;
   /** Descriptors that listen, of the process whose place this one takes, by what sockets() calls them. */
   readonly inherited?: ReadonlyMap<string, number> | undefined;
 }
+
+/** Envoy's --drain-time-s default, in ms. */
+const defaultDrainMs = 600_000;
 
 export interface DrainTimes {
   /** Time for what is in flight, in ms. */
@@ -87,6 +93,7 @@ export class StandaloneSidecar implements AdminContext {
   isHealthy: boolean = true;
   isDraining: boolean = false;
   isLive: boolean = false;
+  readonly listenerDrain: ListenerDrain;
   readonly #listeners: ListenerSet;
   readonly #inherited: Inherited;
   readonly #ports: Ports;
@@ -128,6 +135,14 @@ export class StandaloneSidecar implements AdminContext {
     this.#ports = new Ports({
       onSocket: (socket, name) => this.#accept(socket, name),
       inherited: this.#inherited,
+    });
+    this.listenerDrain = new ListenerDrain({
+      clock: deps.clock,
+      drainMs: deps.drainMs ?? defaultDrainMs,
+      drain: async (drainMs, inboundOnly) => this.#drain(drainMs, inboundOnly),
+      onStop: () => {
+        if (this.isLive) this.#bindAgain();
+      },
     });
     this.state = new ConfigState({
       deps: this.engine,
@@ -233,7 +248,7 @@ export class StandaloneSidecar implements AdminContext {
     // Neither the engine's timers nor sockets that are not read from keep the process alive until it is drained.
     const drained = new AbortController();
     const waiting = this.deps.clock.sleep(drainMs + drainGraceMs, drained.signal).catch(() => undefined);
-    await this.drain(drainMs, false);
+    await this.#drain(drainMs, false);
     drained.abort();
     await waiting;
     this.#inherited.close();
@@ -253,13 +268,9 @@ export class StandaloneSidecar implements AdminContext {
   }
 
   /** Connections alone: the sidecar stays live, as Envoy does with /drain_listeners. */
-  async drain(drainMs: number, inboundOnly: boolean): Promise<void> {
+  async #drain(drainMs: number, inboundOnly: boolean): Promise<void> {
     const times = { graceMs: Math.min(drainGraceMs, drainMs), deadlineMs: drainMs };
     await this.#listeners.drain(inboundOnly ? { ...times, direction: "inbound" } : times);
-  }
-
-  stopListening(): void {
-    this.#ports.close();
   }
 
   /** Access logs are made anew, for rotation. */
@@ -317,10 +328,7 @@ export class StandaloneSidecar implements AdminContext {
   #onLive(live: LiveConfig): void {
     this.#live = live;
     this.#dns.follow(live.clusters.values());
-    if (this.isLive) {
-      this.#bind().catch((error: unknown) => this.deps.log.error(messageOf(error)));
-      return;
-    }
+    if (this.isLive) return this.#bindAgain();
     const { ads } = this.config;
     // With a control plane its clusters and listeners have to have come, too.
     const isAnswered = ads === undefined || this.#ads?.state === "synced" || this.#hasDynamic;
@@ -328,8 +336,14 @@ export class StandaloneSidecar implements AdminContext {
   }
 
   async #bind(): Promise<void> {
-    const wanted = [...this.#live.listeners.values()].filter(({ bindsToPort }) => bindsToPort);
+    const wanted = [...this.#live.listeners.values()].filter(
+      ({ bindsToPort, direction }) => bindsToPort && !this.listenerDrain.stops(direction),
+    );
     await this.#ports.bind(wanted);
+  }
+
+  #bindAgain(): void {
+    this.#bind().catch((error: unknown) => this.deps.log.error(messageOf(error)));
   }
 
   /** Counts, then writes access logs. */

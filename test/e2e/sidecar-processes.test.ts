@@ -230,6 +230,9 @@ describe("wherry sidecar as processes", () => {
     const isTaken = async (): Promise<boolean> => get(port).then(Boolean, () => false);
     for (let tries = 0; tries < 1000 && (await isTaken()); tries++);
     await assert.rejects(get(port));
+    for (const child of sidecar.children) process.kill(child, "SIGKILL");
+    await sidecar.line("Starting no other process: no listener is left");
+    await assert.rejects(get(port));
     sidecar.child.kill("SIGTERM");
     await sidecar.ended;
     assert.equal(sidecar.child.exitCode, 0);
