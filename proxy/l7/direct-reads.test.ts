@@ -38,7 +38,7 @@ function direct(socket: Socket): Direct {
   const memory = Buffer.alloc(16);
   const texts: string[] = [];
   let wake = (): void => undefined;
-  const callback = (bytes: number): boolean => {
+  const callback = (bytes: number): true => {
     texts.push(memory.toString("latin1", 0, bytes));
     wake();
     return true;
@@ -155,9 +155,32 @@ test("over TLS it is the clear text that is read, also what came with the end of
   secure.destroy();
 });
 
+test("who destroys it in a read is told of no more, though more came along", async (t) => {
+  const { client, accepted } = await pair(t);
+  const authority = await createAuthority();
+  const { cert, key } = await authority.issue("localhost");
+  const secure = new TLSSocket(accepted, { isServer: true, cert, key });
+  const peer = connectTLS({ socket: client, ca: authority.cert, servername: "localhost" });
+  await Promise.all([once(secure, "secure"), once(peer, "secureConnect")]);
+  const memory = Buffer.alloc(16);
+  let reads = 0;
+  const callback = (): true => {
+    reads++;
+    secure.destroy();
+    return true;
+  };
+  const closed = once(secure, "close");
+  assert.equal(readInto(secure, { buffer: () => memory, callback, next: () => undefined }), true);
+  secure.on("data", () => assert.fail("read as ever"));
+  peer.on("error", () => undefined).write("several times as much as the memory holds, in one record");
+  await closed;
+  assert.equal(reads, 1);
+  peer.destroy();
+});
+
 test("what is read already, is closed, has the option or no handle reads as ever", async (t) => {
   const memory = Buffer.alloc(16);
-  const onread = { buffer: () => memory, callback: () => true, next: () => memory };
+  const onread = { buffer: () => memory, callback: () => true as const, next: () => memory };
   const { accepted } = await pair(t);
   const readable = once(accepted, "readable");
   const client = connect({ port: accepted.localPort!, host: "127.0.0.1", onread });

@@ -10,11 +10,13 @@
  * socket reads as ever, by "data". Invariant: what was read before is not passed over: then, too, it reads as ever.
  */
 import { Socket } from "node:net";
+import { streamBinding } from "./stream-binding.ts";
 
 /** node:net's OnReadOpts, with memory that may be another one for each read. */
 export interface Reads {
   readonly buffer: () => Uint8Array;
-  readonly callback: (bytes: number) => boolean;
+  /** Reading goes on always. */
+  readonly callback: (bytes: number) => true;
   /** For the next read; undefined: the same, which then is not looked up and set again. */
   readonly next: () => Uint8Array | undefined;
 }
@@ -22,6 +24,8 @@ export interface Reads {
 /** What node:net's handles have, and do not say. */
 interface Handle {
   useUserBuffer?(buffer: Uint8Array): void;
+  /** Told of each read; what it returns is read into next. */
+  onread?: (this: Handle, memory: ArrayBuffer | undefined) => Uint8Array | undefined;
 }
 
 type Fields = Record<symbol, unknown> & { _handle?: Handle | null };
@@ -38,7 +42,9 @@ export function readInto(socket: Socket, onread: Reads): boolean {
   if (buffer === undefined || callback === undefined || generator === undefined) return false;
   // Where it was made with the option, that one stays.
   if (fields[buffer] !== null) {
-    if (fields[callback] === onread.callback) fields[generator] = onread.next;
+    if (fields[callback] !== onread.callback) return false;
+    fields[generator] = onread.next;
+    if (handle) tellDirectly(handle, onread);
     return false;
   }
   if (handle?.useUserBuffer === undefined) return false;
@@ -48,5 +54,23 @@ export function readInto(socket: Socket, onread: Reads): boolean {
   fields[callback] = onread.callback;
   fields[buffer] = first;
   handle.useUserBuffer(first);
+  tellDirectly(handle, onread);
   return true;
+}
+
+/**
+ * Reads are told by the handle itself: node:net's function in between looks for the stream and a timeout of its own,
+ * which our sockets do not have. What is no read (an end, an error) goes there as ever. A handle that is closed tells
+ * of no more.
+ */
+function tellDirectly(handle: Handle, { callback: tell, next }: Reads): void {
+  const { onread: usual } = handle;
+  if (streamBinding === undefined || typeof usual !== "function") return;
+  const { streamBaseState: state, kReadBytesOrError: at } = streamBinding;
+  handle.onread = function (memory) {
+    const bytes = state[at]!;
+    if (bytes <= 0) return usual.call(this, memory);
+    tell(bytes);
+    return next();
+  };
 }

@@ -12,6 +12,7 @@
  */
 import type { Socket } from "node:net";
 import { getSystemErrorName } from "node:util";
+import { type StreamBinding, streamBinding } from "./stream-binding.ts";
 
 /** What node:net's handles have, and do not say. */
 interface Handle {
@@ -28,26 +29,9 @@ interface WriteRequest {
   owner: DirectWrites;
 }
 
-interface Binding {
-  readonly WriteWrap: new () => WriteRequest;
-  /** Of the last write. */
-  readonly streamBaseState: Readonly<Record<number, number>>;
-  readonly kLastWriteWasAsync: number;
-}
-
 type WriteCallback = (error?: Error | null) => void;
 
-function findBinding(): Binding | undefined {
-  try {
-    const found = (process as unknown as { binding(name: string): Partial<Binding> }).binding("stream_wrap");
-    const isKnown = found.WriteWrap !== undefined && found.streamBaseState !== undefined;
-    return isKnown && found.kLastWriteWasAsync !== undefined ? (found as Binding) : undefined;
-  } catch {
-    return undefined; // A Node that has none, or does not give it away.
-  }
-}
-
-const binding = findBinding();
+const binding = streamBinding as StreamBinding<WriteRequest> | undefined;
 
 function complete(this: WriteRequest, status: number): void {
   this.owner.onDone(this, status);
@@ -139,7 +123,7 @@ export class DirectWrites {
     };
   }
 
-  #newRequest({ WriteWrap }: Binding): WriteRequest {
+  #newRequest({ WriteWrap }: StreamBinding<WriteRequest>): WriteRequest {
     const request = new WriteWrap();
     request.oncomplete = complete;
     request.buffer = undefined;

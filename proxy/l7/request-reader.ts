@@ -11,7 +11,7 @@ import { HTTP1Error } from "./http1/errors.ts";
 import type { Framing } from "./http1/framing.ts";
 import type { Headers } from "./http1/headers.ts";
 import { type RequestHead, parseRequestHead } from "./http1/request.ts";
-import { HeadScanner } from "./http1/scanner.ts";
+import { type HeadMarks, HeadScanner } from "./http1/scanner.ts";
 
 /** The connection, as its reader needs it. */
 export interface ReaderOwner {
@@ -29,7 +29,7 @@ export interface ReaderOwner {
 
 export class RequestReader {
   readonly #owner: ReaderOwner;
-  readonly #parsing: { readonly countMax: number; lines: number };
+  readonly #parsing: { readonly countMax: number; marks: HeadMarks | undefined };
   readonly #scanner: HeadScanner;
   readonly #body = new BodyReader();
   readonly #emit: (slice: Buffer) => void;
@@ -39,7 +39,7 @@ export class RequestReader {
 
   constructor(owner: ReaderOwner, { headBytesMax, headersMax }: { headBytesMax: number; headersMax: number }) {
     this.#owner = owner;
-    this.#parsing = { countMax: headersMax, lines: 0 };
+    this.#parsing = { countMax: headersMax, marks: undefined };
     this.#scanner = new HeadScanner(true, headBytesMax);
     this.#emit = (slice) => owner.onRequestBody(slice);
   }
@@ -103,7 +103,7 @@ export class RequestReader {
           const end = this.#scanner.push(chunk, at);
           if (end < 0) return owner.onPartialHead();
           const text = this.#scanner.take(chunk, at, end);
-          this.#parsing.lines = this.#scanner.takenLines - 1;
+          this.#parsing.marks = this.#scanner.marks;
           const head = parseRequestHead(text, this.#parsing);
           at = end;
           owner.onRequestHead(head);

@@ -215,7 +215,7 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
       const end = this.#scanner.push(chunk, at);
       if (end < 0) return;
       const text = this.#scanner.take(chunk, at, end);
-      const head = parseResponseHead(text, { lines: this.#scanner.takenLines - 1 });
+      const head = parseResponseHead(text, { marks: this.#scanner.marks });
       at = end;
       if (head.status === 101 || this.#isConnected(head)) return this.#openTunnel(head, chunk.subarray(at));
       if (head.status < 200) this.#onInterim(head, handler);

@@ -8,6 +8,7 @@ export const CR = 13;
 export const LF = 10;
 export const SP = 32;
 export const HTAB = 9;
+export const COLON = 58;
 export const SEMICOLON = 59;
 export const EQUALS = 61;
 export const QUOTE = 34;

@@ -10,6 +10,7 @@
  */
 import { HTAB, SP, isAll, tokenBytes } from "./bytes.ts";
 import { HTTP1Error } from "./errors.ts";
+import type { HeadMarks } from "./scanner.ts";
 
 /** Most header lines in one head, where none is said: Envoy's default. */
 const headersMaxDefault = 100;
@@ -66,16 +67,17 @@ const knownNames: (KnownName | undefined)[] = Array.from({ length: placeCount },
 export interface ParseOptions {
   /** Most header lines; 100 where none is said. */
   readonly countMax?: number | undefined;
-  /** So many there are, as far as is known: room is made for them. */
-  readonly lines?: number;
+  /** Where the lines stand, the start line first; undefined: they are looked for. */
+  readonly marks?: HeadMarks | undefined;
 }
 
 /** Headers of `text` from offset `from` (behind the start line) to the empty line that ends it. */
 export function parseHeaders(
   text: string,
   from: number,
-  { countMax = headersMaxDefault, lines = 0 }: ParseOptions = {},
+  { countMax = headersMaxDefault, marks }: ParseOptions = {},
 ): Headers {
+  const lines = marks === undefined ? 0 : marks.count - 1;
   // Arrays that grow would have room for 17.
   const names = Array<string>(lines);
   const keys = Array<string>(lines);
@@ -87,23 +89,26 @@ export function parseHeaders(
   let hopMask = 0;
   while (at < end) {
     // One letter is found faster than two, and no CR is without its LF.
-    const lineEnd = text.indexOf("\r", at);
-    const colon = text.indexOf(":", at);
+    const lineEnd = marks === undefined ? text.indexOf("\r", at) : marks.ends[count + 1]!;
+    const colon = marks === undefined ? text.indexOf(":", at) : marks.colons[count + 1]!;
     if (colon < 0 || colon > lineEnd) throw badLine(text, at);
     if (count === countMax)
       throw new HTTP1Error("TOO_MANY_HEADERS", 431, `Cannot parse headers: there are more than ${countMax}`);
     const { name, key, isHop } = nameAt(text, at, colon);
-    const value = trimmed(text, colon + 1, lineEnd);
+    // One blank in front of it, and none behind it.
+    const start = colon + 2;
+    const isPlain =
+      text.charCodeAt(start - 1) === SP &&
+      (start === lineEnd || !(isBlank(text.charCodeAt(start)) || isBlank(text.charCodeAt(lineEnd - 1))));
+    const value = isPlain ? text.slice(start, lineEnd) : trimmed(text, colon + 1, lineEnd);
     names[count] = name;
     keys[count] = key;
     values[count] = value;
     if (isHop && count < hopBits) hopMask |= 1 << count;
     count++;
-    // One blank in front of it, and none behind it.
-    if (value.length !== lineEnd - colon - 2 || text.charCodeAt(colon + 1) !== SP) areWritten = false;
+    if (!isPlain) areWritten = false;
     at = lineEnd + 2;
   }
-  if (count < lines) names.length = keys.length = values.length = count;
   return { names, keys, values, lines: areWritten ? { text, from, count, hopMask } : undefined };
 }
 

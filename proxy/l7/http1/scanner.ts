@@ -3,15 +3,32 @@
  *
  *   socket bytes ─▶ push() ─▶ end offset ─▶ take() ─▶ text ─▶ request.ts, response.ts
  *
- * Invariants: each byte is looked at once, however small the fragments; the text that comes out has CRLF line ends only
- * and no control byte but HTAB; at most `bytesMax` bytes are held.
+ * A head that is there in one piece, as most are, is found by markWhole(), which notes where its lines stand for
+ * headers.ts; another one by a state that goes from fragment to fragment.
+ * Invariants: each byte is looked at once, those of the first fragment twice; the text that comes out has CRLF
+ * line ends only and no control byte but HTAB; at most `bytesMax` bytes are held.
  * Source: RFC 9112 §2.2; a bare LF is allowed by the RFC and refused here, because parsers disagree about it.
  */
-import { CR, LF, controlBytes } from "./bytes.ts";
+import { COLON, CR, LF, controlBytes } from "./bytes.ts";
 import { HTTP1Error } from "./errors.ts";
 
 /** Longest head, in bytes, where none is said: Envoy's default of 60 KiB. */
 const headBytesMaxDefault: number = 60 * 1024;
+
+/** Most lines of a head that are marked. */
+const marksMax = 256;
+
+/** Where the lines of a head stand in its text, the start line first. */
+export interface HeadMarks {
+  count: number;
+  /** The first colon; -1: there is none. */
+  readonly colons: Int32Array;
+  /** The CR. */
+  readonly ends: Int32Array;
+}
+
+/** Of the head that was found last: it is parsed before the next one is. */
+const marks: HeadMarks = { count: 0, colons: new Int32Array(marksMax), ends: new Int32Array(marksMax) };
 
 export class HeadScanner {
   readonly #skipsBlankLine: boolean;
@@ -23,7 +40,7 @@ export class HeadScanner {
   #startLineBytes = 0;
   #afterCR = false;
   #skipped = false;
-  #takenLines = 0;
+  #isMarked = false;
 
   /**
    * With `skipsBlankLine` one empty line before the head is ignored (RFC 9112 §2.2: old user agents send one after a
@@ -39,13 +56,18 @@ export class HeadScanner {
     return this.#heldBytes > 0 || this.#skipped;
   }
 
-  /** Lines of the head that was taken last, without the empty one. */
-  get takenLines(): number {
-    return this.#takenLines;
+  /** Where the lines of the head that was taken last stand, until the next push; undefined: it came in pieces. */
+  get marks(): HeadMarks | undefined {
+    return this.#isMarked ? marks : undefined;
   }
 
   /** The offset behind the head's empty line, or -1 when the whole fragment belongs to the head (it is then kept). */
   push(chunk: Buffer, offset: number): number {
+    if (!this.isStarted) {
+      const end = markWhole(chunk, offset);
+      this.#isMarked = end >= 0;
+      if (this.#isMarked) return end;
+    }
     let at = offset;
     while (at < chunk.length) {
       const byte = chunk[at]!;
@@ -74,13 +96,17 @@ export class HeadScanner {
    * The head's text up to and with its empty line, where `end` is what push() returned; ready for the next head after.
    */
   take(chunk: Buffer, offset: number, end: number): string {
+    if (this.#isMarked) {
+      const text = chunk.toString("latin1", offset, end);
+      if (text.length > this.#bytesMax) throw tooLargeError(marks.ends[0]!, this.#bytesMax);
+      return text;
+    }
     let text: string;
     if (this.#heldBytes === 0) text = chunk.toString("latin1", offset, end);
     else text = Buffer.concat([...this.#parts, chunk.subarray(offset, end)]).toString("latin1");
     const tooLarge = text.length > this.#bytesMax;
     const startLineBytes = this.#startLineBytes;
     const from = this.#skipped ? 2 : 0;
-    this.#takenLines = this.#lines;
     this.reset();
     if (tooLarge) throw tooLargeError(startLineBytes, this.#bytesMax);
     return from === 0 ? text : text.slice(from);
@@ -115,6 +141,38 @@ export class HeadScanner {
     // A downstream that sends one byte a packet must not cost an object for each byte.
     if (this.#parts.length > 64) this.#parts = [Buffer.concat(this.#parts)];
   }
+}
+
+/**
+ * The offset behind the empty line of a head that is whole and begins with a line, which is marked; -1: it is not, or
+ * has a byte that it must not have.
+ */
+function markWhole(chunk: Buffer, offset: number): number {
+  const { length } = chunk;
+  const { colons, ends } = marks;
+  let count = 0;
+  let at = offset;
+  while (at < length && count < marksMax) {
+    const from = at;
+    let colon = -1;
+    let byte = chunk[at]!;
+    while (controlBytes[byte] === 0 && byte !== COLON && ++at < length) byte = chunk[at]!;
+    if (byte === COLON) {
+      colon = at - offset;
+      while (++at < length && controlBytes[(byte = chunk[at]!)] === 0);
+    }
+    if (byte !== CR || at + 1 >= length || chunk[at + 1] !== LF) return -1;
+    at += 2;
+    if (at - 2 > from) {
+      colons[count] = colon;
+      ends[count++] = at - 2 - offset;
+    } else if (count === 0) return -1;
+    else {
+      marks.count = count;
+      return at;
+    }
+  }
+  return -1;
 }
 
 function controlByteError(byte: number): HTTP1Error {

@@ -155,6 +155,7 @@ interface Passing {
 function passedLines({ names, keys, values, lines }: Headers, passing: Passing): string {
   const { listed, kept, dropped, length, hasStartLine } = passing;
   const count = lines?.count ?? 0;
+  const drops = dropped.size > 0;
   let text = "";
   let isLengthSaid = length === undefined;
   /** The end of the line at hand, and where those begin that pass and are not in `text`. */
@@ -164,7 +165,7 @@ function passedLines({ names, keys, values, lines }: Headers, passing: Passing):
     const key = keys[at]!;
     const isListed = listed.length > 0 && listed.includes(key) && !kept.has(key);
     const isHop = at < count && at < hopBits ? ((lines!.hopMask >> at) & 1) === 1 : hopHeaders.has(key);
-    let passes = !isListed && !isHop && !dropped.has(key);
+    let passes = !isListed && !isHop && !(drops && dropped.has(key));
     if (at >= count) {
       if (passes) text += `${names[at]!}: ${values[at]!}\r\n`;
       continue;
