@@ -3,9 +3,10 @@
  *
  * One core for the proxy, another one for the load and the upstream (nginx); wrk for HTTP/1.1, h2load for HTTP/2. CPU
  * is the proxy's own user and system time by /proc, over the requests of the run. Those that the budgets name are
- * measured in seven turns, row by row, so that what else the machine does meets all of them alike: measured one behind
- * the other, minutes apart, the same proxy differed by a half. What counts is the ratio within a turn, and of those the
- * median: with three turns on a busy machine the same code was anything from 1.24 to 1.74 times its rival. Each is
+ * measured in turns, row by row, so that what else the machine does meets all of them alike: measured one behind the
+ * other, minutes apart, the same proxy differed by a half. What counts is the ratio within a turn, and of those the
+ * median: with three turns on a busy machine the same code was anything from 1.24 to 1.74 times its rival, with seven
+ * from 1.38 to 1.56. So short requests of few connections have fifteen turns of a second, the others seven. Each is
  * warm: ten seconds at the start, for what is compiled as it runs, three before a row, and one before each run, since
  * who waited for its turn has given memory back. Then what a filter module adds, and how late the slowest of a hundred
  * is with half of the requests a second that Wherry answers at most. Bounded: WHERRY_BENCH_SECONDS (3) a run.
@@ -24,6 +25,8 @@ const warmSeconds = 3;
 const runInSeconds = 1;
 /** Of CPU the median counts, of latency the quietest: what disturbs is the machine. */
 const cpuTurns = 7;
+const shortTurns = 15;
+const shortSeconds = 1;
 const otherTurns = 3;
 /** Runs of `runInSeconds` that the rate for the latency is taken from. */
 const rateRuns = 9;
@@ -34,6 +37,9 @@ interface Row {
   readonly connections: number;
   readonly protocol: "http1" | "http2";
   readonly isTLS: boolean;
+  readonly turns: number;
+  /** Of a run. */
+  readonly seconds: number;
 }
 
 /** Those of the budgets; the others are for comparison. */
@@ -44,6 +50,7 @@ const row = (file: string, connections: number, isTLS = false, protocol: Row["pr
   connections,
   protocol,
   isTLS,
+  ...(file === "1k" && connections < 100 ? { turns: shortTurns, seconds: shortSeconds } : { turns: cpuTurns, seconds }),
 });
 
 const rows: readonly Row[] = [
@@ -92,7 +99,7 @@ async function compareCosts(upstream: Running, paths: Paths): Promise<readonly M
   return rows.map((one) => {
     const costs = new Map<string, Cost[]>([...running.keys()].map((name) => [name, []]));
     for (const proxy of running.values()) load(one, proxy, warmSeconds);
-    for (let turn = 0; turn < cpuTurns; turn++)
+    for (let turn = 0; turn < one.turns; turn++)
       for (const [name, proxy] of running) {
         if (turn > 0 && !rivals.has(name)) continue;
         load(one, proxy, runInSeconds);
@@ -116,7 +123,9 @@ async function filterCost(upstream: Running, paths: Paths): Promise<Measured> {
   await using without = await start(plain, upstream.port, paths);
   await using filtered = await start(withFilter, upstream.port, paths);
   for (const running of [without, filtered]) load(row, running, warmSeconds);
-  const rounds = Array.from({ length: otherTurns }, () => [without, filtered].map((one) => costOf(row, one).micros));
+  const rounds = Array.from({ length: otherTurns }, () =>
+    [without, filtered].map((one) => costOf({ ...row, seconds }, one).micros),
+  );
   const [before = 0, after = 0] = [0, 1].map((at) => median(rounds.map((round) => round[at] ?? 0)));
   return {
     question: `CPU of a filter module that sets a header of each head: ${row.name}`,
@@ -193,8 +202,8 @@ function ratios(costs: ReadonlyMap<string, readonly Cost[]>): readonly string[] 
 
 function costOf(one: Row, running: Running): Cost {
   const before = running.cpuMs();
-  const requests = load(one, running, seconds);
-  return { micros: ((running.cpuMs() - before) * 1000) / requests, perSecond: requests / seconds };
+  const requests = load(one, running, one.seconds);
+  return { micros: ((running.cpuMs() - before) * 1000) / requests, perSecond: requests / one.seconds };
 }
 
 /** Requests that were answered with 2xx. */
