@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ManualClock } from "#lib/clock.ts";
-import { Changes, type Child, SiblingChannel } from "./sidecar-channel.ts";
+import { type Child, SiblingChannel } from "./sidecar-channel.ts";
 
 /** A child that answers when it is told to. */
 class FakeChild implements Child {
@@ -19,8 +19,12 @@ class FakeChild implements Child {
     this.#listener = listener;
   }
 
+  say(message: unknown): void {
+    this.#listener(message);
+  }
+
   answer(number: number, value: number): void {
-    this.#listener({ answer: number, stats: { stats: [{ name: "requests", value }], histograms: [] } });
+    this.say({ answer: number, stats: { stats: [{ name: "requests", value }], histograms: [] } });
   }
 }
 
@@ -53,6 +57,17 @@ describe("SiblingChannel", () => {
     assert.deepEqual(await both, [10, 20]);
   });
 
+  it("waits no longer for a child that is gone, and leaves out one that does not serve yet", async () => {
+    const child = new FakeChild();
+    const channel = new SiblingChannel(child, new ManualClock());
+    channel.begin(["/logging?level=debug"]);
+    const both = [channel.stats(), channel.stats()];
+    child.say({ answer: 1 });
+    channel.close();
+    assert.deepEqual(await Promise.all(both), [undefined, undefined]);
+    assert.deepEqual(child.sent[0], { standing: ["/logging?level=debug"] });
+  });
+
   it("asks and tells nothing where the channel is closed", async () => {
     const child = new FakeChild();
     const channel = new SiblingChannel(child, new ManualClock());
@@ -61,20 +76,5 @@ describe("SiblingChannel", () => {
     channel.change("/healthcheck/fail");
     assert.equal(await channel.stats(), undefined);
     assert.deepEqual(child.sent, [{ change: "/drain_listeners" }]);
-  });
-});
-
-describe("Changes", () => {
-  it("keeps each once, in the order in which they were last made", () => {
-    const changes = new Changes();
-    for (const url of ["/healthcheck/fail?", "/healthcheck/ok?", "/healthcheck/fail?"]) changes.add(url);
-    assert.deepEqual([...changes], ["/healthcheck/ok?", "/healthcheck/fail?"]);
-  });
-
-  it("forgets the oldest of too many", () => {
-    const changes = new Changes();
-    for (let at = 0; at < 150; at++) changes.add(`/logging?level=${at}`);
-    assert.equal([...changes].length, 100);
-    assert.equal([...changes][0], "/logging?level=50");
   });
 });

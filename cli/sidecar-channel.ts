@@ -4,7 +4,7 @@
  *
  *   /stats of the first ─▶ SiblingChannel.stats()… ─▶ { ask: 7 } ─▶ heedFirst() in the child ─▶ { answer: 7, stats }
  *                                                  ─▶ merge-stats.ts
- *   POST /drain_listeners… ─▶ SiblingChannel.change()… ─▶ { change: url } ─▶ heedFirst() ─▶ the same page there
+ *   POST /logging… ─▶ SiblingChannel.change()… ─▶ { change: url } ─▶ heedFirst() ─▶ the same page there
  *
  * Invariants:
  * - A child that does not answer in time is left out; the page does not wait for it any longer.
@@ -15,16 +15,18 @@ import type { Clock } from "#lib/clock.ts";
 import { type PlainStats, fromPlain, toPlain } from "../sidecar/admin/merge-stats.ts";
 import type { AllStats } from "../sidecar/admin/stats-page.ts";
 
-/** Time for one process to answer, in ms: one that is just starting answers when it serves. */
+/** Time for one process to answer, in ms. */
 const answerMs = 5000;
 
-/** Most changes that are remembered; Envoy's pages have fewer with an effect that lasts. */
-const changesMax = 100;
-
-type FromFirst = { readonly ask: number } | { readonly change: string };
+type FromFirst =
+  | { readonly ask: number }
+  | { readonly change: string }
+  /** Once, before it starts: what was changed so far. */
+  | { readonly standing: readonly string[] };
 interface ToFirst {
   readonly answer: number;
-  readonly stats: PlainStats;
+  /** Undefined while it does not serve. */
+  readonly stats?: PlainStats;
 }
 
 /** As much of a ChildProcess as is used. */
@@ -46,8 +48,18 @@ export class SiblingChannel {
     this.#clock = clock;
     child.on("message", (message) => {
       const { answer, stats } = message as ToFirst;
-      this.#waiting.get(answer)?.(fromPlain(stats));
+      this.#waiting.get(answer)?.(stats === undefined ? undefined : fromPlain(stats));
     });
+  }
+
+  /** The child may start: `standing` is what POSTs have changed so far. */
+  begin(standing: readonly string[]): void {
+    this.#child.send({ standing }, () => undefined);
+  }
+
+  /** The child is gone: nobody waits for it any longer. */
+  close(): void {
+    for (const resolve of this.#waiting.values()) resolve(undefined);
   }
 
   /** What the child has counted; undefined when it does not say. */
@@ -75,27 +87,22 @@ export class SiblingChannel {
   }
 }
 
-/** What POSTs have changed so far, in order: for a process that is started later. The oldest of too many is forgotten. */
-export class Changes implements Iterable<string> {
-  readonly #urls = new Set<string>();
-
-  add(url: string): void {
-    // What is said again counts from now on.
-    this.#urls.delete(url);
-    this.#urls.add(url);
-    const [oldest] = this.#urls;
-    if (this.#urls.size > changesMax && oldest !== undefined) this.#urls.delete(oldest);
-  }
-
-  [Symbol.iterator](): Iterator<string> {
-    return this.#urls.values();
-  }
-}
-
-/** In a process beside the first: does as that one says. */
-export function heedFirst(own: { stats(): AllStats; change(url: string): void }): void {
+/**
+ * In a process beside the first: does as that one says. Resolves when it knows what was changed before it came; `stats`
+ * gives undefined while it does not serve.
+ */
+export async function heedFirst(own: { stats(): AllStats | undefined; change(url: string): void }): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
   process.on("message", (message: FromFirst) => {
-    if ("change" in message) own.change(message.change);
-    else process.send?.({ answer: message.ask, stats: toPlain(own.stats()) } satisfies ToFirst);
+    if ("ask" in message) {
+      const stats = own.stats();
+      const answer: ToFirst = { answer: message.ask, ...(stats === undefined ? {} : { stats: toPlain(stats) }) };
+      process.send?.(answer);
+    } else if ("change" in message) own.change(message.change);
+    else {
+      for (const url of message.standing) own.change(url);
+      resolve();
+    }
   });
+  await promise;
 }

@@ -12,7 +12,7 @@ export function sidecarCommands(program: Command): void {
     .option("--config-yaml <text>", "Envoy bootstrap as text; merged over --config-path")
     .option("-l, --log-level <level>", "trace, debug, info, warning, error, critical or off", "info")
     .option("--concurrency <processes>", "processes that serve side by side", "1")
-    .option("--drain-time-s <seconds>", "time for what is in flight when it ends", "600")
+    .option("--drain-time-s <seconds>", "time for what is in flight when it ends, or listeners are drained", "600")
     .option("--service-cluster <name>", "node.cluster for the control plane")
     .option("--service-node <id>", "node.id for the control plane")
     .option("--base-id <number>", "a second sidecar of this number takes the place of the first (hot restart)")

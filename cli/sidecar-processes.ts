@@ -17,7 +17,7 @@ import type { Logger } from "#lib/log.ts";
 import { type ListeningSocket, type TakenOver, takeOver } from "../sidecar/hot-restart.ts";
 import type { AllStats } from "../sidecar/admin/stats-page.ts";
 import { CliError } from "./errors.ts";
-import { Changes, SiblingChannel } from "./sidecar-channel.ts";
+import { SiblingChannel } from "./sidecar-channel.ts";
 
 /** Most processes of one sidecar. */
 const processesMax = 64;
@@ -52,14 +52,15 @@ export interface Siblings {
 export interface SiblingOptions {
   /** What the first process listens on now; none: there is nothing to serve. */
   readonly sockets: () => readonly ListeningSocket[];
+  /** What POSTs to admin pages have changed so far, as their paths and queries. */
+  readonly standing: () => readonly string[];
   readonly log: Logger;
   readonly clock: Clock;
 }
 
 /** Starts `count` processes like this one on its sockets, and again what ends by itself. */
-export function startSiblings(count: number, { sockets: listening, log, clock }: SiblingOptions): Siblings {
+export function startSiblings(count: number, { sockets: listening, standing, log, clock }: SiblingOptions): Siblings {
   const children = new Map<ChildProcess, { readonly channel: SiblingChannel; readonly ended: Promise<void> }>();
-  const changes = new Changes();
   let isEnding = false;
   const begin = (): void => {
     if (isEnding) return;
@@ -72,11 +73,12 @@ export function startSiblings(count: number, { sockets: listening, log, clock }:
     const child = spawn(process.execPath, [...process.execArgv, script, ...args, ...inherit], { stdio });
     const { promise: ended, resolve } = Promise.withResolvers<void>();
     const channel = new SiblingChannel(child, clock);
-    for (const url of changes) channel.change(url);
+    channel.begin(standing());
     children.set(child, { channel, ended });
     child.on("error", (error) => log.error("Cannot start another process", { error: error.message }));
     child.on("close", (code, signal) => {
       children.delete(child);
+      channel.close();
       resolve();
       if (isEnding) return;
       log.error("Another process ended: starting it again", { status: code ?? signal ?? "" });
@@ -84,14 +86,13 @@ export function startSiblings(count: number, { sockets: listening, log, clock }:
     });
   };
   for (let at = 0; at < count; at++) begin();
-  if (count > 0) log.info("Serving by several processes", { processes: count + 1 });
+  if (children.size > 0) log.info("Serving by several processes", { processes: children.size + 1 });
   return {
     stats: async () => {
       const all = await Promise.all([...children.values()].map(async ({ channel }) => channel.stats()));
       return all.filter((one) => one !== undefined);
     },
     change: (url) => {
-      changes.add(url);
       for (const { channel } of children.values()) channel.change(url);
     },
     end: async () => {

@@ -106,7 +106,7 @@ async function serveFirst({ config, deps, options, count, onQuit, ending, drainM
   for (const [name, { address, port }] of proxy.addresses) log.info("Listening", { listener: name, address, port });
   if (proxy.adminAddress !== undefined) log.info("Admin pages", { ...proxy.adminAddress });
   const sockets = (): readonly ListeningSocket[] => proxy.sockets().filter(({ key }) => key !== adminKey);
-  siblings = startSiblings(count - 1, { sockets, log, clock });
+  siblings = startSiblings(count - 1, { sockets, standing: () => proxy.standing, log, clock });
   await before?.live();
   const control =
     path === undefined
@@ -132,10 +132,11 @@ async function serveBeside(
   { ending, drainMs }: Pick<FirstProcess, "ending" | "drainMs">,
 ): Promise<void> {
   const isAlone = new Promise<void>((resolve) => process.stdin.once("close", resolve).resume());
-  const proxy = await begin({ ...config, admin: undefined }, deps, (created) =>
+  const proxy = await begin({ ...config, admin: undefined }, deps, async (created) => {
+    const stats = (): AllStats | undefined => (created.isLive ? created.ownStats : undefined);
     // Before it starts, so that listeners that the first process has stopped are not bound here.
-    heedFirst({ stats: () => created.ownStats, change: (url) => created.change(url) }),
-  );
+    await Promise.race([isAlone, heedFirst({ stats, change: (url) => created.change(url) })]);
+  });
   process.on("SIGUSR1", () => proxy.reopenLogs());
   await Promise.race([ending(), isAlone]);
   await end(proxy, deps, drainMs);
@@ -144,10 +145,10 @@ async function serveBeside(
 async function begin(
   config: BootstrapConfig,
   deps: StandaloneDeps,
-  onCreated: (proxy: StandaloneSidecar) => void = () => undefined,
+  onCreated: (proxy: StandaloneSidecar) => Promise<void> = async () => undefined,
 ): Promise<StandaloneSidecar> {
   const proxy = create(config, deps);
-  onCreated(proxy);
+  await onCreated(proxy);
   try {
     await proxy.start();
     return proxy;

@@ -2,7 +2,7 @@
  * Lets a socket that a server accepted, or that speaks TLS, read into memory of ours, as `net.connect({ onread })` lets
  * one that we made.
  *
- *   downstream.ts, upstream.ts (TLS) ─▶ readInto(socket, onread)
+ *   downstream.ts, upstream.ts ─▶ readInto(socket, onread)
  *
  * node:net gives such sockets no such option, and what it does instead (64 KiB of memory, a chunk through a stream, a
  * tick to ask for more) is a sixth of our share of a short request. So the option's fields, which are no public part of
@@ -17,7 +17,10 @@ export interface Reads {
   readonly buffer: () => Uint8Array;
   /** Reading goes on always. */
   readonly callback: (bytes: number) => true;
-  /** For the next read; undefined: the same, which then is not looked up and set again. */
+  /**
+   * For the next read; undefined: the same, which then is not looked up and set again. Whoever gives it keeps it until
+   * there is another one: the handle has nothing but its address.
+   */
   readonly next: () => Uint8Array | undefined;
 }
 

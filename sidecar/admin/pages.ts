@@ -12,11 +12,20 @@ import type { SocketAddress } from "#proxy/l7/types.ts";
 import { type DumpSource, clustersJSON, clustersText, configDump, listenersJSON, listenersText } from "./dump.ts";
 import { type AllStats, parseStatsQuery, renderStats } from "./stats-page.ts";
 
-/** As POST /drain_listeners says: `graceful` and `inboundonly`. */
+/** As POST /drain_listeners says: `graceful`, `inboundonly` and `skip_exit`. */
 export interface DrainRequest {
   /** Listeners take connections until the time of the drain is over. */
   readonly isGraceful: boolean;
   readonly inboundOnly: boolean;
+  /** Of a graceful one: listeners take connections also behind it, until the process ends. */
+  readonly skipsExit: boolean;
+}
+
+/** The path and query that say so. */
+export function drainURL({ isGraceful, inboundOnly, skipsExit }: DrainRequest): string {
+  const flags = { graceful: isGraceful, inboundonly: inboundOnly, skip_exit: skipsExit };
+  const said = Object.entries(flags).filter(([, isSaid]) => isSaid);
+  return `/drain_listeners?${said.map(([name]) => name).join("&")}`;
 }
 
 export interface AdminPagesView {
@@ -77,10 +86,13 @@ const pages: Readonly<Record<string, Page>> = {
   },
   "/config_dump": { help: "dump current configs", method: "GET", answer: dumpPage },
   "/drain_listeners": {
-    help: "drain listeners (graceful, inboundonly)",
+    help: "drain listeners (graceful, inboundonly, skip_exit)",
     method: "POST",
     answer: (view, query) => {
-      view.drain({ isGraceful: query.has("graceful"), inboundOnly: query.has("inboundonly") });
+      const isGraceful = query.has("graceful");
+      const skipsExit = query.has("skip_exit");
+      if (skipsExit && !isGraceful) return text(400, "skip_exit requires graceful\n");
+      view.drain({ isGraceful, inboundOnly: query.has("inboundonly"), skipsExit });
       return done();
     },
   },
@@ -166,6 +178,9 @@ function send(response: ServerResponse, { status, type, body }: Answer): void {
   response.writeHead(status, { ...headers, "content-length": Buffer.byteLength(body) }).end(body);
 }
 
+/** Pages whose changes go to other processes in their own way. */
+const tellsOthers: ReadonlySet<string> = new Set(["/quitquitquit", "/drain_listeners"]);
+
 function answer(
   view: AdminPagesView,
   { method, path, query }: { readonly method: string; readonly path: string; readonly query: string },
@@ -176,8 +191,10 @@ function answer(
   const isRead = method === "GET" || method === "HEAD";
   if (page.method === "POST" && method !== "POST") return text(405, `Method ${method} not allowed, POST required.`);
   if (page.method === "GET" && !isRead && method !== "POST") return text(405, `Method ${method} not allowed.`);
-  if (page.method === "POST" && path !== "/quitquitquit") view.changeOthers(`${path}?${query}`);
-  return page.answer(view, new URLSearchParams(query));
+  const made = page.answer(view, new URLSearchParams(query));
+  const hasChanged = page.method === "POST" && "status" in made && made.status === 200;
+  if (hasChanged && !tellsOthers.has(path)) view.changeOthers(`${path}?${query}`);
+  return made;
 }
 
 /** Changes what a POST to `url`, path and query, changes. */

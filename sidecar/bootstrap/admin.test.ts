@@ -44,6 +44,20 @@ test("/drain_listeners stops listening and leaves the sidecar live, as in Envoy"
   assert.equal(await raw(standalone.port, get), "");
 });
 
+test("/drain_listeners?inboundonly leaves others listening, and skip_exit goes with graceful alone", async () => {
+  await using inbound = await startStandalone({ clusters, listener: { traffic_direction: "INBOUND" } });
+  await using other = await startStandalone({ clusters });
+  for (const one of [inbound, other]) {
+    assert.deepEqual(await one.page("/drain_listeners?skip_exit", "POST"), {
+      status: 400,
+      text: "skip_exit requires graceful\n",
+    });
+    assert.equal((await one.page("/drain_listeners?inboundonly", "POST")).text, "OK\n");
+  }
+  assert.equal(await raw(inbound.port, get), "");
+  assert.match(await raw(other.port, get), /^HTTP\/1.1 503 /);
+});
+
 test("/reopen_logs lets go of a log that was moved away", async () => {
   const folder = mkdtempSync(join(tmpdir(), "wherry-reopen-"));
   const path = join(folder, "log");

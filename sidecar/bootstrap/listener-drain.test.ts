@@ -1,46 +1,84 @@
-/** POST /drain_listeners: which listeners stop, and when. */
+/** POST /drain_listeners: which listeners stop, and when, and what other processes are told. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { ManualClock } from "#lib/clock.ts";
+import { drainURL } from "../admin/pages.ts";
 import { ListenerDrain } from "./listener-drain.ts";
 
-function setUp(): { clock: ManualClock; drained: unknown[]; drain: ListenerDrain; stopped: () => string } {
+const now = { isGraceful: false, inboundOnly: false, skipsExit: false };
+const graceful = { ...now, isGraceful: true };
+
+function setUp(): { clock: ManualClock; done: string[]; drain: ListenerDrain; stopped: () => string } {
   const clock = new ManualClock();
-  const drained: unknown[] = [];
+  const done: string[] = [];
   const drain = new ListenerDrain({
     clock,
     drainMs: 1000,
-    drain: async (...args) => void drained.push(args),
-    onStop: () => void drained.push("stop"),
+    drain: async (drainMs, inboundOnly) => void done.push(`drain ${drainMs} ${inboundOnly ? "inbound" : "all"}`),
+    onStop: () => void done.push("stop"),
+    tell: (request) => void done.push(drainURL(request)),
   });
-  const stopped = (): string => (["inbound", "outbound"] as const).filter((direction) => drain.stops(direction)).join();
-  return { clock, drained, drain, stopped };
+  const stopped = (): string => (["inbound", "outbound"] as const).filter((one) => drain.stops(one)).join();
+  return { clock, done, drain, stopped };
 }
 
 describe("ListenerDrain", () => {
   it("stops at once", () => {
-    const { drained, drain, stopped } = setUp();
-    drain.begin({ isGraceful: false, inboundOnly: false });
+    const { done, drain, stopped } = setUp();
+    drain.begin(now);
     assert.equal(stopped(), "inbound,outbound");
-    assert.deepEqual(drained, ["stop", [1000, false]]);
+    assert.deepEqual(done, ["stop", "/drain_listeners?", "drain 1000 all"]);
   });
 
   it("stops inbound listeners alone", () => {
     const { drain, stopped } = setUp();
-    drain.begin({ isGraceful: false, inboundOnly: true });
+    drain.begin({ ...now, inboundOnly: true });
     assert.equal(stopped(), "inbound");
-    drain.begin({ isGraceful: false, inboundOnly: false });
+    drain.begin(now);
     assert.equal(stopped(), "inbound,outbound");
   });
 
-  it("takes connections until the time of a graceful drain is over", async () => {
-    const { clock, drained, drain, stopped } = setUp();
-    drain.begin({ isGraceful: true, inboundOnly: false });
+  it("takes connections until the time of a graceful drain is over, and says to others when it is", async () => {
+    const { clock, done, drain, stopped } = setUp();
+    drain.begin(graceful);
     await clock.advance(999);
     assert.equal(stopped(), "");
-    drain.begin({ isGraceful: true, inboundOnly: false });
+    drain.begin(graceful);
+    drain.begin({ ...graceful, inboundOnly: true });
     await clock.advance(1);
     assert.equal(stopped(), "inbound,outbound");
-    assert.deepEqual(drained, [[1000, false], "stop"]);
+    const told = "/drain_listeners?graceful&skip_exit";
+    assert.deepEqual(done, [told, "drain 1000 all", "stop", "/drain_listeners?"]);
+  });
+
+  it("drains all after inbound ones alone", async () => {
+    const { clock, drain, stopped } = setUp();
+    drain.begin({ ...graceful, inboundOnly: true });
+    await clock.advance(500);
+    drain.begin(graceful);
+    await clock.advance(500);
+    assert.equal(stopped(), "inbound");
+    await clock.advance(500);
+    assert.equal(stopped(), "inbound,outbound");
+  });
+
+  it("stops nothing where that is skipped", async () => {
+    const { clock, drain, stopped } = setUp();
+    drain.begin({ ...graceful, skipsExit: true });
+    await clock.advance(5000);
+    assert.equal(stopped(), "");
+  });
+
+  it("says what brings another process to where it is", async () => {
+    const { clock, drain, stopped } = setUp();
+    assert.deepEqual(drain.standing, []);
+    drain.begin({ ...graceful, inboundOnly: true });
+    assert.deepEqual(drain.standing.map(drainURL), ["/drain_listeners?graceful&inboundonly&skip_exit"]);
+    await clock.advance(1000);
+    drain.begin(graceful);
+    const other = setUp();
+    for (const request of drain.standing) other.drain.begin(request);
+    assert.equal(other.stopped(), stopped());
+    assert.equal(stopped(), "inbound");
   });
 });

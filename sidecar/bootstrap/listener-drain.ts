@@ -2,9 +2,10 @@
  * Which listeners of a stand-alone sidecar take connections no more, because of POST /drain_listeners.
  *
  *   begin() ─▶ connections are drained ─▶ stops() says yes, at once or (graceful) when the time of the drain is over
- *           ─▶ onStop(): binds what is left
+ *           ─▶ onStop(): binds what is left          ─▶ tell(): the processes beside this one do the same
  *
- * Invariant: a listener that stopped never starts again, not even when a control plane sends it anew.
+ * Invariants: a listener that stopped never starts again, not even when a control plane sends it anew; the first of
+ * several processes says when they all stop.
  */
 import type { Clock } from "#lib/clock.ts";
 import type { Direction } from "#proxy/l7/context.ts";
@@ -18,15 +19,25 @@ export interface ListenerDrainOptions {
   readonly drain: (drainMs: number, inboundOnly: boolean) => Promise<void>;
   /** What stops() says has changed. */
   readonly onStop: () => void;
+  /** To the processes beside this one. */
+  readonly tell: (request: DrainRequest) => void;
 }
 
 export class ListenerDrain {
   readonly #options: ListenerDrainOptions;
+  readonly #draining = new Set<Direction>();
   readonly #stopped = new Set<Direction>();
-  #isGraceful = false;
 
   constructor(options: ListenerDrainOptions) {
     this.#options = options;
+  }
+
+  /** What brings another process to where this one is. */
+  get standing(): readonly DrainRequest[] {
+    const requests: DrainRequest[] = [];
+    if (this.#draining.size > 0) requests.push(drainAlone(!this.#draining.has("outbound")));
+    if (this.#stopped.size > 0) requests.push(stopNow(!this.#stopped.has("outbound")));
+    return requests;
   }
 
   /** True when listeners of this direction take no more connections. */
@@ -34,20 +45,35 @@ export class ListenerDrain {
     return this.#stopped.has(direction);
   }
 
-  /** A graceful drain while another one goes on changes nothing, as in Envoy. */
-  begin({ isGraceful, inboundOnly }: DrainRequest): void {
-    const { clock, drainMs, drain } = this.#options;
-    if (isGraceful && this.#isGraceful) return;
-    if (isGraceful) {
-      this.#isGraceful = true;
-      clock.after(drainMs, () => this.#stop(inboundOnly));
-    } else this.#stop(inboundOnly);
+  /** A graceful drain of what is drained already changes nothing, as in Envoy. */
+  begin({ isGraceful, inboundOnly, skipsExit }: DrainRequest): void {
+    const { clock, drainMs, drain, tell } = this.#options;
+    const wanted = directionsOf(inboundOnly);
+    if (isGraceful && wanted.every((direction) => this.#draining.has(direction))) return;
+    for (const direction of wanted) this.#draining.add(direction);
+    if (!isGraceful) this.#stop(inboundOnly);
+    else {
+      tell(drainAlone(inboundOnly));
+      if (!skipsExit) clock.after(drainMs, () => this.#stop(inboundOnly));
+    }
     void drain(drainMs, inboundOnly);
   }
 
   #stop(inboundOnly: boolean): void {
-    this.#stopped.add("inbound");
-    if (!inboundOnly) this.#stopped.add("outbound");
+    for (const direction of directionsOf(inboundOnly)) this.#stopped.add(direction);
     this.#options.onStop();
+    this.#options.tell(stopNow(inboundOnly));
   }
+}
+
+function directionsOf(inboundOnly: boolean): readonly Direction[] {
+  return inboundOnly ? ["inbound"] : ["inbound", "outbound"];
+}
+
+function drainAlone(inboundOnly: boolean): DrainRequest {
+  return { isGraceful: true, inboundOnly, skipsExit: true };
+}
+
+function stopNow(inboundOnly: boolean): DrainRequest {
+  return { isGraceful: false, inboundOnly, skipsExit: false };
 }

@@ -26,7 +26,7 @@ import { readClock } from "#proxy/l7/read-clock.ts";
 import { TimerWheel } from "#proxy/l7/timer-wheel.ts";
 import { type Dial, type EngineDeps, type SocketAddress, createCounters } from "#proxy/l7/types.ts";
 import type { ListeningSocket } from "../hot-restart.ts";
-import { type AdminPagesView, changeBy, createAdminPages } from "../admin/pages.ts";
+import { type AdminPagesView, changeBy, createAdminPages, drainURL } from "../admin/pages.ts";
 import { EnvoyStats } from "../admin/stats.ts";
 import type { AllStats } from "../admin/stats-page.ts";
 import { statName } from "../admin/zero-stats.ts";
@@ -143,6 +143,7 @@ export class StandaloneSidecar implements AdminContext {
       onStop: () => {
         if (this.isLive) this.#bindAgain();
       },
+      tell: (request) => deps.changeSiblings?.(drainURL(request)),
     });
     this.state = new ConfigState({
       deps: this.engine,
@@ -228,6 +229,8 @@ export class StandaloneSidecar implements AdminContext {
     await this.#bind();
     this.#inherited.close();
     this.isLive = true;
+    // Without what was stopped meanwhile.
+    await this.#bind();
   }
 
   /** What requests would have to wait for, or find missing. */
@@ -281,6 +284,11 @@ export class StandaloneSidecar implements AdminContext {
   /** As a POST to the admin page with this path and query does. */
   change(url: string): void {
     changeBy(this.#view(), url);
+  }
+
+  /** What POSTs to the admin pages have changed so far, as their paths and queries: for a process beside this one. */
+  get standing(): readonly string[] {
+    return [`/logging?level=${this.deps.levels.current}`, ...this.listenerDrain.standing.map(drainURL)];
   }
 
   #view(): AdminPagesView {

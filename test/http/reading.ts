@@ -28,7 +28,7 @@ export function readForwarded(bytes: string): readonly Forwarded[] {
     while (at < chunk.length) {
       const end = scanner.push(chunk, at);
       if (end < 0) break;
-      const head = parseRequestHead(scanner.take(chunk, at, end));
+      const head = parseRequestHead(scanner.take(chunk, at, end), { marks: scanner.marks });
       const body = new BodyReader();
       body.start(head.framing);
       const parts: string[] = [];

@@ -25,7 +25,7 @@ export function* readResponses(bytes: string, method: string): Generator<ReadRes
   for (let at = 0; at < chunk.length;) {
     const end = scanner.push(chunk, at);
     if (end < 0) return;
-    const head = parseResponseHead(scanner.take(chunk, at, end));
+    const head = parseResponseHead(scanner.take(chunk, at, end), { marks: scanner.marks });
     const framing = responseFraming(head.hop, head.status, method);
     const body = new BodyReader();
     body.start(framing);

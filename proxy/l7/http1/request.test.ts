@@ -34,7 +34,7 @@ function read(text: string, size = Infinity): Read | "incomplete" | HTTP1Error {
       if (head === undefined) {
         at = scanner.push(chunk, 0);
         if (at < 0) continue;
-        head = parseRequestHead(scanner.take(chunk, 0, at));
+        head = parseRequestHead(scanner.take(chunk, 0, at), { marks: scanner.marks });
         reader.start(head.framing);
       }
       at = reader.consume(chunk, at, (slice) => (body += slice.toString("latin1")));

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import fc from "fast-check";
-import { HeadScanner } from "./scanner.ts";
+import { HTTP1Error } from "./errors.ts";
+import { type Headers, parseHeaders } from "./headers.ts";
+import { type HeadMarks, HeadScanner } from "./scanner.ts";
 
 interface Found {
   readonly end: number;
@@ -24,7 +26,7 @@ function find(pieces: readonly Buffer[], scanner: HeadScanner): Found | string |
   }
 }
 
-/** At most `bytesMax` bytes of what a head may be made of, and of what it must not. */
+/** Pieces of what a head may be made of, and of what it must not. */
 const parts = fc.array(
   fc.constantFrom("a", ":", " ", "\t", "\r\n", "\r\n\r\n", "\r", "\n", "\0", "\x7f", "\xe9", "b: c\r\n"),
   {
@@ -80,4 +82,30 @@ it("HeadScanner marks none that came in pieces, has a blank line in front, or to
     assert.equal(scanner.take(rest, 0, end), text.trimStart());
     assert.equal(scanner.marks, undefined);
   }
+});
+
+/** Its headers, or the code of what is wrong with one. */
+function parsed(text: string, marks: HeadMarks | undefined): Headers | string {
+  try {
+    return parseHeaders(text, text.indexOf("\r") + 2, { countMax: 5, marks });
+  } catch (error) {
+    assert.ok(error instanceof HTTP1Error, String(error));
+    return error.code;
+  }
+}
+
+it("parseHeaders() reads the same by marks as without", () => {
+  const piece = fc.constantFrom("a", "b", ":", ": ", " ", "\t", "\xe9", "connection: x", "c:", "d:  e ");
+  const line = fc.array(piece, { minLength: 1, maxLength: 4 }).map((pieces) => pieces.join(""));
+  fc.assert(
+    fc.property(fc.array(line, { maxLength: 7 }), (lines) => {
+      const text = ["GET / HTTP/1.1", ...lines, "", ""].join("\r\n");
+      const bytes = Buffer.from(text, "latin1");
+      const scanner = new HeadScanner(true);
+      assert.equal(scanner.push(bytes, 0), bytes.length);
+      assert.equal(scanner.marks?.count, lines.length + 1);
+      assert.deepEqual(parsed(text, scanner.marks), parsed(text, undefined));
+    }),
+    { seed: 1, numRuns: 5000 },
+  );
 });
