@@ -54,7 +54,8 @@ export class SiblingChannel {
 
   /** The child may start: `standing` is what POSTs have changed so far. */
   begin(standing: readonly string[]): void {
-    this.#child.send({ standing }, () => undefined);
+    // One that could not be started has no channel.
+    if (this.#child.connected) this.#child.send({ standing }, () => undefined);
   }
 
   /** The child is gone: nobody waits for it any longer. */
