@@ -186,12 +186,19 @@ export async function startAnswering(answer: string | (() => string)): Promise<U
   });
 }
 
-/** A port of loopback on which nothing listens. */
+/**
+ * A port of loopback on which nothing listens, nor will while this process lives: the near end of a connection has it.
+ * One that was only free for a moment may be another test's the next.
+ */
 export async function refusedPort(): Promise<number> {
-  const server = createServer();
-  const port = await listenOn(server);
-  await closeServer(server);
-  return port;
+  const server = createServer().unref();
+  const far = once(server, "connection");
+  connect({ port: await listenOn(server), host: "127.0.0.1" }).unref();
+  const [accepted] = (await far) as [Socket];
+  accepted.unref();
+  // Its connection stays.
+  server.close();
+  return accepted.remotePort!;
 }
 
 /** Sends `text` and resolves with all that comes until the peer closes. */

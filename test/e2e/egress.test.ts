@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, type Server, type Socket, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { refusedPort } from "#proxy/l7/fixture.ts";
 import { createTestCluster, type TestCluster } from "./cluster.ts";
 
 const node = process.execPath;
@@ -58,10 +59,7 @@ describe("egress", () => {
     });
     await new Promise<void>((resolve) => echo.listen({ host: "127.0.0.1", port: 0, backlog: 1024 }, resolve));
     port = (echo.address() as AddressInfo).port;
-    const silent = createServer();
-    await new Promise<void>((resolve) => silent.listen({ host: "127.0.0.1", port: 0 }, resolve));
-    silentPort = (silent.address() as AddressInfo).port;
-    await new Promise((resolve) => silent.close(resolve));
+    silentPort = await refusedPort();
     resetting = createServer((socket) => socket.resetAndDestroy());
     await new Promise<void>((resolve) => resetting.listen({ host: "127.0.0.1", port: 0 }, resolve));
     cluster = createTestCluster();

@@ -4,11 +4,9 @@
  *   groups ─▶ start upstreams, start proxy ─▶ ask() one after the other ─▶ answers by "group/request"
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
-import { once } from "node:events";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { refusedPort } from "#proxy/l7/fixture.ts";
 import { Addresses } from "./addresses.ts";
 import { ask } from "./ask.ts";
 import { bootstrapOf } from "./bootstrap.ts";
@@ -88,14 +86,4 @@ function normalise(answer: Answer): Answer {
   if (flag === "-" && answer.body !== "" && answer.log.split(" ")[1] !== "-") return answer;
   const headers = answer.headers.filter((line) => !line.startsWith("content-type:"));
   return { ...answer, headers, body: "" };
-}
-
-async function refusedPort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
