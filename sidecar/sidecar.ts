@@ -115,6 +115,7 @@ export class Sidecar {
       log: this.#log,
       random: host.random,
       counters: createCounters(),
+      handsBack: true,
     };
     const { counters } = this.#deps;
     const origin = originOf(spec);

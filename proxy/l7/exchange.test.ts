@@ -206,16 +206,26 @@ test("Exchange hands back inbound what the application refuses or breaks, withou
     name: "routes",
     virtual_hosts: [{ name: "a", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "app" } }] }],
   };
-  await using rig = await startRig({
+  const inbound = {
     direction: "inbound",
     routes: bare,
     clusters: [staticCluster("app", [await refusedPort()])],
-  });
+  } as const;
+  await using rig = await startRig({ ...inbound, handsBack: true });
   assert.equal(await raw(rig.port, getClose), "");
   rig.setEndpoints("app", [broken.port]);
   assert.equal(await raw(rig.port, getClose), "");
   assert.deepEqual(rig.counters.handedBack, { connect: 1, reset: 1 });
   assert.equal(rig.records.length, 0);
+  // Where nobody tries elsewhere.
+  await using alone = await startRig(inbound);
+  assert.match(await raw(alone.port, getClose), /^HTTP\/1\.1 503 /);
+  alone.setEndpoints("app", [broken.port]);
+  assert.match(await raw(alone.port, getClose), /^HTTP\/1\.1 503 /);
+  assert.deepEqual(
+    alone.records.map(({ flag }) => flag),
+    ["UF", "UC"],
+  );
 });
 
 test("ListenerSet.drain() ends keep-alive, waits for what is in flight, and closes what is idle", async () => {

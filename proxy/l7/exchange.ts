@@ -8,9 +8,10 @@
  * each but the hand-back. No body byte is copied. Where filters have yet to see a local reply, whoever sends it tells
  * the record (filters/run.ts): the exchange is stopped before, and told once.
  *
- * Hand-back (inbound): when the local application refuses or breaks the connection before the first byte, the
- * downstream is ended without an answer instead of 503. The calling sidecar knows other endpoints and may retry there;
- * a 503 from here would look like the application's own answer, which nobody may repeat. The caller counts the request.
+ * Hand-back (inbound, in a mesh): when the local application refuses or breaks the connection before the first byte,
+ * the downstream is ended without an answer instead of 503. The calling sidecar knows other endpoints and may retry
+ * there; a 503 from here would look like the application's own answer, which nobody may repeat. The caller counts the
+ * request.
  */
 import { detailsOf } from "./accesslog/details.ts";
 import type { HTTPContext } from "./context.ts";

@@ -31,6 +31,7 @@ export interface RigOptions {
   /** Replaces the listener's default, an HTTP chain with the routes. */
   readonly listener?: Partial<CompiledListener>;
   readonly filterModules?: FilterModules;
+  readonly handsBack?: boolean;
 }
 
 export interface Rig extends AsyncDisposable {
@@ -74,6 +75,7 @@ export async function startRig(options: RigOptions): Promise<Rig> {
     log: silentLogger,
     random: seededRandom(1),
     counters,
+    ...(options.handsBack === undefined ? {} : { handsBack: options.handsBack }),
   };
   const listener = testListener(options);
   const clusters = new Map((options.clusters ?? []).map((one) => [one.name, new Cluster(compileCluster(one), deps)]));

@@ -217,7 +217,7 @@ export class Forwarding implements AttemptOwner {
     if (failure.kind === "connect") owner.upstreamFailure = failure.reason;
     if (this.#triesAgain(attempt, failure)) return;
     const isUntouched = failure.kind !== "malformed" && (failure.kind !== "reset" || !failure.sawBytes);
-    if (owner.connection.direction === "inbound" && isUntouched)
+    if (this.#context.deps.handsBack === true && owner.connection.direction === "inbound" && isUntouched)
       return owner.handBack(failure.kind === "connect" ? "connect" : "reset");
     owner.fail(answerToFailure(failure, this.#cluster.name));
   }

@@ -76,6 +76,8 @@ export class ListenerSet {
   /** Filters are made once for each chain. */
   readonly #filters = new WeakMap<CompiledHTTP, readonly HttpFilterFactory[]>();
   readonly #draining = new Set<Direction>();
+  /** False: connections end behind their next answer, as in a drain, until it is true again. */
+  keepsAlive: boolean = true;
   /** Connections so far. */
   #accepted = 0;
   readonly #waiting = new Set<() => void>();
@@ -132,14 +134,19 @@ export class ListenerSet {
     for (const { filter } of chainsOf(listener)) if (filter.kind === "http") this.#filtersOf(filter);
   }
 
+  /** From now on connections end behind their next answer (HTTP/2: with GOAWAY). Nothing is closed before. */
+  endKeepAlive(directions: readonly Direction[]): void {
+    for (const direction of directions) this.#draining.add(direction);
+  }
+
   /** Resolves when no connection is left. Answers carry `Connection: close` from now on; accepting goes on. */
   async drain(options: DrainOptions): Promise<void> {
     const directions: readonly Direction[] =
       options.direction === undefined ? ["inbound", "outbound"] : [options.direction];
-    for (const direction of directions) this.#draining.add(direction);
+    this.endKeepAlive(directions);
     const members = (): Served[] =>
       this.#connections.served().filter(({ direction }) => directions.includes(direction));
-    const { after } = this.#options.deps;
+    const { after, log } = this.#options.deps;
     for (const served of members()) served.drain();
     after(options.graceMs, () => members().forEach((served) => served.closeIfIdle()));
     await new Promise<void>((resolve) => {
@@ -152,7 +159,9 @@ export class ListenerSet {
       after(options.deadlineMs, () => {
         // Drained long ago: what came since is none of this drain's.
         if (!this.#waiting.has(check)) return;
-        members().forEach((served) => served.destroy());
+        const left = members();
+        log.info("Cut connections: the time of the drain is over", { connections: left.length });
+        for (const served of left) served.destroy();
         check();
       });
       check();
@@ -236,7 +245,8 @@ export class ListenerSet {
         return last;
       },
       cluster: (name) => live().clusters.get(name),
-      isDraining: () => this.#draining.has(listener.direction) || live().listeners.get(listener.name) !== listener,
+      isDraining: () =>
+        !this.keepsAlive || this.#draining.has(listener.direction) || live().listeners.get(listener.name) !== listener,
     };
   }
 

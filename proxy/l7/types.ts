@@ -41,6 +41,11 @@ export interface EngineDeps {
   readonly counters: EngineCounters;
   /** What this proxy belongs to, as the bootstrap's node says; "source_cluster" of rate limits. */
   readonly serviceCluster?: string;
+  /**
+   * What the application behind an inbound listener did not take ends without an answer, for the caller's sidecar to
+   * try elsewhere. Default: it is answered, as by Envoy.
+   */
+  readonly handsBack?: boolean;
 }
 
 /** Plain numbers, read by the metrics page. */

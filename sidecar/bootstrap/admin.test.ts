@@ -4,10 +4,12 @@ import { existsSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { raw, staticCluster } from "#proxy/l7/fixture.ts";
+import { ManualClock } from "#lib/clock.ts";
+import { RawClient, eventually, raw, startUpstream, staticCluster } from "#proxy/l7/fixture.ts";
 import { startStandalone } from "./fixture.ts";
 
 const get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+const keepAlive = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const clusters = [staticCluster("up", [])];
 
 test("/stats shows the main counters as zero before anything was counted, and once each after that", async () => {
@@ -42,6 +44,48 @@ test("/drain_listeners stops listening and leaves the sidecar live, as in Envoy"
   assert.equal((await standalone.page("/drain_listeners", "POST")).text, "OK\n");
   assert.deepEqual(await standalone.page("/ready"), { status: 200, text: "LIVE\n" });
   assert.equal(await raw(standalone.port, get), "");
+});
+
+test("/drain_listeners cuts no connection: those there are end behind their next answer", async () => {
+  for (const flags of ["", "?graceful", "?graceful&skip_exit"]) {
+    const clock = new ManualClock();
+    let release: (() => void) | undefined;
+    await using upstream = await startUpstream((socket) => {
+      socket.on("data", () => (release = () => socket.write("HTTP/1.1 204 No Content\r\n\r\n")));
+    });
+    const deps = { clock, drainMs: 1000 };
+    await using standalone = await startStandalone({ clusters: [staticCluster("up", [upstream.port])], deps });
+    const busy = new RawClient(standalone.port);
+    const idle = new RawClient(standalone.port);
+    try {
+      busy.send(keepAlive);
+      await eventually(() => release !== undefined && standalone.sidecar.connectionCount === 2, "in flight");
+      await standalone.page(`/drain_listeners${flags}`, "POST");
+      await clock.advance(5000);
+      for (const client of [busy, idle]) {
+        if (client === idle) {
+          release = undefined;
+          idle.send(keepAlive);
+          await eventually(() => release !== undefined, "the next request");
+        }
+        release!();
+        assert.match(await client.over(), /^HTTP\/1.1 204 .*\r\nConnection: close\r\n/s, flags);
+        client.socket.end();
+      }
+    } finally {
+      for (const { socket } of [busy, idle]) socket.destroy();
+    }
+  }
+});
+
+test("/healthcheck/fail ends keep-alive until /healthcheck/ok", async () => {
+  await using standalone = await startStandalone({
+    routes: [{ match: { prefix: "/" }, direct_response: { status: 204 } }],
+  });
+  assert.equal((await standalone.page("/healthcheck/fail", "POST")).status, 200);
+  assert.match(await raw(standalone.port, keepAlive), /\r\nConnection: close\r\n/);
+  assert.equal((await standalone.page("/healthcheck/ok", "POST")).status, 200);
+  assert.match(await raw(standalone.port, keepAlive + get), /^HTTP\/1.1 204 .*\r\n\r\nHTTP\/1.1 204 /s);
 });
 
 test("/drain_listeners?inboundonly leaves others listening, and skip_exit goes with graceful alone", async () => {

@@ -14,7 +14,7 @@ function setUp(): { clock: ManualClock; done: string[]; drain: ListenerDrain; st
   const drain = new ListenerDrain({
     clock,
     drainMs: 1000,
-    drain: async (drainMs, inboundOnly) => void done.push(`drain ${drainMs} ${inboundOnly ? "inbound" : "all"}`),
+    endKeepAlive: (directions) => void done.push(`end keep-alive of ${directions.join()}`),
     onStop: () => void done.push("stop"),
     tell: (request) => void done.push(drainURL(request)),
   });
@@ -27,7 +27,7 @@ describe("ListenerDrain", () => {
     const { done, drain, stopped } = setUp();
     drain.begin(now);
     assert.equal(stopped(), "inbound,outbound");
-    assert.deepEqual(done, ["stop", "/drain_listeners?", "drain 1000 all"]);
+    assert.deepEqual(done, ["stop", "/drain_listeners?", "end keep-alive of inbound,outbound"]);
   });
 
   it("stops inbound listeners alone", () => {
@@ -48,7 +48,7 @@ describe("ListenerDrain", () => {
     await clock.advance(1);
     assert.equal(stopped(), "inbound,outbound");
     const told = "/drain_listeners?graceful&skip_exit";
-    assert.deepEqual(done, [told, "drain 1000 all", "stop", "/drain_listeners?"]);
+    assert.deepEqual(done, [told, "end keep-alive of inbound,outbound", "stop", "/drain_listeners?"]);
   });
 
   it("drains all after inbound ones alone", async () => {

@@ -1,11 +1,11 @@
 /**
  * Which listeners of a stand-alone sidecar take connections no more, because of POST /drain_listeners.
  *
- *   begin() ─▶ connections are drained ─▶ stops() says yes, at once or (graceful) when the time of the drain is over
+ *   begin() ─▶ keep-alive ends ─▶ stops() says yes, at once or (graceful) when the time of the drain is over
  *           ─▶ onStop(): binds what is left          ─▶ tell(): the processes beside this one do the same
  *
- * Invariants: a listener that stopped never starts again, not even when a control plane sends it anew; the first of
- * several processes says when they all stop.
+ * Invariants: what is in flight is never cut; a listener that stopped never starts again, not even when a control plane
+ * sends it anew; the first of several processes says when they all stop.
  */
 import type { Clock } from "#lib/clock.ts";
 import type { Direction } from "#proxy/l7/context.ts";
@@ -13,10 +13,10 @@ import type { DrainRequest } from "../admin/pages.ts";
 
 export interface ListenerDrainOptions {
   readonly clock: Clock;
-  /** Time for what is in flight, in ms. */
+  /** Time between a graceful drain's begin and the end of listening, in ms. */
   readonly drainMs: number;
-  /** Drains the connections of one direction, or of both, without closing a listener. */
-  readonly drain: (drainMs: number, inboundOnly: boolean) => Promise<void>;
+  /** Connections of these directions end behind their next answer. */
+  readonly endKeepAlive: (directions: readonly Direction[]) => void;
   /** What stops() says has changed. */
   readonly onStop: () => void;
   /** To the processes beside this one. */
@@ -47,7 +47,7 @@ export class ListenerDrain {
 
   /** A graceful drain of what is drained already changes nothing, as in Envoy. */
   begin({ isGraceful, inboundOnly, skipsExit }: DrainRequest): void {
-    const { clock, drainMs, drain, tell } = this.#options;
+    const { clock, drainMs, endKeepAlive, tell } = this.#options;
     const wanted = directionsOf(inboundOnly);
     if (isGraceful && wanted.every((direction) => this.#draining.has(direction))) return;
     for (const direction of wanted) this.#draining.add(direction);
@@ -56,7 +56,7 @@ export class ListenerDrain {
       tell(drainAlone(inboundOnly));
       if (!skipsExit) clock.after(drainMs, () => this.#stop(inboundOnly));
     }
-    void drain(drainMs, inboundOnly);
+    endKeepAlive(wanted);
   }
 
   #stop(inboundOnly: boolean): void {

@@ -61,7 +61,7 @@ export interface StandaloneDeps {
   readonly siblingStats?: () => Promise<readonly AllStats[]>;
   /** What a POST to an admin page changed here changes in them, too; default: there are none. */
   readonly changeSiblings?: (url: string) => void;
-  /** Time for connections in a drain that /drain_listeners starts, in ms; default: Envoy's, 10 minutes. */
+  /** Time before listeners close in a graceful drain that /drain_listeners starts, in ms; default: Envoy's, 10 minutes. */
   readonly drainMs?: number;
   /** Filters that are modules of their own; undefined: there are none. */
   readonly filterModules?: FilterModules | undefined;
@@ -89,8 +89,6 @@ export class StandaloneSidecar implements AdminContext {
   readonly state: ConfigState;
   readonly engine: EngineDeps;
   readonly startMs: number;
-  /** What /healthcheck/fail says. */
-  isHealthy: boolean = true;
   isDraining: boolean = false;
   isLive: boolean = false;
   readonly listenerDrain: ListenerDrain;
@@ -139,7 +137,7 @@ export class StandaloneSidecar implements AdminContext {
     this.listenerDrain = new ListenerDrain({
       clock: deps.clock,
       drainMs: deps.drainMs ?? defaultDrainMs,
-      drain: async (drainMs, inboundOnly) => this.#drain(drainMs, inboundOnly),
+      endKeepAlive: (directions) => this.#listeners.endKeepAlive(directions),
       onStop: () => {
         if (this.isLive) this.#bindAgain();
       },
@@ -174,6 +172,15 @@ export class StandaloneSidecar implements AdminContext {
 
   get live(): LiveConfig {
     return this.#live;
+  }
+
+  /** What /healthcheck/fail says. While it is false keep-alive ends, too. */
+  get isHealthy(): boolean {
+    return this.#listeners.keepsAlive;
+  }
+
+  set isHealthy(isHealthy: boolean) {
+    this.#listeners.keepsAlive = isHealthy;
   }
 
   get addresses(): ReadonlyMap<string, SocketAddress> {
@@ -251,7 +258,7 @@ export class StandaloneSidecar implements AdminContext {
     // Neither the engine's timers nor sockets that are not read from keep the process alive until it is drained.
     const drained = new AbortController();
     const waiting = this.deps.clock.sleep(drainMs + drainGraceMs, drained.signal).catch(() => undefined);
-    await this.#drain(drainMs, false);
+    await this.#listeners.drain({ graceMs: Math.min(drainGraceMs, drainMs), deadlineMs: drainMs });
     drained.abort();
     await waiting;
     this.#inherited.close();
@@ -268,12 +275,6 @@ export class StandaloneSidecar implements AdminContext {
       if ("closeAllConnections" in admin && typeof admin.closeAllConnections === "function")
         admin.closeAllConnections();
     });
-  }
-
-  /** Connections alone: the sidecar stays live, as Envoy does with /drain_listeners. */
-  async #drain(drainMs: number, inboundOnly: boolean): Promise<void> {
-    const times = { graceMs: Math.min(drainGraceMs, drainMs), deadlineMs: drainMs };
-    await this.#listeners.drain(inboundOnly ? { ...times, direction: "inbound" } : times);
   }
 
   /** Access logs are made anew, for rotation. */
