@@ -101,7 +101,7 @@ export interface FilterContext {
   /** Changes the request's method, path with query, or authority; only in onRequestHeaders. */
   setTarget(target: { readonly method?: string; readonly path?: string; readonly host?: string }): void;
   setStatus(status: number): void;
-  /** Goes on behind a "stop", in the direction that was stopped. */
+  /** Goes on behind a "stop" of the filter's own, in the direction that it stopped. */
   resume(): void;
   /**
    * Goes on behind a "stop" of onRequestData, onResponseData or their ends, with `data` instead of what was stopped;

@@ -1,7 +1,7 @@
 /**
- * What the filters of one request see and may do: the FilterContext of filter.ts, made for that request.
+ * What the filters of one request see and may do: the FilterContext of filter.ts, made for that request and filter.
  *
- *   pass.ts ─▶ RequestContext ─▶ filters
+ *   pass.ts ─▶ SharedRequest ◀─ RequestContext, one a filter ─▶ filters
  *
  * Heads are copied with the first change, so a filter that only looks costs none (route/head-editor.ts).
  */
@@ -24,8 +24,8 @@ import { wantBytes, wantStatus } from "./verdicts.ts";
 
 /** What a filter may ask of its request's way. */
 export interface ContextActions {
-  resume(): void;
-  resumeWith(data: Buffer): void;
+  /** Of the filter at that place. */
+  resume(at: number, data?: Buffer): void;
   gather(bytesMax: number): void;
   override(override: EndpointOverride): void;
   /** Whose answer it is. */
@@ -45,28 +45,27 @@ export interface RequestHeads {
   readonly head: RequestHead;
 }
 
-export class RequestContext implements FilterContext {
+/** What the filters of one request have in common: its heads, as they are now. */
+export class SharedRequest {
+  readonly http: HTTPContext;
   readonly connection: ConnectionInfo;
   readonly received: RequestHead;
+  readonly actions: ContextActions;
   readonly requestHeaders: HeaderEditor;
-  readonly log: Logger;
-  readonly #http: HTTPContext;
-  readonly #actions: ContextActions;
   readonly #request: HeadEditor;
   #method: string;
   #response:
     | { readonly head: ResponseHead; readonly editor: HeadersEditor; readonly headers: HeaderEditor }
     | undefined;
   #status: number | undefined;
-  #isOver = false;
+  isOver: boolean = false;
 
   constructor(http: HTTPContext, connection: ConnectionInfo, heads: RequestHeads, actions: ContextActions) {
-    this.#http = http;
+    this.http = http;
     this.connection = connection;
-    this.log = http.deps.log;
     this.received = heads.received;
+    this.actions = actions;
     this.#method = heads.head.method;
-    this.#actions = actions;
     this.#request = new HeadEditor(heads.head);
     this.requestHeaders = editorOf(this.#request);
   }
@@ -89,6 +88,67 @@ export class RequestContext implements FilterContext {
     return this.#response.headers;
   }
 
+  setTarget({ method, path, host }: Parameters<FilterContext["setTarget"]>[0]): void {
+    if (method !== undefined) this.#method = method;
+    if (path !== undefined) this.#request.setTarget(path);
+    if (host !== undefined) this.#request.setHost(host);
+  }
+
+  setStatus(status: number): void {
+    this.#status = wantStatus(status);
+  }
+
+  /** It was answered here (RFC 9110 §10.1.1). */
+  removeExpectation(): void {
+    this.#request.remove("expect");
+  }
+
+  /** The response's head came. */
+  begin(head: ResponseHead): void {
+    const editor = new HeadersEditor(head.headers);
+    this.#response = { head, editor, headers: editorOf(editor) };
+  }
+}
+
+/** What one of the filters sees. */
+export class RequestContext implements FilterContext {
+  readonly #shared: SharedRequest;
+  /** The filter's place in the chain. */
+  readonly #at: number;
+
+  constructor(shared: SharedRequest, at: number) {
+    this.#shared = shared;
+    this.#at = at;
+  }
+
+  get connection(): ConnectionInfo {
+    return this.#shared.connection;
+  }
+
+  get received(): RequestHead {
+    return this.#shared.received;
+  }
+
+  get requestHeaders(): HeaderEditor {
+    return this.#shared.requestHeaders;
+  }
+
+  get responseHeaders(): HeaderEditor {
+    return this.#shared.responseHeaders;
+  }
+
+  get request(): RequestHead {
+    return this.#shared.request;
+  }
+
+  get response(): ResponseHead | undefined {
+    return this.#shared.response;
+  }
+
+  get log(): Logger {
+    return this.#shared.http.deps.log;
+  }
+
   routeConfigOf(name: string): unknown {
     const config = this.#route()?.perFilter.get(name);
     return config === disabledFilter ? "disabled" : config;
@@ -102,26 +162,28 @@ export class RequestContext implements FilterContext {
     const route = this.#route();
     if (route === undefined || route.rateLimits.length === 0) return [];
     const { target } = route;
-    const { request } = this;
+    const { request, connection, received } = this;
+    const { policy, deps } = this.#shared.http;
     return descriptorsOf(route.rateLimits, stage, {
       head: request,
-      clientAddress: clientAddress(this.received.headers, this.#http.policy, this.connection.remoteAddress),
+      clientAddress: clientAddress(received.headers, policy, connection.remoteAddress),
       destinationCluster:
         target.kind === "cluster"
           ? target.name
           : target.kind === "clusterHeader"
             ? (headerValue(request.headers, target.key) ?? "")
             : "",
-      sourceCluster: this.#http.deps.serviceCluster ?? "",
+      sourceCluster: deps.serviceCluster ?? "",
     });
   }
 
   facts(): FormatRecord {
-    return { ...this.#actions.facts(), head: this.request, sentHead: undefined, response: this.response };
+    const { actions } = this.#shared;
+    return { ...actions.facts(), head: this.request, sentHead: undefined, response: this.response };
   }
 
   endpointOf(cluster: string): SocketAddress | undefined {
-    const found = this.#http.cluster(cluster);
+    const found = this.#shared.http.cluster(cluster);
     if (found?.spec.tls !== undefined)
       throw new Error(`cluster ${cluster} has TLS, which calls of filters do not speak`);
     return found?.pick({ tried: [], destination: undefined });
@@ -129,87 +191,67 @@ export class RequestContext implements FilterContext {
 
   /** Found anew for the request as it is now. */
   #route(): CompiledRoute | undefined {
-    const info = routeInfoOf({ connection: this.connection, random: this.#http.random });
-    return this.#http.routes()?.find(this.request, info);
+    const { http } = this.#shared;
+    return http.routes()?.find(this.request, routeInfoOf({ connection: this.connection, random: http.random }));
   }
 
   overrideEndpoint(override: EndpointOverride): void {
-    this.#actions.override(override);
+    this.#shared.actions.override(override);
   }
 
   get endpoint(): SocketAddress | undefined {
-    return this.#actions.endpoint();
+    return this.#shared.actions.endpoint();
   }
 
   wallMs(): number {
-    return this.#http.deps.wallMs();
+    return this.#shared.http.deps.wallMs();
   }
 
   nowMs(): number {
-    return this.#http.deps.nowMs();
+    return this.#shared.http.deps.nowMs();
   }
 
   after(delayMs: number, callback: () => void): void {
-    this.#http.deps.after(delayMs, () => {
-      if (!this.#isOver) this.#actions.call(callback);
+    const shared = this.#shared;
+    shared.http.deps.after(delayMs, () => {
+      if (!shared.isOver) shared.actions.call(callback);
     });
   }
 
-  setTarget({
-    method,
-    path,
-    host,
-  }: {
-    readonly method?: string;
-    readonly path?: string;
-    readonly host?: string;
-  }): void {
-    if (method !== undefined) this.#method = method;
-    if (path !== undefined) this.#request.setTarget(path);
-    if (host !== undefined) this.#request.setHost(host);
+  setTarget(target: Parameters<FilterContext["setTarget"]>[0]): void {
+    this.#shared.setTarget(target);
   }
 
   setStatus(status: number): void {
-    this.#status = wantStatus(status);
+    this.#shared.setStatus(status);
   }
 
   resume(): void {
-    if (!this.#isOver) this.#actions.resume();
+    if (!this.#shared.isOver) this.#shared.actions.resume(this.#at);
   }
 
   resumeWith(data: Buffer): void {
-    if (!this.#isOver) this.#actions.resumeWith(wantBytes(data));
+    if (!this.#shared.isOver) this.#shared.actions.resume(this.#at, wantBytes(data));
   }
 
   fail(error: unknown): void {
-    if (!this.#isOver) this.#actions.fail(error);
+    if (!this.#shared.isOver) this.#shared.actions.fail(error);
   }
 
   gatherRequest(bytesMax: number): void {
-    if (this.#isOver) return;
-    // It was answered here (RFC 9110 §10.1.1).
-    this.#request.remove("expect");
-    this.#actions.gather(bytesMax);
+    if (this.#shared.isOver) return;
+    this.#shared.removeExpectation();
+    this.#shared.actions.gather(bytesMax);
   }
 
   reply(reply: FilterReply): void {
-    if (this.#isOver) return;
+    if (this.#shared.isOver) return;
     wantStatus(reply.status);
     for (const [name, value] of reply.headers ?? []) {
       checkedName(name);
       checkedValue(value);
     }
-    this.#actions.reply(reply);
-  }
-
-  /** The response's head came. */
-  begin(head: ResponseHead): void {
-    const editor = new HeadersEditor(head.headers);
-    this.#response = { head, editor, headers: editorOf(editor) };
-  }
-
-  end(): void {
-    this.#isOver = true;
+    this.#shared.actions.reply(reply);
   }
 }
 

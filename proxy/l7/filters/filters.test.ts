@@ -127,6 +127,42 @@ test("Filters hold a message back, body and all, until they resume it", async ()
   assert.match(upstream.received[0]!, /chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n$/);
 });
 
+test("A filter that lets its request go on leaves the response to who holds that", async () => {
+  await using upstream = await startUpstream((socket) => {
+    socket.once("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"));
+    socket.on("data", (part: Buffer) => part.includes("hello") && socket.write("body"));
+  });
+  let request: FilterContext | undefined;
+  let response: FilterContext | undefined;
+  const upload: HttpFilter = {
+    onRequestData(context) {
+      request = context;
+      return "stop";
+    },
+  };
+  const scan: HttpFilter = {
+    onResponseHeaders(context) {
+      response = context;
+      return "stop";
+    },
+  };
+  const modules = modulesOf({ "upload.ts": always(upload), "scan.ts": always(scan) });
+  const chain: [string, unknown][] = [
+    ["upload.ts", {}],
+    ["scan.ts", {}],
+  ];
+  await using rig = await rigWith(upstream.port, modules, chain);
+  const client = new RawClient(rig.port);
+  client.send(postClose);
+  await eventually(() => request !== undefined && response !== undefined, "both are held");
+  request!.resume();
+  await eventually(() => upstream.received[0]!.includes("hello"), "the request went on");
+  assert.equal(client.text, "");
+  response!.resume();
+  assert.match(await client.over(), /^HTTP\/1\.1 200 .*\r\nbody\r\n0\r\n\r\n$/s);
+  client.socket.end();
+});
+
 test("Filters answer instead of the upstream, before it and after", async () => {
   await using upstream = await startAnswering(ok("secret"));
   const early: HttpFilter = {

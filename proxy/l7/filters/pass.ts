@@ -15,7 +15,7 @@ import type { Headers } from "../http1/headers.ts";
 import type { RequestHead } from "../http1/request.ts";
 import type { ResponseHead } from "../http1/response.ts";
 import type { SocketAddress } from "../types.ts";
-import { RequestContext, type RequestHeads } from "./context.ts";
+import { RequestContext, type RequestHeads, SharedRequest } from "./context.ts";
 import { type Direction, type Part, clear, dropFirst, newDirection, putInFront, replaceFirst } from "./parts.ts";
 import { filterOf, wantEndVerdict, wantVerdict } from "./verdicts.ts";
 
@@ -55,17 +55,18 @@ const heldBytesMax: number = 64 * 1024;
 
 const tooLarge: FilterReply = { status: 413, body: "Payload Too Large", details: "request_payload_too_large" };
 
-type HTTPContextInfo = RequestContext["connection"];
+type HTTPContextInfo = SharedRequest["connection"];
 
 interface Placed {
   readonly name: string;
   readonly filter: HttpFilter;
+  readonly context: RequestContext;
 }
 
 export class FilterPass {
   readonly #owner: PassOwner;
   readonly #placed: readonly Placed[];
-  readonly #context: RequestContext;
+  readonly #shared: SharedRequest;
   readonly #request: Direction = newDirection();
   readonly #response: Direction = newDirection();
   #isOver = false;
@@ -87,15 +88,8 @@ export class FilterPass {
 
   constructor(owner: PassOwner) {
     this.#owner = owner;
-    const placed: Placed[] = [];
-    for (const factory of owner.context.filters) {
-      const filter = filterOf(factory);
-      if (filter !== undefined) placed.push({ name: factory.name, filter });
-    }
-    this.#placed = placed;
-    this.#context = new RequestContext(owner.context, owner.info, owner.heads, {
-      resume: () => this.#resume(),
-      resumeWith: (data) => this.#resume(data),
+    this.#shared = new SharedRequest(owner.context, owner.info, owner.heads, {
+      resume: (at, data) => this.#resume(at, data),
       gather: (bytesMax) => {
         this.#gatherBytesMax = bytesMax;
         owner.continueRequest();
@@ -109,6 +103,13 @@ export class FilterPass {
       },
       fail: (error) => owner.fail("callback", error),
     });
+    const placed: Placed[] = [];
+    for (const factory of owner.context.filters) {
+      const filter = filterOf(factory);
+      if (filter === undefined) continue;
+      placed.push({ name: factory.name, filter, context: new RequestContext(this.#shared, placed.length) });
+    }
+    this.#placed = placed;
   }
 
   /** The downstream must wait until less is held. Where a body is gathered, what is too much ends the request. */
@@ -151,7 +152,7 @@ export class FilterPass {
   }
 
   responseHead(head: ResponseHead, isWhole: boolean): void {
-    this.#context.begin(head);
+    this.#shared.begin(head);
     this.#push(this.#response, { kind: "head", isWhole });
   }
 
@@ -169,7 +170,7 @@ export class FilterPass {
   reply(reply: FilterReply): void {
     if (this.#isOver || this.hasSentResponse) return;
     if (this.#calls > 0) this.#pending ??= reply;
-    else this.#owner.replyInstead(reply, this.#context.response !== undefined);
+    else this.#owner.replyInstead(reply, this.#shared.response !== undefined);
   }
 
   /** False when the downstream takes no more for now, or a filter holds it. */
@@ -200,8 +201,8 @@ export class FilterPass {
   end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#context.end();
-    for (const { name, filter } of this.#placed) this.#guard(name, () => filter.onEnd?.(this.#context));
+    this.#shared.isOver = true;
+    for (const { name, filter, context } of this.#placed) this.#guard(name, () => filter.onEnd?.(context));
   }
 
   #push(direction: Direction, part: Part): void {
@@ -210,10 +211,14 @@ export class FilterPass {
     this.#run(direction);
   }
 
-  #resume(data?: Buffer): void {
-    // The response's turn when both wait: a request's filter cannot stop any more once its response is on the way.
-    const direction = this.#response.isStopped ? this.#response : this.#request;
-    if (!direction.isStopped || (direction === this.#request && this.#isAnswered)) return;
+  /** Of the filter at that place, by its own stop. Where both directions wait for it, it is the response's turn. */
+  #resume(at: number, data?: Buffer): void {
+    if (this.#response.isStopped && at === this.#placed.length - 1 - this.#response.at)
+      return this.#goOn(this.#response, data);
+    if (this.#request.isStopped && at === this.#request.at && !this.#isAnswered) this.#goOn(this.#request, data);
+  }
+
+  #goOn(direction: Direction, data?: Buffer): void {
     direction.isStopped = false;
     if (data === undefined || !replaceFirst(direction, data)) direction.at++;
     if (direction === this.#response) return this.#resumeResponse();
@@ -241,7 +246,7 @@ export class FilterPass {
       if (queue.at(-1)?.kind !== "end") return;
       this.#gatherBytesMax = undefined;
       this.gatheredBytes = heldBytes;
-      this.#resume();
+      this.#goOn(this.#request);
     }
   }
 
@@ -268,7 +273,7 @@ export class FilterPass {
     const isRequest = direction === this.#request;
     const placed = this.#placed[isRequest ? direction.at : this.#placed.length - 1 - direction.at]!;
     const verdict = this.#guard(placed.name, () =>
-      isRequest ? this.#askRequest(placed.filter, part) : this.#askResponse(placed.filter, part),
+      isRequest ? this.#askRequest(placed, part) : this.#askResponse(placed, part),
     );
     if (!this.#mayStep || verdict === undefined || verdict === "again") return;
     if (verdict === "stop") {
@@ -283,8 +288,7 @@ export class FilterPass {
     direction.at++;
   }
 
-  #askRequest(filter: HttpFilter, part: Part): DataVerdict | "again" {
-    const context = this.#context;
+  #askRequest({ filter, context }: Placed, part: Part): DataVerdict | "again" {
     if (part.kind === "head")
       return filter.onRequestHeaders === undefined
         ? "continue"
@@ -301,8 +305,7 @@ export class FilterPass {
         : wantVerdict(filter.onRequestTrailers(context, part.trailers));
   }
 
-  #askResponse(filter: HttpFilter, part: Part): DataVerdict | "again" {
-    const context = this.#context;
+  #askResponse({ filter, context }: Placed, part: Part): DataVerdict | "again" {
     if (part.kind === "head")
       return filter.onResponseHeaders === undefined
         ? "continue"
@@ -320,14 +323,14 @@ export class FilterPass {
   }
 
   #passRequest(part: Part): void {
-    if (part.kind === "head") this.#owner.beginExchange(this.#context.request);
+    if (part.kind === "head") this.#owner.beginExchange(this.#shared.request);
     else if (part.kind === "data") this.#owner.passRequestData(part.data);
     else this.#owner.passRequestEnd(part.trailers);
   }
 
   #passResponse(part: Part): void {
     if (part.kind === "head") {
-      this.hasSentResponse = this.#owner.passResponseHead(this.#context.response!);
+      this.hasSentResponse = this.#owner.passResponseHead(this.#shared.response!);
     } else if (part.kind === "data") this.#isWritable = this.#owner.passResponseData(part.data);
     else this.#owner.passResponseEnd(part.trailers);
   }
