@@ -2,6 +2,7 @@
  * The command `sidecar` and its flags, which are Envoy's. The sidecar itself is loaded when it is used.
  */
 import { type Command, Option } from "commander";
+import { levelWords } from "../sidecar/bootstrap/log-levels.ts";
 
 /** Adds `wherry sidecar`. */
 export function sidecarCommands(program: Command): void {
@@ -10,7 +11,7 @@ export function sidecarCommands(program: Command): void {
     .description("the sidecar alone, with an Envoy v3 bootstrap, in place of Envoy")
     .option("-c, --config-path <file>", "Envoy bootstrap, YAML or JSON")
     .option("--config-yaml <text>", "Envoy bootstrap as text; merged over --config-path")
-    .option("-l, --log-level <level>", "trace, debug, info, warning, error, critical or off", "info")
+    .option("-l, --log-level <level>", levelWords, "info")
     .option("--concurrency <processes>", "processes that serve side by side", "1")
     .option("--drain-time-s <seconds>", "time for what is in flight when it ends, or listeners are drained", "600")
     .option("--service-cluster <name>", "node.cluster for the control plane")

@@ -17,7 +17,7 @@ import type { Logger } from "#lib/log.ts";
 import { type ListeningSocket, type TakenOver, takeOver } from "../sidecar/hot-restart.ts";
 import type { AllStats } from "../sidecar/admin/stats-page.ts";
 import { CliError } from "./errors.ts";
-import { SiblingChannel } from "./sidecar-channel.ts";
+import { SiblingChannels } from "./sidecar-channel.ts";
 
 /** Most processes of one sidecar. */
 const processesMax = 64;
@@ -41,7 +41,7 @@ export function inheritedFrom(text: string): ReadonlyMap<string, number> {
 }
 
 export interface Siblings {
-  /** What each of them has counted, as far as they say. */
+  /** What each of them has counted, as far as they say, and what those had that ended. */
   stats(): Promise<readonly AllStats[]>;
   /** Has each of them change what a POST to the admin page of this path and query changes. */
   change(url: string): void;
@@ -60,7 +60,8 @@ export interface SiblingOptions {
 
 /** Starts `count` processes like this one on its sockets, and again what ends by itself. */
 export function startSiblings(count: number, { sockets: listening, standing, log, clock }: SiblingOptions): Siblings {
-  const children = new Map<ChildProcess, { readonly channel: SiblingChannel; readonly ended: Promise<void> }>();
+  const children = new Map<ChildProcess, Promise<void>>();
+  const channels = new SiblingChannels({ clock, log });
   let isEnding = false;
   const begin = (): void => {
     if (isEnding) return;
@@ -72,13 +73,13 @@ export function startSiblings(count: number, { sockets: listening, standing, log
     const stdio: StdioOptions = ["pipe", "inherit", "inherit", ...sockets.map(({ fd }) => fd), "ipc"];
     const child = spawn(process.execPath, [...process.execArgv, script, ...args, ...inherit], { stdio });
     const { promise: ended, resolve } = Promise.withResolvers<void>();
-    const channel = new SiblingChannel(child, clock);
+    const channel = channels.open(child);
     channel.begin(standing());
-    children.set(child, { channel, ended });
+    children.set(child, ended);
     child.on("error", (error) => log.error("Cannot start another process", { error: error.message }));
     child.on("close", (code, signal) => {
       children.delete(child);
-      channel.close();
+      channels.close(channel);
       resolve();
       if (isEnding) return;
       log.error("Another process ended: starting it again", { status: code ?? signal ?? "" });
@@ -88,17 +89,12 @@ export function startSiblings(count: number, { sockets: listening, standing, log
   for (let at = 0; at < count; at++) begin();
   if (children.size > 0) log.info("Serving by several processes", { processes: children.size + 1 });
   return {
-    stats: async () => {
-      const all = await Promise.all([...children.values()].map(async ({ channel }) => channel.stats()));
-      return all.filter((one) => one !== undefined);
-    },
-    change: (url) => {
-      for (const { channel } of children.values()) channel.change(url);
-    },
+    stats: async () => channels.stats(),
+    change: (url) => channels.change(url),
     end: async () => {
       isEnding = true;
       for (const child of children.keys()) child.kill("SIGTERM");
-      await Promise.all([...children.values()].map(async ({ ended }) => ended));
+      await Promise.all(children.values());
     },
   };
 }

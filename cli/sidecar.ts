@@ -22,7 +22,7 @@ import { FilterModules } from "#proxy/l7/filters/modules.ts";
 import type { SocketAddress } from "#proxy/l7/types.ts";
 import { type BootstrapConfig, parseBootstrap } from "../sidecar/bootstrap/config.ts";
 import type { AllStats } from "../sidecar/admin/stats-page.ts";
-import { LogLevels } from "../sidecar/bootstrap/log-levels.ts";
+import { LogLevels, levelWords } from "../sidecar/bootstrap/log-levels.ts";
 import { type StandaloneDeps, StandaloneSidecar, adminKey } from "../sidecar/bootstrap/server.ts";
 import { type ListeningSocket, serveHandOver } from "../sidecar/hot-restart.ts";
 import { CliError } from "./errors.ts";
@@ -59,10 +59,15 @@ export async function sidecar(options: SidecarCommandOptions): Promise<void> {
   const count = processCount(options.concurrency);
   const levels = new LogLevels("sidecar", "info");
   if (!levels.set(options.logLevel))
-    throw new CliError("Usage", `Cannot use --log-level ${options.logLevel}: wanted debug, info, warning or error`);
+    throw new CliError("Usage", `Cannot use --log-level ${options.logLevel}: wanted ${levelWords}`);
   const { promise: quit, resolve: onQuit } = Promise.withResolvers<void>();
   const config = readConfig(options);
-  const deps = depsOf(levels, { onQuit, drainMs, folder: dirname(resolve(options.configPath ?? "config.yaml")) });
+  const deps = depsOf(levels, {
+    onQuit,
+    drainMs,
+    concurrency: count,
+    folder: dirname(resolve(options.configPath ?? "config.yaml")),
+  });
   if (count > 1 && config.ads?.hasListeners === true)
     throw new CliError("Usage", `Cannot use --concurrency ${count}: listeners come from a control plane, wanted 1`);
   if (options.mode === "validate") {
@@ -208,7 +213,7 @@ function seconds(text: string): number {
 /** `folder`: where the modules of filters are. */
 function depsOf(
   levels: LogLevels,
-  { onQuit, drainMs, folder }: { readonly onQuit: () => void; readonly drainMs: number; readonly folder: string },
+  { folder, ...flags }: Pick<StandaloneDeps, "onQuit" | "drainMs" | "concurrency"> & { readonly folder: string },
 ): StandaloneDeps {
   const { log } = levels;
   return {
@@ -227,8 +232,7 @@ function depsOf(
       const createDialect = (): Dialect => (isDelta ? deltaDialect : new StateOfTheWorld());
       return new AdsClient({ target, node, log, clock, random, createDialect });
     },
-    onQuit,
-    drainMs,
+    ...flags,
     filterModules: new FilterModules({ folder, log, watch: watchFile }),
   };
 }

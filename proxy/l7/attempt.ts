@@ -89,12 +89,12 @@ export class Attempt implements UpstreamHandler {
     const { wheel } = this.#deps;
     const nowMs = this.#deps.nowMs();
     if (tryMs > 0) {
-      this.#deadline = new Deadline(() => this.#owner.onAttemptTimeout(this, "try"));
+      this.#deadline = new Deadline(() => this.#onTimeout("try"));
       wheel.arm(this.#deadline, nowMs + tryMs);
     }
     if (idleMs > 0) {
       this.#idleMs = idleMs;
-      this.#idleDeadline = new Deadline(() => this.#owner.onAttemptTimeout(this, "idle"));
+      this.#idleDeadline = new Deadline(() => this.#onTimeout("idle"));
       wheel.arm(this.#idleDeadline, nowMs + idleMs);
     }
   }
@@ -108,7 +108,9 @@ export class Attempt implements UpstreamHandler {
       return "overflow";
     }
     this.stream = pool.take(this, head, this.#startMs);
-    if (this.stream !== undefined) this.#hold("requests");
+    if (this.stream === undefined) return undefined;
+    this.endpoint.requestTotal++;
+    this.#hold("requests");
     return this.stream;
   }
 
@@ -129,6 +131,8 @@ export class Attempt implements UpstreamHandler {
   /** Its endpoint is judged by it; the time of the try does not count any more. */
   report(result: TryResult): void {
     if (this.#deadline !== undefined) this.#deps.wheel.cancel(this.#deadline);
+    if (isFailure(result)) this.endpoint.requestErrors++;
+    else this.endpoint.requestSuccesses++;
     if (this.#cluster.isWatching) this.#cluster.report(this.endpoint, result, this.#deps.nowMs() - this.#startMs);
     if (!this.#isProbe) return;
     this.#isProbe = false;
@@ -165,6 +169,7 @@ export class Attempt implements UpstreamHandler {
     this.#pending = undefined;
     this.#letGo();
     this.stream = stream;
+    this.endpoint.requestTotal++;
     if (this.#hold("requests")) this.#owner.onAttemptOpen(this, stream);
     else this.#owner.onAttemptOverflow(this, "requests it may have");
   }
@@ -208,6 +213,11 @@ export class Attempt implements UpstreamHandler {
     this.#pending = undefined;
     this.stream = undefined;
     this.#owner.onAttemptBroken(this, failure);
+  }
+
+  #onTimeout(kind: "try" | "idle"): void {
+    this.endpoint.requestTimeouts++;
+    this.#owner.onAttemptTimeout(this, kind);
   }
 
   get #pool(): Pool {

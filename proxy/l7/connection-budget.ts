@@ -28,6 +28,11 @@ export class ConnectionBudget {
   total = 0;
   /** Connections that were wanted beyond `max`, those that were made all the same among them. */
   overflows = 0;
+  /** Connections that did not come about, those whose time passed among them, and those alone. */
+  connectFailures = 0;
+  connectTimeouts = 0;
+  /** Tries that waited for a connection that did not come about: Envoy's upstream_rq_pending_failure_eject. */
+  ejectedRequests = 0;
   readonly #waiting = new Set<Waiting>();
 
   constructor(max: number) {
@@ -56,6 +61,13 @@ export class ConnectionBudget {
     this.#open++;
     this.total++;
     return true;
+  }
+
+  /** A connection did not come about, and `requests` waited for it; its place is given back apart. */
+  countFailure(isTimeout: boolean, requests: number): void {
+    this.connectFailures++;
+    if (isTimeout) this.connectTimeouts++;
+    this.ejectedRequests += requests;
   }
 
   /**

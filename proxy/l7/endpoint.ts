@@ -27,6 +27,12 @@ export class Endpoint implements SocketAddress, Balanced {
   /** From its first failure on, in clusters that have a breaker. */
   accrual: FailureAccrual | undefined;
   activeRequests = 0;
+  /** Tries that had a connection so far, and TCP connections: Envoy's rq_total of a host. */
+  requestTotal = 0;
+  /** Tries so far that were answered with less than 500, that failed, and those of them whose time passed. */
+  requestSuccesses = 0;
+  requestErrors = 0;
+  requestTimeouts = 0;
   servesSinceMs: number;
   /** What active health checks say; true without any. */
   isChecked = true;
@@ -93,6 +99,16 @@ export class Endpoint implements SocketAddress, Balanced {
   /** Connections of both priorities that are open or in the making. */
   get connectionCount(): number {
     return this.pool.openCount + (this.highPool?.openCount ?? 0);
+  }
+
+  /** Connections of both priorities made so far, those that failed among them. */
+  get connectionTotal(): number {
+    return this.pool.madeCount + (this.highPool?.madeCount ?? 0);
+  }
+
+  /** Those that did not come about. */
+  get connectFailures(): number {
+    return this.pool.failedCount + (this.highPool?.failedCount ?? 0);
   }
 
   /** It has left its cluster: idle connections are closed, others with their responses. */

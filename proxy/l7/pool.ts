@@ -44,6 +44,9 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
   #closed = false;
   /** Connections that are open or in the making. */
   openCount = 0;
+  /** Connections made so far, those that failed among them, and those alone. */
+  madeCount = 0;
+  failedCount = 0;
 
   constructor(address: SocketAddress, budget: ConnectionBudget, deps: EngineDeps, options?: PoolOptions) {
     this.address = address;
@@ -136,7 +139,14 @@ export class Pool implements ConnectionOwner, HTTP2PoolOwner {
     if (!this.#budget.take(isFirst)) return false;
     this.deps.counters.upstreamOpen++;
     this.openCount++;
+    this.madeCount++;
     return true;
+  }
+
+  /** A connection that was reserved did not come about, and `requests` waited for it; it is released apart. */
+  countFailure({ isTimeout = false }: DialFailure, requests: number): void {
+    this.failedCount++;
+    this.#budget.countFailure(isTimeout, requests);
   }
 
   release(): void {
@@ -271,6 +281,7 @@ class Negotiation implements PendingStream, DialOwner {
   }
 
   onDialFailed(failure: DialFailure): void {
+    this.#pool.countFailure(failure, 1);
     this.#pool.release();
     this.#handler.onBroken({ kind: "connect", ...failure });
   }

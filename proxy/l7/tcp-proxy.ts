@@ -161,16 +161,19 @@ export class TCPProxy implements TCPRecord, DialOwner, TCPTunnelOwner {
   onDialed(upstream: Socket): void {
     this.#dialing = undefined;
     this.#upstream = upstream;
+    this.endpoint!.requestTotal++;
     // There is no status: a connection that came about counts as an answer that is none of a failure's.
     this.cluster!.outliers?.report(this.endpoint!, { kind: "status", status: 200 });
     this.#splice(upstream);
   }
 
-  onDialFailed({ why, reason }: DialFailure): void {
-    this.endpoint!.pool.release();
-    this.cluster!.outliers?.report(this.endpoint!, { kind: "local" });
-    this.upstreamFailure = reason;
-    this.#onFailed(why);
+  onDialFailed(failure: DialFailure): void {
+    const endpoint = this.endpoint!;
+    endpoint.pool.countFailure(failure, 1);
+    endpoint.pool.release();
+    this.cluster!.outliers?.report(endpoint, { kind: "local" });
+    this.upstreamFailure = failure.reason;
+    this.#onFailed(failure.why);
   }
 
   #onFailed(why: string): void {

@@ -3,6 +3,7 @@
  *
  *   pool.ts ─▶ ConnectionOwner ─▶ upstream.ts
  */
+import type { DialFailure } from "./dial-failure.ts";
 import { plainHop } from "./http1/framing.ts";
 import type { ResponseHead } from "./http1/response.ts";
 import type { UpstreamOptions } from "./options.ts";
@@ -20,6 +21,8 @@ export interface ConnectionOwner {
   /** The one taken back may serve who waits. */
   serveWaiting(): void;
   removeIdle(connection: UpstreamConnection): void;
+  /** It did not come about, and `requests` waited for it. */
+  countFailure(failure: DialFailure, requests: number): void;
   /** The connection's socket is closed. */
   forget(connection: UpstreamConnection): void;
 }

@@ -77,6 +77,7 @@ export class UpstreamConnection implements UpstreamStream, PendingStream, DialOw
   }
 
   onDialFailed(failure: DialFailure): void {
+    this.#pool.countFailure(failure, 1);
     this.#close({ kind: "connect", ...failure });
   }
 

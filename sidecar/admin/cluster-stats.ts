@@ -41,6 +41,10 @@ export function clusterStats(cluster: Cluster): readonly Stat[] {
   counter("upstream_cx_total", connectionTotal);
   counter("upstream_cx_overflow", cluster.connectionOverflows);
   counter("upstream_cx_destroy", connectionTotal - connectionCount);
+  const { default: one, high: other } = cluster.budgets;
+  counter("upstream_cx_connect_fail", one.connectFailures + other.connectFailures);
+  counter("upstream_cx_connect_timeout", one.connectTimeouts + other.connectTimeouts);
+  counter("upstream_rq_pending_failure_eject", one.ejectedRequests + other.ejectedRequests);
   gauge(
     "upstream_rq_active",
     members.reduce((total, { activeRequests }) => total + activeRequests, 0),

@@ -12,7 +12,7 @@ import { thresholdsDefault } from "#proxy/l7/resilience/limits.ts";
 import type { SocketAddress } from "#proxy/l7/types.ts";
 import type { NamedResource } from "../state.ts";
 import { redact } from "./redact.ts";
-import type { HostCounts } from "./stats-page.ts";
+import { type HostCounts, hostCountNames, noHostCounts } from "./stats-page.ts";
 
 export interface DumpSource {
   readonly bootstrap: object;
@@ -113,18 +113,25 @@ export function hostKey(cluster: string, endpoint: SocketAddress): string {
   return `${cluster}::${at(endpoint)}`;
 }
 
-/** What each endpoint has open now, in this process. */
+/** What each endpoint has open now and what was counted of it, in this process. */
 export function hostCounts(clusters: Iterable<Cluster>): Record<string, HostCounts> {
   const hosts: Record<string, HostCounts> = {};
   for (const { name, members } of clusters)
     for (const endpoint of members)
-      hosts[hostKey(name, endpoint)] = { connections: endpoint.connectionCount, requests: endpoint.activeRequests };
+      hosts[hostKey(name, endpoint)] = {
+        cx_active: endpoint.connectionCount,
+        cx_connect_fail: endpoint.connectFailures,
+        cx_total: endpoint.connectionTotal,
+        rq_active: endpoint.activeRequests,
+        rq_error: endpoint.requestErrors,
+        rq_success: endpoint.requestSuccesses,
+        rq_timeout: endpoint.requestTimeouts,
+        rq_total: endpoint.requestTotal,
+      };
   return hosts;
 }
 
-const nothingOpen: HostCounts = { connections: 0, requests: 0 };
-
-/** What the pages say of clusters: how they came, and what all processes have open to their endpoints. */
+/** What the pages say of clusters: how they came, and what all processes count of their endpoints. */
 export interface ClusterFacts {
   readonly isStatic: DumpSource["isStatic"];
   readonly hosts: Readonly<Record<string, HostCounts>>;
@@ -139,17 +146,16 @@ export function clustersText(clusters: Iterable<Cluster>, { isStatic, hosts }: C
     lines.push(`${name}::added_via_api::${String(!isStatic("cluster", name))}`);
     for (const endpoint of cluster.members) {
       const host = hostKey(name, endpoint);
-      for (const [stat, value] of hostStats(endpoint, hosts[host] ?? nothingOpen))
+      for (const [stat, value] of hostStats(endpoint, hosts[host] ?? noHostCounts))
         lines.push(`${host}::${stat}::${value}`);
     }
   }
   return lines.map((line) => `${line}\n`).join("");
 }
 
-function hostStats(endpoint: Endpoint, open: HostCounts): readonly (readonly [string, string | number])[] {
+function hostStats(endpoint: Endpoint, counts: HostCounts): readonly (readonly [string, string | number])[] {
   return [
-    ["cx_active", open.connections],
-    ["rq_active", open.requests],
+    ...hostCountNames.map((name) => [name, counts[name]] as const),
     ["hostname", endpoint.hostname === endpoint.address ? "" : endpoint.hostname],
     [
       "health_flags",
@@ -167,17 +173,19 @@ function hostStats(endpoint: Endpoint, open: HostCounts): readonly (readonly [st
 }
 
 export function clustersJSON(clusters: Iterable<Cluster>, { isStatic, hosts }: ClusterFacts): object {
-  const gauges = ({ connections, requests }: HostCounts): object[] => [
-    { name: "cx_active", type: "GAUGE", value: String(connections) },
-    { name: "rq_active", type: "GAUGE", value: String(requests) },
-  ];
+  const statsOf = (counts: HostCounts): object[] =>
+    hostCountNames.map((name) => ({
+      name,
+      type: name.endsWith("_active") ? "GAUGE" : "COUNTER",
+      value: String(counts[name]),
+    }));
   return {
     cluster_statuses: [...clusters].map((cluster) => ({
       name: cluster.name,
       added_via_api: !isStatic("cluster", cluster.name),
       host_statuses: cluster.members.map((endpoint) => ({
         address: { socket_address: { address: endpoint.address, port_value: endpoint.port } },
-        stats: gauges(hosts[hostKey(cluster.name, endpoint)] ?? nothingOpen),
+        stats: statsOf(hosts[hostKey(cluster.name, endpoint)] ?? noHostCounts),
         health_status: {
           eds_health_status: endpoint.isHealthy ? "HEALTHY" : endpoint.isDegraded ? "DEGRADED" : "UNHEALTHY",
         },

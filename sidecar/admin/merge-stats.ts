@@ -7,20 +7,21 @@
  */
 import { Histogram } from "../histogram.ts";
 import type { Stat } from "./stats.ts";
-import type { AllStats, HostCounts } from "./stats-page.ts";
+import { type AllStats, type HostCounts, hostCountNames, noHostCounts } from "./stats-page.ts";
 
-/** What every process says alike. */
+/** What every process says alike. What a listener refused is each one's own. */
 const saidByEach =
-  /^(?:server\.(?:live|state|uptime)|listener_manager\.|cluster_manager\.)|\.(?:membership_\w+|circuit_breakers\.\S+)$/;
+  /^(?:server\.(?:live|state|uptime)|listener_manager\.(?!downstream_)|cluster_manager\.)|\.(?:membership_\w+|circuit_breakers\.\S+)$/;
 
 export function mergeStats(parts: readonly AllStats[]): AllStats {
   const stats = new Map<string, Stat>();
   const histograms = new Map<string, Histogram>();
   const hosts: Record<string, HostCounts> = {};
   for (const part of parts) {
-    for (const [key, { connections, requests }] of Object.entries(part.hosts ?? {})) {
-      const known = hosts[key] ?? { connections: 0, requests: 0 };
-      hosts[key] = { connections: known.connections + connections, requests: known.requests + requests };
+    for (const [key, counts] of Object.entries(part.hosts ?? {})) {
+      const known = hosts[key] ?? noHostCounts;
+      const sums = hostCountNames.map((name) => [name, known[name] + counts[name]] as const);
+      hosts[key] = Object.fromEntries(sums) as HostCounts;
     }
     for (const stat of part.stats) {
       const known = stats.get(stat.name);

@@ -7,6 +7,7 @@
  * Source: Envoy, operations/admin.
  */
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
+import type { Logger } from "#lib/log.ts";
 import type { Cluster } from "#proxy/l7/cluster.ts";
 import type { SocketAddress } from "#proxy/l7/types.ts";
 import { type DumpSource, clustersJSON, clustersText, configDump, listenersJSON, listenersText } from "./dump.ts";
@@ -22,11 +23,17 @@ export interface DrainRequest {
 }
 
 /** The path and query that say so. */
-export function drainURL({ isGraceful, inboundOnly, skipsExit }: DrainRequest): string {
-  const flags = { graceful: isGraceful, inboundonly: inboundOnly, skip_exit: skipsExit };
-  const said = Object.entries(flags).filter(([, isSaid]) => isSaid);
+export function drainURL(request: DrainRequest): string {
+  const said = Object.entries(drainFlags(request)).filter(([, isSaid]) => isSaid);
   return `/drain_listeners?${said.map(([name]) => name).join("&")}`;
 }
+
+/** A POST to this path and query sets counters to zero. */
+export function resetsCounters(url: string): boolean {
+  return url.split("?", 1)[0] === resetPath;
+}
+
+const resetPath = "/reset_counters";
 
 export interface AdminPagesView {
   dump(): DumpSource;
@@ -42,7 +49,11 @@ export interface AdminPagesView {
   /** Healthy or not, as /healthcheck says. */
   setHealthy(isHealthy: boolean): void;
   drain(request: DrainRequest): void;
+  /** Is told of a drain that was asked for here, and not by another process. */
+  readonly log: Pick<Logger, "info">;
   logLevel(): string;
+  /** The levels that there are, in words. */
+  readonly logLevels: string;
   /** False: no such level. */
   setLogLevel(level: string): boolean;
   /** Access logs are opened anew, for rotation. */
@@ -89,10 +100,9 @@ const pages: Readonly<Record<string, Page>> = {
     help: "drain listeners (graceful, inboundonly, skip_exit)",
     method: "POST",
     answer: (view, query) => {
-      const isGraceful = query.has("graceful");
-      const skipsExit = query.has("skip_exit");
-      if (skipsExit && !isGraceful) return text(400, "skip_exit requires graceful\n");
-      view.drain({ isGraceful, inboundOnly: query.has("inboundonly"), skipsExit });
+      const request = drainRequestOf(query);
+      if (request.skipsExit && !request.isGraceful) return text(400, "skip_exit requires graceful\n");
+      view.drain(request);
       return done();
     },
   },
@@ -130,7 +140,7 @@ const pages: Readonly<Record<string, Page>> = {
       return done();
     },
   },
-  "/reset_counters": {
+  [resetPath]: {
     help: "reset all counters to zero",
     method: "POST",
     answer: (view) => {
@@ -191,8 +201,11 @@ function answer(
   const isRead = method === "GET" || method === "HEAD";
   if (page.method === "POST" && method !== "POST") return text(405, `Method ${method} not allowed, POST required.`);
   if (page.method === "GET" && !isRead && method !== "POST") return text(405, `Method ${method} not allowed.`);
-  const made = page.answer(view, new URLSearchParams(query));
+  const parameters = new URLSearchParams(query);
+  const made = page.answer(view, parameters);
   const hasChanged = page.method === "POST" && "status" in made && made.status === 200;
+  if (hasChanged && path === "/drain_listeners")
+    view.log.info("Draining listeners", drainFlags(drainRequestOf(parameters)));
   if (hasChanged && !tellsOthers.has(path)) view.changeOthers(`${path}?${query}`);
   return made;
 }
@@ -201,6 +214,18 @@ function answer(
 export function changeBy(view: AdminPagesView, url: string): void {
   const [path = "", query = ""] = url.split("?", 2);
   void pages[path]?.answer(view, new URLSearchParams(query));
+}
+
+function drainRequestOf(query: URLSearchParams): DrainRequest {
+  return {
+    isGraceful: query.has("graceful"),
+    inboundOnly: query.has("inboundonly"),
+    skipsExit: query.has("skip_exit"),
+  };
+}
+
+function drainFlags({ isGraceful, inboundOnly, skipsExit }: DrainRequest): Readonly<Record<string, boolean>> {
+  return { graceful: isGraceful, inboundonly: inboundOnly, skip_exit: skipsExit };
 }
 
 function setHealth(isHealthy: boolean): Page["answer"] {
@@ -217,9 +242,11 @@ function dumpPage(view: AdminPagesView, query: URLSearchParams): Answer {
 }
 
 function loggingPage(view: AdminPagesView, query: URLSearchParams): Answer {
+  const other = [...query.keys()].find((name) => name !== "level");
+  if (other !== undefined) return text(400, `Cannot set log level of ${other}: there is one logger, wanted level=\n`);
   const level = query.get("level");
   if (level !== null && !view.setLogLevel(level))
-    return text(400, `Cannot set log level ${level}: wanted debug, info, warning or error\n`);
+    return text(400, `Cannot set log level ${level}: wanted ${view.logLevels}\n`);
   return text(200, `active loggers:\n  wherry: ${view.logLevel()}\n`);
 }
 

@@ -42,11 +42,31 @@ export function parseStatsQuery(query: URLSearchParams): StatsQuery | string {
   return { format: format === "text-readouts" ? "text" : format, filter: regex, kinds, usedOnly };
 }
 
-/** What one process has open to an endpoint. */
-export interface HostCounts {
-  readonly connections: number;
-  readonly requests: number;
-}
+/** What is told of an endpoint, by Envoy's names; those that are "active" are gauges, the others counters. */
+export const hostCountNames = [
+  "cx_active",
+  "cx_connect_fail",
+  "cx_total",
+  "rq_active",
+  "rq_error",
+  "rq_success",
+  "rq_timeout",
+  "rq_total",
+] as const;
+
+/** What one process has open to an endpoint, and what it has counted of it. */
+export type HostCounts = Readonly<Record<(typeof hostCountNames)[number], number>>;
+
+export const noHostCounts: HostCounts = {
+  cx_active: 0,
+  cx_connect_fail: 0,
+  cx_total: 0,
+  rq_active: 0,
+  rq_error: 0,
+  rq_success: 0,
+  rq_timeout: 0,
+  rq_total: 0,
+};
 
 export interface AllStats {
   /** By `hostKey`. */

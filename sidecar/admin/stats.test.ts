@@ -12,19 +12,21 @@ import { Histogram } from "../histogram.ts";
 import { clusterStats } from "./cluster-stats.ts";
 import { clustersJSON, clustersText, hostCounts } from "./dump.ts";
 import { fromPlain, mergeStats, toPlain } from "./merge-stats.ts";
-import { type AllStats, type StatsQuery, parseStatsQuery, renderStats } from "./stats-page.ts";
+import { type AllStats, type StatsQuery, noHostCounts, parseStatsQuery, renderStats } from "./stats-page.ts";
 
 function partOf(requests: number, ms: number): AllStats {
   const histogram = new Histogram();
   histogram.observe(ms);
   return {
-    hosts: { "c::10.0.0.1:80": { connections: requests, requests: 1 } },
+    hosts: { "c::10.0.0.1:80": { ...noHostCounts, cx_active: requests, rq_active: 1 } },
     stats: [
       { name: "http.x.downstream_rq_total", kind: "counter", value: requests },
       { name: "http.x.downstream_cx_active", kind: "gauge", value: 1 },
       { name: "cluster.c.membership_total", kind: "gauge", value: 2 },
       { name: "cluster.c.circuit_breakers.default.cx_open", kind: "gauge", value: requests > 1 ? 1 : 0 },
       { name: "server.live", kind: "gauge", value: 1 },
+      { name: "listener_manager.listener_stopped", kind: "counter", value: 1 },
+      { name: "listener_manager.downstream_global_cx_overflow", kind: "counter", value: 1 },
     ],
     histograms: [{ name: "http.x.downstream_rq_time", histogram }],
   };
@@ -39,8 +41,10 @@ test("mergeStats() adds what processes count, and takes once what all of them sa
     "cluster.c.membership_total": 2,
     "cluster.c.circuit_breakers.default.cx_open": 1,
     "server.live": 1,
+    "listener_manager.listener_stopped": 1,
+    "listener_manager.downstream_global_cx_overflow": 2,
   });
-  assert.deepEqual(hosts, { "c::10.0.0.1:80": { connections: 4, requests: 2 } });
+  assert.deepEqual(hosts, { "c::10.0.0.1:80": { ...noHostCounts, cx_active: 4, rq_active: 2 } });
   const [{ histogram } = { histogram: new Histogram() }] = histograms;
   assert.equal(histogram.sum, 9);
   assert.equal(
@@ -121,12 +125,12 @@ test("clustersText() and clustersJSON() say what all processes have open to an e
   }));
   const load_assignment = { cluster_name: "c", endpoints: [{ lb_endpoints }] };
   const cluster = new Cluster(compileCluster({ name: "c", type: "STATIC", load_assignment }), deps);
-  const facts = { isStatic: () => true, hosts: { "c::10.0.0.1:80": { connections: 4, requests: 2 } } };
+  const facts = { isStatic: () => true, hosts: { "c::10.0.0.1:80": { ...noHostCounts, cx_active: 4, rq_active: 2 } } };
   const lines = clustersText([cluster], facts).split("\n");
   for (const line of ["c::10.0.0.1:80::cx_active::4", "c::10.0.0.1:80::rq_active::2", "c::[::1]:80::cx_active::0"])
     assert.ok(lines.includes(line), line);
   assert.match(JSON.stringify(clustersJSON([cluster], facts)), /"rq_active","type":"GAUGE","value":"2"/);
-  assert.deepEqual(hostCounts([cluster])["c::10.0.0.1:80"], { connections: 0, requests: 0 });
+  assert.deepEqual(hostCounts([cluster])["c::10.0.0.1:80"], noHostCounts);
 });
 
 test("clusterStats() shows the health checks so far", () => {

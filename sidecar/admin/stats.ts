@@ -13,6 +13,7 @@ import type { Cluster } from "#proxy/l7/cluster.ts";
 import type { ExchangeRecord, Load, Observer, TCPRecord } from "#proxy/l7/context.ts";
 import type { LiveConfig } from "#proxy/l7/listener.ts";
 import { Histogram } from "../histogram.ts";
+import { CounterBaselines } from "./counter-baselines.ts";
 import { type StatGroup, statNames, zeroCounters } from "./zero-stats.ts";
 
 export type StatKind = "counter" | "gauge";
@@ -46,8 +47,9 @@ class Counters {
     for (const [name, { value }] of this.#cells) yield [name, value];
   }
 
+  /** All are zero; their names stay. */
   clear(): void {
-    this.#cells.clear();
+    for (const cell of this.#cells.values()) cell.value = 0;
   }
 }
 
@@ -83,9 +85,7 @@ const newGroup = (): Group => ({ counters: new Counters(), time: new Histogram()
 /** Flags of requests that count in a cluster's statistics, beside the response itself. */
 const flagCounters: Readonly<Record<string, string>> = {
   UT: "upstream_rq_timeout",
-  UF: "upstream_cx_connect_fail",
   UH: "upstream_cx_none_healthy",
-  UC: "upstream_rq_pending_failure_eject",
   UR: "upstream_rq_rx_reset",
   UPE: "upstream_cx_protocol_error",
 };
@@ -117,6 +117,7 @@ export class EnvoyStats {
   readonly #tcp = new Map<string, Group>();
   readonly #clusters = new Map<string, Group>();
   readonly #listeners = new Map<string, Group>();
+  readonly #others = new CounterBaselines();
 
   /** Counts for one HTTP chain; each record goes on to `next`. */
   observeHTTP(prefix: string, next: Observer): Observer {
@@ -164,13 +165,19 @@ export class EnvoyStats {
     });
   }
 
-  /** Sets every counter to zero. Gauges go on. */
-  reset(): void {
+  /** Sets every counter to zero; `others` are those that are kept elsewhere, as they stand. Gauges go on. */
+  reset(others: Iterable<Stat>): void {
+    this.#others.reset(others);
     for (const map of [this.#http, this.#tcp, this.#clusters, this.#listeners])
       for (const { counters, time } of map.values()) {
         counters.clear();
         time.clear();
       }
+  }
+
+  /** What is kept elsewhere, as it counts from the last reset() on. */
+  sinceReset(others: Iterable<Stat>): readonly Stat[] {
+    return this.#others.since(others);
   }
 
   /** The counters, in no order. What is in `live` has them from the start, with zero. */

@@ -43,11 +43,9 @@ export const zeroCounters: Readonly<Record<StatGroup, readonly string[]>> = {
   ],
   cluster: [
     ...classes("upstream_rq"),
-    "upstream_cx_connect_fail",
     "upstream_cx_none_healthy",
     "upstream_cx_protocol_error",
     "upstream_rq_completed",
-    "upstream_rq_pending_failure_eject",
     "upstream_rq_retry",
     "upstream_rq_rx_reset",
     "upstream_rq_timeout",

@@ -16,6 +16,7 @@ import type { ConfigState } from "../state.ts";
 import { certificatesOf } from "./certificates.ts";
 import type { BootstrapConfig } from "./config.ts";
 import type { ListenerDrain } from "./listener-drain.ts";
+import { levelWords } from "./log-levels.ts";
 import type { StandaloneDeps } from "./server.ts";
 
 /** The part of the sidecar that the pages look at and change. */
@@ -26,6 +27,8 @@ export interface AdminContext {
   readonly state: ConfigState;
   readonly engine: EngineDeps;
   readonly startMs: number;
+  /** As --drain-time-s says, in ms. */
+  readonly drainMs: number;
   readonly live: LiveConfig;
   readonly addresses: ReadonlyMap<string, SocketAddress>;
   readonly connectionCount: number;
@@ -43,17 +46,15 @@ export function adminView(sidecar: AdminContext): AdminPagesView {
     clusters: () => sidecar.live.clusters.values(),
     addresses: () => sidecar.addresses,
     stats: async () => mergeStats([statsOf(sidecar), ...((await deps.siblingStats?.()) ?? [])]),
-    resetCounters: () => {
-      sidecar.stats.reset();
-      for (const counters of sidecar.engine.counters.filters.values())
-        for (const name of Object.keys(counters)) counters[name] = 0;
-    },
+    resetCounters: () => sidecar.stats.reset(readStats(sidecar)),
     state: () => stateOf(sidecar),
     serverInfo: () => serverInfo(sidecar),
     certificates: () => certificatesOf(sidecar.live),
     setHealthy: (isHealthy) => void (sidecar.isHealthy = isHealthy),
+    log: deps.log,
     drain: (request) => sidecar.listenerDrain.begin(request),
     logLevel: () => deps.levels.current,
+    logLevels: levelWords,
     setLogLevel: (level) => deps.levels.set(level),
     reopenLogs: () => sidecar.reopenLogs(),
     quit: () => deps.onQuit(),
@@ -83,7 +84,7 @@ function dumpOf({ config, state, startMs }: AdminContext): DumpSource {
 }
 
 function serverInfo(sidecar: AdminContext): object {
-  const { config, deps, startMs } = sidecar;
+  const { config, deps, startMs, drainMs } = sidecar;
   const uptime = `${Math.floor((deps.clock.nowMs() - startMs) / 1000)}s`;
   return {
     version: "wherry",
@@ -92,6 +93,8 @@ function serverInfo(sidecar: AdminContext): object {
     uptime_all_epochs: uptime,
     hot_restart_version: "disabled",
     command_line_options: {
+      concurrency: deps.concurrency ?? 1,
+      drain_time: `${drainMs / 1000}s`,
       log_level: deps.levels.current,
       service_node: config.node.id,
       service_cluster: config.node.cluster,
@@ -102,11 +105,19 @@ function serverInfo(sidecar: AdminContext): object {
 
 /** Of this process. */
 export function statsOf(sidecar: AdminContext): AllStats {
-  const { stats, live, engine, deps, startMs } = sidecar;
+  const { stats, live } = sidecar;
+  const hosts = hostCounts(live.clusters.values());
+  const counted = { hosts, stats: [...stats.counters(live)], histograms: [...stats.histograms()] };
+  return mergeStats([{ stats: stats.sinceReset(readStats(sidecar)), histograms: [] }, counted]);
+}
+
+/** What is read off the engine when it is asked for; its counters have never been reset. */
+function readStats(sidecar: AdminContext): readonly Stat[] {
+  const { live, engine, deps, startMs } = sidecar;
   const { counters } = engine;
-  const gauges: Stat[] = [];
-  const gauge = (name: string, value: number): void => void gauges.push({ name, kind: "gauge", value });
-  const counter = (name: string, value: number): void => void gauges.push({ name, kind: "counter", value });
+  const read: Stat[] = [];
+  const gauge = (name: string, value: number): void => void read.push({ name, kind: "gauge", value });
+  const counter = (name: string, value: number): void => void read.push({ name, kind: "counter", value });
   gauge("server.live", sidecar.isLive ? 1 : 0);
   gauge("server.state", { LIVE: 0, DRAINING: 1, PRE_INITIALIZING: 2 }[stateOf(sidecar)]);
   gauge("server.uptime", Math.floor((deps.clock.nowMs() - startMs) / 1000));
@@ -116,12 +127,12 @@ export function statsOf(sidecar: AdminContext): AllStats {
   gauge("listener_manager.total_listeners_active", live.listeners.size);
   gauge("listener_manager.workers_started", sidecar.isLive ? 1 : 0);
   gauge("cluster_manager.active_clusters", live.clusters.size);
+  const stopped = [...live.listeners.values()].filter(({ direction }) => sidecar.listenerDrain.stops(direction));
+  counter("listener_manager.listener_stopped", stopped.length);
   counter("listener_manager.downstream_global_cx_overflow", counters.downstreamRefused);
   counter("http1.protocol_errors", counters.protocolErrors);
   for (const [prefix, named] of counters.filters)
     for (const [name, value] of Object.entries(named)) counter(`${prefix}${name}`, value);
-  for (const cluster of live.clusters.values()) gauges.push(...clusterStats(cluster));
-  const hosts = hostCounts(live.clusters.values());
-  const counted = { hosts, stats: [...stats.counters(live)], histograms: [...stats.histograms()] };
-  return mergeStats([{ stats: gauges, histograms: [] }, counted]);
+  for (const cluster of live.clusters.values()) read.push(...clusterStats(cluster));
+  return read;
 }

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ManualClock } from "#lib/clock.ts";
-import { RawClient, eventually, raw, startUpstream, staticCluster } from "#proxy/l7/fixture.ts";
+import { createLogger } from "#lib/log.ts";
+import { RawClient, eventually, raw, startAnswering, startUpstream, staticCluster } from "#proxy/l7/fixture.ts";
 import { startStandalone } from "./fixture.ts";
 
 const get = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -86,6 +87,107 @@ test("/healthcheck/fail ends keep-alive until /healthcheck/ok", async () => {
   assert.match(await raw(standalone.port, keepAlive), /\r\nConnection: close\r\n/);
   assert.equal((await standalone.page("/healthcheck/ok", "POST")).status, 200);
   assert.match(await raw(standalone.port, keepAlive + get), /^HTTP\/1.1 204 .*\r\n\r\nHTTP\/1.1 204 /s);
+});
+
+test("/stats counts the listeners that a drain stopped; they stay active, as in Envoy", async () => {
+  await using standalone = await startStandalone({ clusters });
+  const listeners = async (): Promise<readonly string[]> => {
+    const { text } = await standalone.page("/stats?filter=^listener_manager.(total_listeners_active|listener_stopped)");
+    return text.trimEnd().split("\n");
+  };
+  const [stopped, active] = ["listener_manager.listener_stopped", "listener_manager.total_listeners_active: 1"];
+  assert.deepEqual(await listeners(), [`${stopped}: 0`, active]);
+  await standalone.page("/drain_listeners?inboundonly", "POST");
+  assert.deepEqual(await listeners(), [`${stopped}: 0`, active]);
+  await standalone.page("/drain_listeners", "POST");
+  assert.deepEqual(await listeners(), [`${stopped}: 1`, active]);
+  await standalone.page("/reset_counters", "POST");
+  assert.deepEqual(await listeners(), [`${stopped}: 0`, active]);
+});
+
+test("/drain_listeners says so once in the log, and not where another process asks for it", async () => {
+  const lines: string[] = [];
+  const log = createLogger("test", "info", (line) => void lines.push(line));
+  await using standalone = await startStandalone({ clusters, deps: { log } });
+  const drains = (): readonly object[] =>
+    lines.map((line) => JSON.parse(line) as { message: string }).filter(({ message }) => message.includes("Draining"));
+  await standalone.page("/drain_listeners?skip_exit", "POST");
+  standalone.sidecar.change("/drain_listeners?inboundonly");
+  assert.deepEqual(drains(), []);
+  await standalone.page("/drain_listeners?graceful&inboundonly", "POST");
+  const [{ time: _, ...line } = { time: "" }, ...more] = drains() as { time: string }[];
+  const flags = { graceful: true, inboundonly: true, skip_exit: false };
+  assert.deepEqual(line, { level: "info", component: "test", message: "Draining listeners", ...flags });
+  assert.deepEqual(more, []);
+});
+
+test("/server_info has the flags that count", async () => {
+  await using standalone = await startStandalone({ clusters, deps: { concurrency: 2, drainMs: 45_000 } });
+  await using plain = await startStandalone({ clusters });
+  const options = async (one: typeof plain): Promise<object> => {
+    const info = JSON.parse((await one.page("/server_info")).text) as { command_line_options: Record<string, unknown> };
+    const { concurrency, drain_time } = info.command_line_options;
+    return { concurrency, drain_time };
+  };
+  assert.deepEqual(await options(standalone), { concurrency: 2, drain_time: "45s" });
+  assert.deepEqual(await options(plain), { concurrency: 1, drain_time: "600s" });
+});
+
+test("/logging takes a level and nothing else, and says by which name it was given", async () => {
+  await using standalone = await startStandalone({ clusters });
+  const post = async (query: string): Promise<{ status: number; text: string }> =>
+    standalone.page(`/logging${query}`, "POST");
+  const shown = (level: string): object => ({ status: 200, text: `active loggers:\n  wherry: ${level}\n` });
+  assert.deepEqual(await post(""), shown("error"));
+  for (const level of ["trace", "warning", "critical", "off"])
+    assert.deepEqual(await post(`?level=${level}`), shown(level));
+  for (const query of ["?http=debug", "?paths=http:debug", "?level=debug&upstream=info"]) {
+    const { status, text } = await post(query);
+    assert.equal(status, 400);
+    assert.match(text, /^Cannot set log level of (http|paths|upstream): there is one logger, wanted level=\n$/);
+  }
+  assert.deepEqual(await post("?level=bogus"), {
+    status: 400,
+    text: "Cannot set log level bogus: wanted trace, debug, info, warning, error, critical or off\n",
+  });
+  assert.deepEqual(await post(""), shown("off"));
+});
+
+test("/clusters says what became of connections and requests of each endpoint", async () => {
+  await using upstream = await startAnswering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+  await using standalone = await startStandalone({ clusters: [staticCluster("up", [upstream.port])] });
+  const client = new RawClient(standalone.port);
+  for (const turn of [1, 2]) {
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await client.until("ok".repeat(turn).slice(-2));
+    await eventually(() => standalone.sidecar.live.clusters.get("up")!.members[0]!.requestSuccesses === turn, "answer");
+  }
+  const host = `up::127.0.0.1:${upstream.port}`;
+  const lines = (await standalone.page("/clusters")).text.split("\n").filter((line) => /::[cr][xq]_/.test(line));
+  assert.deepEqual(lines, [
+    `${host}::cx_active::1`,
+    `${host}::cx_connect_fail::0`,
+    `${host}::cx_total::1`,
+    `${host}::rq_active::0`,
+    `${host}::rq_error::0`,
+    `${host}::rq_success::2`,
+    `${host}::rq_timeout::0`,
+    `${host}::rq_total::2`,
+  ]);
+  const json = JSON.parse((await standalone.page("/clusters?format=json")).text) as {
+    cluster_statuses: { host_statuses: { stats: { name: string }[] }[] }[];
+  };
+  const { stats } = json.cluster_statuses[0]!.host_statuses[0]!;
+  assert.equal(stats.length, 8);
+  assert.deepEqual(
+    stats.filter(({ name }) => name.endsWith("_total") || name === "cx_active"),
+    [
+      { name: "cx_active", type: "GAUGE", value: "1" },
+      { name: "cx_total", type: "COUNTER", value: "1" },
+      { name: "rq_total", type: "COUNTER", value: "2" },
+    ],
+  );
+  client.close();
 });
 
 test("/drain_listeners?inboundonly leaves others listening, and skip_exit goes with graceful alone", async () => {

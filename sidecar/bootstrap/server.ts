@@ -63,6 +63,8 @@ export interface StandaloneDeps {
   readonly changeSiblings?: (url: string) => void;
   /** Time before listeners close in a graceful drain that /drain_listeners starts, in ms; default: Envoy's, 10 minutes. */
   readonly drainMs?: number;
+  /** Processes that serve side by side, this one among them; default 1. */
+  readonly concurrency?: number;
   /** Filters that are modules of their own; undefined: there are none. */
   readonly filterModules?: FilterModules | undefined;
   /** Descriptors that listen, of the process whose place this one takes, by what sockets() calls them. */
@@ -136,7 +138,7 @@ export class StandaloneSidecar implements AdminContext {
     });
     this.listenerDrain = new ListenerDrain({
       clock: deps.clock,
-      drainMs: deps.drainMs ?? defaultDrainMs,
+      drainMs: this.drainMs,
       endKeepAlive: (directions) => this.#listeners.endKeepAlive(directions),
       onStop: () => {
         if (this.isLive) this.#bindAgain();
@@ -185,6 +187,11 @@ export class StandaloneSidecar implements AdminContext {
 
   get addresses(): ReadonlyMap<string, SocketAddress> {
     return this.#ports.addresses;
+  }
+
+  /** Time between a graceful drain's begin and the end of listening, in ms. */
+  get drainMs(): number {
+    return this.deps.drainMs ?? defaultDrainMs;
   }
 
   get adminAddress(): SocketAddress | undefined {

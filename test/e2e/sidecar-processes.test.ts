@@ -218,7 +218,7 @@ describe("wherry sidecar as processes", () => {
       const text = await (await fetch(`http://127.0.0.1:${adminPort}/stats?filter=^${name}$`)).text();
       return Number(/: (\d+)\n/.exec(text)?.[1] ?? 0);
     };
-    // What the process that ended had counted is gone with it; the one in its place may still be starting.
+    // The one in its place may still be starting.
     const before = await stat("http.x.downstream_rq_2xx");
     const answers = await Promise.all(Array.from({ length: 50 }, async () => (await get(port)).status));
     assert.deepEqual(new Set(answers), new Set([200]));
@@ -230,8 +230,13 @@ describe("wherry sidecar as processes", () => {
     const isTaken = async (): Promise<boolean> => get(port).then(Boolean, () => false);
     for (let tries = 0; tries < 1000 && (await isTaken()); tries++);
     await assert.rejects(get(port));
+    const counted = await stat("http.x.downstream_rq_2xx");
     for (const child of sidecar.children) process.kill(child, "SIGKILL");
-    await sidecar.line("Starting no other process: no listener is left");
+    await sidecar.line("Starting no other process: no listener is left", 2);
+    // What those that ended told last stays in the sums.
+    assert.equal(await stat("http.x.downstream_rq_2xx"), counted);
+    await fetch(`http://127.0.0.1:${adminPort}/reset_counters`, { method: "POST" });
+    assert.equal(await stat("http.x.downstream_rq_2xx"), 0);
     await assert.rejects(get(port));
     sidecar.child.kill("SIGTERM");
     await sidecar.ended;

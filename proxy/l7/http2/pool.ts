@@ -26,6 +26,8 @@ export interface HTTP2PoolOwner {
   readonly upstream: UpstreamOptions;
   /** Room for one more connection of the cluster. `isFirst`: the endpoint has none, so that max_connections gives way. */
   reserve(isFirst: boolean): boolean;
+  /** A connection that was reserved did not come about, and `requests` waited for it. */
+  countFailure(failure: DialFailure, requests: number): void;
   /** A connection that was reserved is gone. */
   release(): void;
 }
@@ -86,6 +88,7 @@ export class HTTP2Pool {
 
   onDialFailed(connecting: Connecting, failure: DialFailure): void {
     this.#forget(connecting);
+    this.#owner.countFailure(failure, this.#waiting.size);
     this.#owner.release();
     const waiting = [...this.#waiting];
     this.#waiting.clear();
