@@ -6,7 +6,6 @@
  * several serve side by side.
  */
 import { lookup } from "node:dns/promises";
-import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname, resolve } from "node:path";
 import { AdsClient } from "#api/xds/client.ts";
@@ -20,12 +19,13 @@ import { allowTaking } from "#lib/process.ts";
 import { systemRandom as random } from "#lib/random.ts";
 import { FilterModules } from "#proxy/l7/filters/modules.ts";
 import type { SocketAddress } from "#proxy/l7/types.ts";
-import { type BootstrapConfig, parseBootstrap } from "../sidecar/bootstrap/config.ts";
+import type { BootstrapConfig } from "../sidecar/bootstrap/config.ts";
 import type { AllStats } from "../sidecar/admin/stats-page.ts";
 import { LogLevels, levelWords } from "../sidecar/bootstrap/log-levels.ts";
 import { type StandaloneDeps, StandaloneSidecar, adminKey } from "../sidecar/bootstrap/server.ts";
 import { type ListeningSocket, serveHandOver } from "../sidecar/hot-restart.ts";
 import { CliError } from "./errors.ts";
+import { readConfig } from "./sidecar-config.ts";
 import {
   type Siblings,
   hotRestartPath,
@@ -72,7 +72,7 @@ export async function sidecar(options: SidecarCommandOptions): Promise<void> {
     throw new CliError("Usage", `Cannot use --concurrency ${count}: listeners come from a control plane, wanted 1`);
   if (options.mode === "validate") {
     const proxy = create(config, deps);
-    await failing(proxy.checkModules());
+    await failing(proxy.checkModules().then(() => proxy.checkLogs()));
     process.stdout.write(`configuration '${options.configPath ?? "--config-yaml"}' OK\n`);
     await proxy.shutDown({ drainMs: 0 });
     return process.exit(0);
@@ -187,18 +187,6 @@ async function signalled(): Promise<void> {
 function create(config: BootstrapConfig, deps: StandaloneDeps): StandaloneSidecar {
   try {
     return new StandaloneSidecar(config, deps);
-  } catch (error) {
-    throw new CliError("Failed", messageOf(error), { cause: error });
-  }
-}
-
-function readConfig({ configPath, configYaml, serviceNode, serviceCluster }: SidecarCommandOptions): BootstrapConfig {
-  if (configPath === undefined && configYaml === undefined)
-    throw new CliError("Usage", "Cannot start sidecar: no configuration, wanted -c FILE or --config-yaml TEXT");
-  try {
-    const file = configPath === undefined ? [] : [{ name: configPath, text: readFileSync(configPath, "utf8") }];
-    const texts = configYaml === undefined ? file : [...file, { name: "--config-yaml", text: configYaml }];
-    return parseBootstrap(texts, { serviceNode, serviceCluster });
   } catch (error) {
     throw new CliError("Failed", messageOf(error), { cause: error });
   }

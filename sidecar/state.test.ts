@@ -40,9 +40,9 @@ const routes = (name: string, to: string): object => ({
   name,
   virtual_hosts: [{ name: "v", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: to } }] }],
 });
-const listener = (name: string, route: string): object => ({
+const listener = (name: string, route: string, port = 80): object => ({
   name,
-  address: { socket_address: { address: "0.0.0.0", port_value: 80 } },
+  address: { socket_address: { address: "0.0.0.0", port_value: port } },
   filter_chains: [
     {
       filters: [
@@ -51,7 +51,7 @@ const listener = (name: string, route: string): object => ({
           typed_config: {
             "@type": typeUrls.httpConnectionManager,
             stat_prefix: "x",
-            http_filters: [],
+            http_filters: [{ name: "router", typed_config: { "@type": typeUrls.router } }],
             rds: { config_source: { ads: {} }, route_config_name: route },
           },
         },
@@ -189,6 +189,43 @@ test("ConfigState refuses a listener whose certificate cannot be read, and keeps
   assert.equal(state.live.listeners.get("l"), before);
 });
 
+test("ConfigState refuses a listener with the address of another one, unless that one goes", () => {
+  const state = startState();
+  one(state, "listener", "l", listener("l", "r"));
+  const refused = (name: string, other: string): object => ({
+    code: "BAD_RESOURCE",
+    message:
+      `${name}: Cannot use Listener.address: duplicate address 0.0.0.0:80, ` +
+      `wanted another than that of listener "${other}"`,
+  });
+  assert.throws(() => one(state, "listener", "m", listener("m", "r")), refused("m", "l"));
+  const both = [
+    { name: "n", resource: listener("n", "r", 81) },
+    { name: "l", resource: listener("l", "s") },
+    { name: "m", resource: listener("m", "r") },
+  ];
+  assert.throws(() => state.apply(typeUrls.listener, both, []), refused("m", "l"));
+  assert.deepEqual(
+    state.listeners.map(({ name }) => name),
+    ["l"],
+  );
+  state.apply(typeUrls.listener, [{ name: "m", resource: listener("m", "r") }], ["l"]);
+  const exchanged = [
+    { name: "m", resource: listener("m", "r", 81) },
+    { name: "l", resource: listener("l", "r") },
+  ];
+  state.apply(typeUrls.listener, exchanged, []);
+  assert.deepEqual(
+    state.listeners.map(({ name, port }) => [name, port]),
+    [
+      ["m", 81],
+      ["l", 80],
+    ],
+  );
+  const unbound = { ...listener("o", "r"), bind_to_port: false };
+  assert.throws(() => one(state, "listener", "o", unbound), refused("o", "l"));
+});
+
 test("ConfigState comes to the same snapshot in whatever order the resources come", () => {
   const resources = [
     ["cluster", "a", cluster("a")],
@@ -196,7 +233,7 @@ test("ConfigState comes to the same snapshot in whatever order the resources com
     ["endpoint", "a", endpoints("a")],
     ["endpoint", "b", endpoints("b")],
     ["listener", "l", listener("l", "r")],
-    ["listener", "m", listener("m", "s")],
+    ["listener", "m", listener("m", "s", 81)],
     ["route", "r", routes("r", "a")],
     ["route", "s", routes("s", "b")],
   ] as const;

@@ -16,13 +16,7 @@ import { typeUrls } from "#api/xds/envoy.ts";
 import { messageOf } from "#lib/errors.ts";
 import { Cluster } from "#proxy/l7/cluster.ts";
 import { compileCluster, compileEndpoints } from "#proxy/l7/config/cluster.ts";
-import {
-  type CompiledListener,
-  clusterNamesOf,
-  compileListener,
-  inlineTablesOf,
-  routeNamesOf,
-} from "#proxy/l7/config/listener.ts";
+import { type CompiledListener, clusterNamesOf, compileListener, routeNamesOf } from "#proxy/l7/config/listener.ts";
 import { compileRoutes } from "#proxy/l7/config/route.ts";
 import type { EndpointSpec } from "#proxy/l7/endpoint.ts";
 import type { LiveConfig } from "#proxy/l7/listener.ts";
@@ -30,6 +24,9 @@ import type { RouteTable } from "#proxy/l7/route/table.ts";
 import { readCertificates } from "#proxy/l7/tls/certificates.ts";
 import type { EngineDeps } from "#proxy/l7/types.ts";
 import { SidecarError } from "./errors.ts";
+import { duplicateAddresses } from "./listener-addresses.ts";
+import { type Place, messageAbout } from "./place.ts";
+import { unknownClusters } from "./unknown-clusters.ts";
 
 /** Time for the resources that another one names to come, in ms: Envoy's initial_fetch_timeout. */
 export const warmMsMax = 15_000;
@@ -38,6 +35,8 @@ export interface NamedResource {
   readonly name: string;
   /** In the JSON form of api/xds/envoy.ts; checked here. */
   readonly resource: unknown;
+  /** In the bootstrap; undefined: a control plane sent it. */
+  readonly place?: Place | undefined;
 }
 
 /** What a ConfigSource calls. */
@@ -71,6 +70,7 @@ export interface ConfigStateOptions {
 /** A resource with what it compiled to; kept while its text stays the same. */
 interface Accepted<Compiled> {
   readonly text: string;
+  readonly place?: Place | undefined;
   readonly compiled: Compiled;
 }
 
@@ -109,16 +109,14 @@ export class ConfigState implements ConfigConsumer {
     return true;
   }
 
-  /** Clusters that the inline routes of accepted listeners name, have to be there by validate_clusters, and are not. */
-  unknownClusters(): readonly { readonly listener: string; readonly cluster: string }[] {
-    return [...this.#listeners].flatMap(([listener, { compiled }]) =>
-      inlineTablesOf(compiled)
-        .filter(({ validatesClusters }) => validatesClusters)
-        .flatMap(({ clusterNames, optionalClusters }) =>
-          [...clusterNames].filter((name) => !optionalClusters.has(name) && !this.#clusters.has(name)),
-        )
-        .map((cluster) => ({ listener, cluster })),
-    );
+  /** A message for each cluster that inline routes name, that has to be there by validate_clusters, and is not. */
+  unknownClusters(): readonly string[] {
+    return unknownClusters(this.#listeners, (cluster) => this.#clusters.has(cluster));
+  }
+
+  /** Where the listener of this name stands in the bootstrap; undefined: a control plane sent it. */
+  placeOf(listener: string): Place | undefined {
+    return this.#listeners.get(listener)?.place;
   }
 
   /** The accepted resources of a type, as they came, for the admin page. */
@@ -140,7 +138,7 @@ export class ConfigState implements ConfigConsumer {
   apply(typeUrl: string, updated: readonly NamedResource[], removed: readonly string[]): void {
     switch (typeUrl) {
       case typeUrls.listener:
-        update(this.#listeners, { updated, removed, compile: compileWithCertificates });
+        update(this.#listeners, { updated, removed, compile: compileWithCertificates, check: duplicateAddresses });
         break;
       case typeUrls.route:
         // A route that is removed while a listener names it stays, as in Envoy: the listener's removal is what ends it.
@@ -164,8 +162,8 @@ export class ConfigState implements ConfigConsumer {
     update(this.#clusters, {
       updated,
       removed,
-      compile: (resource) => {
-        const cluster = new Cluster(compileCluster(resource), this.#options.deps);
+      compile: (resource, path) => {
+        const cluster = new Cluster(compileCluster(resource, path), this.#options.deps);
         const endpoints = this.#endpoints.get(cluster.spec.serviceName);
         if (cluster.spec.type === "EDS" && endpoints !== undefined) cluster.update(endpoints.compiled);
         return cluster;
@@ -174,7 +172,7 @@ export class ConfigState implements ConfigConsumer {
   }
 
   #applyEndpoints(updated: readonly NamedResource[], removed: readonly string[]): void {
-    update(this.#endpoints, { updated, removed: [], compile: compileEndpoints });
+    update(this.#endpoints, { updated, removed: [], compile: (resource) => compileEndpoints(resource) });
     // A name that does not exist has no endpoints; that is known, so it holds nothing up.
     for (const name of removed) this.#endpoints.set(name, { text: "{}", compiled: [] });
     const changed = new Set([...updated.map(({ name }) => name), ...removed]);
@@ -312,8 +310,8 @@ export class ConfigState implements ConfigConsumer {
 }
 
 /** With its certificates read, so that what cannot be used is refused and not found out by a connection. */
-function compileWithCertificates(resource: unknown): CompiledListener {
-  const listener = compileListener(resource);
+function compileWithCertificates(resource: unknown, path?: string): CompiledListener {
+  const listener = compileListener(resource, path);
   readCertificates(listener);
   return listener;
 }
@@ -329,21 +327,29 @@ const emptyConfig: LiveConfig = Object.freeze({
 interface Update<Compiled> {
   readonly updated: readonly NamedResource[];
   readonly removed: readonly string[];
-  readonly compile: (resource: unknown) => Compiled;
+  /** `path`: of the resource in the bootstrap, for messages. */
+  readonly compile: (resource: unknown, path?: string) => Compiled;
+  /** What is wrong with resources that compiled beside one another; `names` are those that came now. */
+  readonly check?: (all: ReadonlyMap<string, Accepted<Compiled>>, names: ReadonlySet<string>) => readonly string[];
 }
 
 /** Compiles everything before anything is changed; all that is wrong is in one message. */
-function update<Compiled>(map: AcceptedMap<Compiled>, { updated, removed, compile }: Update<Compiled>): void {
+function update<Compiled>(map: AcceptedMap<Compiled>, { updated, removed, compile, check }: Update<Compiled>): void {
   const problems: string[] = [];
   const next: (readonly [string, Accepted<Compiled>])[] = [];
-  for (const { name, resource } of updated) {
+  for (const { name, resource, place } of updated) {
     const text = JSON.stringify(resource) ?? "null";
     if (map.get(name)?.text === text) continue;
     try {
-      next.push([name, { text, compiled: compile(resource) }]);
+      next.push([name, { text, place, compiled: compile(resource, place?.path) }]);
     } catch (error) {
-      problems.push(`${name}: ${messageOf(error)}`);
+      problems.push(messageAbout({ name, place }, messageOf(error)));
     }
+  }
+  if (check !== undefined && next.length > 0) {
+    const after = new Map([...map, ...next]);
+    for (const name of removed) after.delete(name);
+    problems.push(...check(after, new Set(next.map(([name]) => name))));
   }
   if (problems.length > 0) throw new SidecarError("BAD_RESOURCE", problems.slice(0, 10).join("; "));
   for (const [name, accepted] of next) map.set(name, accepted);

@@ -52,7 +52,7 @@ const refusals: readonly [value: Readonly<Record<string, unknown>>, message: Reg
     /^address\.socket_address\.port_value: observed -1, wanted an integer from 0/,
   ],
   [{ traffic_direction: "SIDEWAYS" }, /^traffic_direction: observed "SIDEWAYS", wanted one of UNSPECIFIED, INBOUND/],
-  [{ listener_filters_timeout: "5 s" }, /^listener_filters_timeout: observed "5 s", wanted a text as "0\.25s"/],
+  [{ listener_filters_timeout: "5 s" }, /^listener_filters_timeout: observed "5 s", wanted a text as "0\.25s"$/],
   [{ filter_chains: {} }, /^filter_chains: observed an object, wanted a list$/],
   [
     { filter_chains: [{ filters: [{ typed_config: { "@type": typeUrls.tcpProxy, foo: 1 } }] }] },
@@ -71,6 +71,11 @@ const refusals: readonly [value: Readonly<Record<string, unknown>>, message: Reg
     /^address\.pipe: observed socket_address as well, wanted one of them$/,
   ],
 ];
+
+test("encodeMessage() tells a time that it refuses from a duration", () => {
+  const wanted = { message: '(top): observed "5s", wanted a text as "2026-01-01T00:00:00Z"' };
+  assert.throws(() => encodeMessage("google.protobuf.Timestamp", "5s"), wanted);
+});
 
 test("encodeResource() names the path of what it refuses", () => {
   for (const [value, message] of refusals)

@@ -46,8 +46,8 @@ function encodeValue(type: string, value: unknown, at: At): Buffer {
   const scalar = wrappedScalars.get(type);
   if (scalar !== undefined) writeWrapper(writer, scalar, value, at);
   else if (type === "google.protobuf.Any") writeAny(writer, value, at);
-  else if (type === "google.protobuf.Duration") writeTime(writer, parseText(value, parseDuration), value, at);
-  else if (type === "google.protobuf.Timestamp") writeTime(writer, parseText(value, parseTimestamp), value, at);
+  else if (type === "google.protobuf.Duration") writeTime(writer, wantTime(value, durationForm, at.path));
+  else if (type === "google.protobuf.Timestamp") writeTime(writer, wantTime(value, timestampForm, at.path));
   else if (type === "google.protobuf.Struct") writeStruct(writer, value, at);
   else if (type === "google.protobuf.ListValue") writeListValue(writer, value, at);
   else if (type === "google.protobuf.Value") writeJsonValue(writer, value, at);
@@ -174,12 +174,21 @@ function writeAny(writer: Writer, value: unknown, at: At): void {
   writer.bytes(bytes);
 }
 
-function parseText<T>(value: unknown, parse: (text: string) => T | undefined): T | undefined {
-  return typeof value === "string" ? parse(value) : undefined;
+interface TimeForm {
+  readonly parse: (text: string) => SecondsNanos | undefined;
+  readonly example: string;
 }
 
-function writeTime(writer: Writer, time: SecondsNanos | undefined, value: unknown, at: At): void {
-  if (time === undefined) throw badValue(at.path, value, 'a text as "0.25s" or "2026-01-01T00:00:00Z"');
+const durationForm: TimeForm = { parse: parseDuration, example: "0.25s" };
+const timestampForm: TimeForm = { parse: parseTimestamp, example: "2026-01-01T00:00:00Z" };
+
+function wantTime(value: unknown, { parse, example }: TimeForm, path: string): SecondsNanos {
+  const time = typeof value === "string" ? parse(value) : undefined;
+  if (time === undefined) throw badValue(path, value, `a text as ${JSON.stringify(example)}`);
+  return time;
+}
+
+function writeTime(writer: Writer, time: SecondsNanos): void {
   if (time.seconds !== 0) {
     writer.tag(1, wireTypes.varint);
     writer.varint64(BigInt(time.seconds));

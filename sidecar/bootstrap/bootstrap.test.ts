@@ -47,6 +47,7 @@ test("parseBootstrap() reads a filter of Wherry's own", () => {
   const prefix = "type.googleapis.com/envoy.extensions.filters";
   const manager = {
     "@type": `${prefix}.network.http_connection_manager.v3.HttpConnectionManager`,
+    stat_prefix: "x",
     route_config: { virtual_hosts: [{ name: "all", domains: ["*"] }] },
     http_filters: [
       { name: "limit", typed_config: limit },
@@ -70,10 +71,13 @@ test("parseBootstrap() refuses what is wrong or not supported by its path", () =
     ["", /Cannot read bootstrap: it is empty, wanted an object$/],
     ["envoy.yaml", /Cannot read bootstrap: it is the string "envoy.yaml", wanted an object$/],
     ["{ nodes: {} }", /nodes/],
-    ["{ admin: { address: { pipe: { path: /x } } } }", /Bootstrap\.admin\.address\.socket_address/],
+    [
+      "{ admin: { address: { pipe: { path: /x } } } }",
+      /: Cannot read admin\.address\.socket_address: it is not there$/,
+    ],
     ["{ static_resources: { secrets: [{ name: s }] } }", /static_resources\.secrets/],
     [`{ static_resources: { clusters: [${adsCluster}, ${adsCluster}] } }`, /clusters\[1\]\.name: "xds" is there twice/],
-    ["{ hds_config: { api_type: GRPC } }", /Bootstrap\.hds_config: the field is not supported/],
+    ["{ hds_config: { api_type: GRPC } }", /: Cannot use hds_config: the field is not supported$/],
     [`{ dynamic_resources: { ads_config: { api_type: REST, ${grpc} } } }`, /ads_config\.api_type.*DELTA_GRPC/],
     [`{ dynamic_resources: { ads_config: { api_type: DELTA_GRPC, ${grpc} } } }`, /"xds" is not among/],
     ["{ dynamic_resources: { lds_config: { path_config_source: { path: /x } } } }", /lds_config\.ads/],

@@ -7,15 +7,14 @@
  * what is not supported is refused by its path. Invariant: nothing in the file is passed over in silence; what has no
  * effect here stands in a comment beside its name. Source: envoy.config.bootstrap.v3.Bootstrap.
  */
-import { YAMLParseError, parseDocument } from "yaml";
 import { checkMessage } from "#api/xds/codec.ts";
 import { messageOf } from "#lib/errors.ts";
-import { parseStrictJSON } from "#lib/json.ts";
 import { readSocketAddress } from "#proxy/l7/config/cluster.ts";
 import { Reader } from "#proxy/l7/config/reader.ts";
 import type { SocketAddress } from "#proxy/l7/types.ts";
 import { SidecarError } from "../errors.ts";
 import type { NamedResource } from "../state.ts";
+import { type NamedText, parseText } from "./text.ts";
 
 export interface BootstrapConfig {
   readonly node: {
@@ -50,17 +49,11 @@ export interface NodeOverrides {
 /** Runtime features that change nothing here, because they name what Envoy itself changed. */
 const harmlessRuntime = /^(envoy\.reloadable_features|re2|overload)\./;
 
-/** A text with what its errors call it, such as its file. */
-export interface NamedText {
-  readonly name: string;
-  readonly text: string;
-}
-
 /** `texts` are merged as Envoy merges -c and --config-yaml: the later one over the earlier. Throws SidecarError. */
 export function parseBootstrap(texts: readonly (string | NamedText)[], overrides: NodeOverrides = {}): BootstrapConfig {
-  const merged = texts.map(parseText).reduce((under, over) => merge(under, over), {});
+  const merged = texts.map(parseText).reduce<unknown>((under, over) => merge(under, over), {});
   const resource = check(merged);
-  const reader = new Reader(resource, "Bootstrap");
+  const reader = new Reader(resource, "");
   const statics = reader.object("static_resources");
   const listeners = named(statics, "listeners");
   const clusters = named(statics, "clusters");
@@ -81,37 +74,6 @@ export function parseBootstrap(texts: readonly (string | NamedText)[], overrides
   return config;
 }
 
-function parseText(given: string | NamedText): unknown {
-  const { name, text } = typeof given === "string" ? { name: "", text: given } : given;
-  const what = name === "" ? "bootstrap" : `bootstrap ${name}`;
-  const value = parseStrictJSON(text) ?? parseYAML(text, what);
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new SidecarError("BAD_BOOTSTRAP", `Cannot read ${what}: it is ${kindOf(value)}, wanted an object`);
-  return value;
-}
-
-/** What stands there instead of an object. */
-function kindOf(value: unknown): string {
-  if (value === null || value === undefined) return "empty";
-  if (Array.isArray(value)) return "a list";
-  const text = JSON.stringify(value);
-  return `the ${typeof value} ${text.length > 40 ? `${text.slice(0, 40)}…` : text}`;
-}
-
-/** JSON is YAML too, but reading it as that takes 80 times as long, and 100 bytes of memory for each of its own. */
-function parseYAML(text: string, what: string): unknown {
-  const document = parseDocument(text, { prettyErrors: true });
-  const [error] = document.errors;
-  if (error?.code === "MULTIPLE_DOCS")
-    throw new SidecarError("BAD_BOOTSTRAP", `Cannot read ${what}: several YAML documents, wanted one`);
-  if (error !== undefined) throw new SidecarError("BAD_BOOTSTRAP", describe(error, what));
-  return document.toJS({ maxAliasCount: 1000 });
-}
-
-function describe(error: YAMLParseError | Error, what: string): string {
-  return `Cannot read ${what}: ${messageOf(error).split("\n", 1)[0]!}`;
-}
-
 /** Objects field by field, lists one behind the other, as protobuf merges messages. */
 function merge(under: unknown, over: unknown): unknown {
   if (Array.isArray(under) && Array.isArray(over)) return [...(under as unknown[]), ...(over as unknown[])];
@@ -130,7 +92,7 @@ function check(value: unknown): Readonly<Record<string, unknown>> {
   try {
     return checkMessage("envoy.config.bootstrap.v3.Bootstrap", value);
   } catch (error) {
-    throw new SidecarError("BAD_BOOTSTRAP", `Cannot read Bootstrap: ${messageOf(error)}`, { cause: error });
+    throw new SidecarError("BAD_BOOTSTRAP", `Cannot read ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -138,11 +100,13 @@ function named(statics: Reader | undefined, field: "listeners" | "clusters"): re
   const raw = (statics?.raw(field) ?? []) as readonly unknown[];
   const seen = new Set<string>();
   return (statics?.list(field) ?? []).map((entry, at) => {
-    const name = entry.text("name") || (field === "listeners" ? `listener_${at}` : "");
+    const given = entry.text("name") ?? "";
+    const name = given || (field === "listeners" ? `listener_${at}` : "");
     if (name === "") throw entry.bad("name", "it is empty");
     if (seen.has(name)) throw entry.bad("name", `${JSON.stringify(name)} is there twice`);
     seen.add(name);
-    return { name, resource: { ...(raw[at] as object), name } };
+    const title = given === "" ? undefined : `${field.slice(0, -1)} ${JSON.stringify(given)}`;
+    return { name, resource: { ...(raw[at] as object), name }, place: { path: entry.path, title } };
   });
 }
 

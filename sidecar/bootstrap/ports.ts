@@ -18,6 +18,8 @@ import type { ListeningSocket } from "../hot-restart.ts";
 
 export interface BoundListener extends SocketAddress {
   readonly name: string;
+  /** For messages. */
+  readonly what: string;
 }
 
 export interface PortsOptions {
@@ -106,7 +108,7 @@ export class Ports {
   async #open(key: string, listener: BoundListener): Promise<Bound> {
     const server = createServer({ allowHalfOpen: true, pauseOnConnect: false });
     const bound: Bound = { server, name: listener.name };
-    await listen(server, listener, { what: `listener ${listener.name}`, fd: this.#options.inherited.take(key) });
+    await listen(server, listener, { what: listener.what, fd: this.#options.inherited.take(key) });
     server.on("connection", (socket: Socket) => this.#options.onSocket(socket, bound.name));
     return bound;
   }

@@ -119,7 +119,11 @@ test("StandaloneSidecar refuses a route to a cluster that is not there, unless i
     const listeners = [{ name: "web", address: at(0), filter_chains: [{ filters }] }];
     return parseBootstrap([JSON.stringify({ static_resources: { listeners } })]);
   };
-  const refused = { code: "BAD_BOOTSTRAP", message: /^Cannot read listener web: its routes name cluster "nope"/ };
+  const refused = {
+    code: "BAD_BOOTSTRAP",
+    message:
+      /^Cannot use static_resources\.listeners\[0\].*\.virtual_hosts\[0\]\.routes\[0\].*"nope" is not there \(listener "web", /,
+  };
   assert.throws(() => createStandalone(bootstrap({})), refused);
   assert.throws(() => createStandalone(bootstrap({ validate_clusters: true })), refused);
   // Nobody can send it: nothing waits for it, on a clock that stands still.
@@ -136,7 +140,7 @@ test("StandaloneSidecar does not start with an access log that cannot be written
   };
   const manager = { access_log: [{ name: "log", typed_config }] };
   const routes = [{ match: { prefix: "/" }, direct_response: { status: 200 } }];
-  const message = /^Cannot serve listener main: its access log cannot be written: ENOENT.*such\/folder/;
+  const message = /^Cannot write static_resources\..*\.path \(\/no\/such\/folder\/log\): ENOENT.*\(listener "main"\)$/;
   await assert.rejects(startStandalone({ manager, routes, clusters: [] }), { code: "BAD_BOOTSTRAP", message });
 });
 
@@ -178,9 +182,9 @@ test("StandaloneSidecar loads filter modules before their first request, and say
   for (const [module, message] of [
     [
       { default: wrong },
-      /^Cannot read listener main: .* configure\(\) gave something of type string, wanted a function/,
+      /^Cannot use static_resources\.listeners\[0\]: .* configure\(\) gave something of type string, wanted a function.*\(listener "main"\)$/,
     ],
-    [{}, /^Cannot read listener main: Cannot load filter module x.ts: .* has no configure/],
+    [{}, /^Cannot use static_resources\.listeners\[0\]: Cannot load filter module x.ts: .* has no configure/],
   ] as const) {
     const deps = { filterModules: modulesOf(module) };
     await using standalone = await startStandalone({ manager, routes, clusters: [], deps });

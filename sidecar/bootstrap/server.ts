@@ -31,6 +31,7 @@ import { EnvoyStats } from "../admin/stats.ts";
 import type { AllStats } from "../admin/stats-page.ts";
 import { statName } from "../admin/zero-stats.ts";
 import { SidecarError } from "../errors.ts";
+import { messageAbout } from "../place.ts";
 import { ConfigState } from "../state.ts";
 import { LoggedRequestIds, RequestIds } from "../tracing.ts";
 import { Ids } from "../tracing-ids.ts";
@@ -163,13 +164,8 @@ export class StandaloneSidecar implements AdminContext {
     this.state.apply(typeUrls.cluster, config.clusters, []);
     this.state.apply(typeUrls.listener, config.listeners, []);
     // A control plane's come later.
-    const [unknown] = config.ads?.hasClusters === true ? [] : this.state.unknownClusters();
-    if (unknown === undefined) return;
-    const { listener, cluster } = unknown;
-    throw new SidecarError(
-      "BAD_BOOTSTRAP",
-      `Cannot read listener ${listener}: its routes name cluster ${JSON.stringify(cluster)}, which is not there`,
-    );
+    const unknown = config.ads?.hasClusters === true ? [] : this.state.unknownClusters();
+    if (unknown.length > 0) throw new SidecarError("BAD_BOOTSTRAP", unknown.slice(0, 10).join("; "));
   }
 
   get live(): LiveConfig {
@@ -220,9 +216,14 @@ export class StandaloneSidecar implements AdminContext {
         try {
           await this.deps.filterModules?.check(config);
         } catch (error) {
-          const text = `Cannot read listener ${listener.name}: ${messageOf(error)}`;
-          throw new SidecarError("BAD_BOOTSTRAP", text, { cause: error });
+          const { path = "Listener" } = this.state.placeOf(listener.name) ?? {};
+          throw this.#refusal(listener, `Cannot use ${path}: ${messageOf(error)}`, error);
         }
+  }
+
+  /** Throws for an access log that could not be written; makes none. */
+  checkLogs(): void {
+    for (const listener of this.state.listeners) this.#withLogs(listener, (specs) => this.#logs.check(specs));
   }
 
   /** Resolves when every listener of the first whole configuration is bound. */
@@ -250,12 +251,21 @@ export class StandaloneSidecar implements AdminContext {
   /** What requests would have to wait for, or find missing. */
   #prepare(listener: CompiledListener): void {
     this.#listeners.prepare(listener);
+    this.#withLogs(listener, (specs) => this.#logs.create(specs));
+  }
+
+  #withLogs(listener: CompiledListener, step: (specs: CompiledChain["filter"]["accessLogs"]) => void): void {
     try {
-      for (const { filter } of chainsOf(listener)) this.#logs.create(filter.accessLogs);
+      for (const { filter } of chainsOf(listener)) step(filter.accessLogs);
     } catch (error) {
-      const text = `Cannot serve listener ${listener.name}: its access log cannot be written: ${messageOf(error)}`;
-      throw new SidecarError("BAD_BOOTSTRAP", text, { cause: error });
+      throw this.#refusal(listener, messageOf(error), error);
     }
+  }
+
+  #refusal({ name }: CompiledListener, message: string, cause: unknown): SidecarError {
+    return new SidecarError("BAD_BOOTSTRAP", messageAbout({ name, place: this.state.placeOf(name) }, message), {
+      cause,
+    });
   }
 
   /** Ends keep-alive and waits for what is in flight, at most `drainMs`; then closes. */
@@ -355,7 +365,14 @@ export class StandaloneSidecar implements AdminContext {
     const wanted = [...this.#live.listeners.values()].filter(
       ({ bindsToPort, direction }) => bindsToPort && !this.listenerDrain.stops(direction),
     );
-    await this.#ports.bind(wanted);
+    await this.#ports.bind(
+      wanted.map(({ name, address, port }) => {
+        const place = this.state.placeOf(name);
+        // The name of one that has none stands nowhere in the file.
+        const what = place !== undefined && place.title === undefined ? place.path : `listener ${name}`;
+        return { name, address, port, what };
+      }),
+    );
   }
 
   #bindAgain(): void {

@@ -206,8 +206,11 @@ describe("wherry sidecar", () => {
     assert.equal(unreadable.status, 1);
     assert.match(
       unreadable.stderr,
-      /main: Cannot read .*tls_certificates\[0\]\.certificate_chain \(.*none\.pem\): ENOENT/,
+      /Cannot read static_resources\.listeners\[0\]\..*tls_certificates\[0\]\.certificate_chain \(.*none\.pem\): ENOENT.* \(listener "main"\)/,
     );
+    const unwritable = run(bootstrap(1).replace(/path: .*access\.log/, `path: ${join(dir, "none", "a.log")}`));
+    assert.equal(unwritable.status, 1);
+    assert.match(unwritable.stderr, /Cannot write .*access_log\[0\]\.typed_config\.path \(.*a\.log\): ENOENT/);
     assert.equal(spawnSync(wherry, ["sidecar"]).status, 64);
   });
 

@@ -8,7 +8,12 @@ import { type ConfigDump, type DescribeEndpoint, type Followed, followSidecar } 
 const address = (ip: string, port: number): object => ({ socket_address: { address: ip, port_value: port } });
 
 function httpListener(name: string, ip: string, port: number): object {
-  const manager = { "@type": typeUrls.httpConnectionManager, rds: { route_config_name: "reviews" } };
+  const manager = {
+    "@type": typeUrls.httpConnectionManager,
+    stat_prefix: "x",
+    rds: { route_config_name: "reviews" },
+    http_filters: [{ name: "router", typed_config: { "@type": typeUrls.router } }],
+  };
   return {
     name,
     address: address(ip, port),

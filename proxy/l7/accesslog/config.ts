@@ -36,7 +36,7 @@ function readLogger(config: Reader): Omit<AccessLogSpec, "filter"> {
   const type = config.oneOf("@type", [fileType, stdoutType, stderrType]);
   const target: LogTarget =
     type === fileType
-      ? { kind: "file", path: config.wantText("path") }
+      ? { kind: "file", path: config.wantText("path"), field: config.at("path") }
       : { kind: type === stderrType ? "stderr" : "stdout" };
   const format = readFormat(config);
   config.done();

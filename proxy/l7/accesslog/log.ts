@@ -8,7 +8,8 @@
 import type { FormatRecord, Template } from "./types.ts";
 
 export type LogTarget =
-  | { readonly kind: "file"; readonly path: string }
+  /** `field`: where the path stands in the configuration, for messages. */
+  | { readonly kind: "file"; readonly path: string; readonly field: string }
   | { readonly kind: "stdout" }
   | { readonly kind: "stderr" };
 

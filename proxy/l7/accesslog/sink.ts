@@ -6,7 +6,17 @@
  * Bounded: a buffer that is full drops new lines and counts them; a file that cannot be written is told once and tried
  * again with each flush. reopen() lets go of the files, so that they can be rotated (SIGUSR1, as in Envoy).
  */
-import { closeSync, createWriteStream, openSync, type WriteStream } from "node:fs";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  createWriteStream,
+  existsSync,
+  openSync,
+  statSync,
+  type WriteStream,
+} from "node:fs";
+import { dirname } from "node:path";
 import type { Clock, Timer } from "#lib/clock.ts";
 import { messageOf } from "#lib/errors.ts";
 import type { Logger } from "#lib/log.ts";
@@ -61,7 +71,16 @@ export class AccessLogs {
 
   /** Makes the files of these logs; throws for one that cannot be made, as Envoy does when it starts. */
   create(specs: readonly AccessLogSpec[]): void {
-    for (const { target } of specs) if (target.kind === "file") closeSync(openSync(target.path, "a"));
+    tryFiles(specs, (path) => closeSync(openSync(path, "a")));
+  }
+
+  /** As create(), but makes none: throws for a file that cannot be written, or made in its folder. */
+  check(specs: readonly AccessLogSpec[]): void {
+    tryFiles(specs, (path) => {
+      const isThere = existsSync(path);
+      if (isThere && statSync(path).isDirectory()) throw new Error("EISDIR: it is a folder");
+      accessSync(isThere ? path : `${dirname(path)}/`, isThere ? constants.W_OK : constants.W_OK | constants.X_OK);
+    });
   }
 
   /** Writes what waits. */
@@ -129,6 +148,17 @@ export class AccessLogs {
       file.stream = undefined;
     });
     return stream;
+  }
+}
+
+function tryFiles(specs: readonly AccessLogSpec[], step: (path: string) => void): void {
+  for (const { target } of specs) {
+    if (target.kind !== "file") continue;
+    try {
+      step(target.path);
+    } catch (error) {
+      throw new Error(`Cannot write ${target.field} (${target.path}): ${messageOf(error)}`, { cause: error });
+    }
   }
 }
 

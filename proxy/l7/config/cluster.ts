@@ -11,14 +11,16 @@ import type { EndpointSpec } from "../endpoint.ts";
 import { readUpstreamTLS } from "../tls/config.ts";
 import { type HashKeys, metadataTexts, readBalancing } from "./balancing.ts";
 import { readMetadata } from "./metadata.ts";
-import { ConfigError, Reader } from "./reader.ts";
+import { Reader } from "./reader.ts";
 import { readAccrual, readHealthChecks, readOutlier, readThresholds } from "./resilience.ts";
 import { readUpstream } from "./upstream.ts";
 
 const connectTimeoutMsDefault = 5000;
+const portMax = 65_535;
 
-export function compileCluster(resource: unknown): ClusterSpec {
-  const reader = new Reader(resource, "Cluster");
+/** `path`: where it stands, for messages. */
+export function compileCluster(resource: unknown, path = "Cluster"): ClusterSpec {
+  const reader = new Reader(resource, path);
   const name = reader.wantText("name");
   const types = ["EDS", "STATIC", "STRICT_DNS", "LOGICAL_DNS", "ORIGINAL_DST"] as const;
   const type = reader.oneOf("type", types) ?? "STATIC";
@@ -151,7 +153,7 @@ function readEndpoint(entry: Reader, { takesNames, hashKeys }: AssignmentOptions
   if (isIP(address) === 0 && !takesNames)
     throw socket.bad("address", `${JSON.stringify(address)} is not an IP address`);
   const port = socket.integer("port_value", 1) ?? 0;
-  if (port < 1 || port > 65_535) throw socket.bad("port_value", "it is not a port");
+  if (port < 1 || port > portMax) throw socket.bad("port_value", `${port} is not a port, wanted 1 to ${portMax}`);
   socket.allow("protocol", ["TCP"], "wanted TCP").done();
   const hostname = endpoint.text("hostname") || address;
   endpoint.done();
@@ -199,7 +201,7 @@ export function readSocketAddress(reader: Reader): { address: string; port: numb
   const address = socket.wantText("address");
   const port = socket.integer("port_value", 0) ?? 0;
   socket.allow("protocol", ["TCP"], "wanted TCP").done();
-  if (isIP(address) === 0 || port > 65_535)
-    throw new ConfigError("BAD_VALUE", `Cannot read ${socket.path}: ${address}:${port} is not an address and a port`);
+  if (isIP(address) === 0) throw socket.bad("address", `${JSON.stringify(address)} is not an IP address`);
+  if (port > portMax) throw socket.bad("port_value", `${port} is not a port, wanted 0 to ${portMax}`);
   return { address, port };
 }

@@ -103,12 +103,17 @@ export function readHTTPFilters(reader: Reader): readonly ConfiguredFilter[] {
   const last = filters.at(-1);
   if (last?.isDisabled === true)
     throw reader.bad("http_filters", "the last one is disabled, wanted a router that is on");
-  if (filters.some((filter, at) => (filter.type === filterTypes.router) !== (at === filters.length - 1)))
+  // Envoy takes a list without any, and then answers nothing.
+  if (last === undefined || filters.findIndex(isRouter) !== filters.length - 1)
     throw reader.bad(
       "http_filters",
       `the last one is ${last?.name ?? "none"}, wanted envoy.filters.http.router there alone`,
     );
   return filters;
+}
+
+function isRouter({ type }: ConfiguredFilter): boolean {
+  return type === filterTypes.router;
 }
 
 function readFilter(entry: Reader): ConfiguredFilter | undefined {

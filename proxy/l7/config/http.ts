@@ -60,7 +60,7 @@ export const httpDefault: Omit<CompiledHTTP, "routeName" | "inline"> = {
 };
 
 export function compileHTTP(config: Reader): CompiledHTTP {
-  const statPrefix = config.text("stat_prefix") ?? "";
+  const statPrefix = config.wantText("stat_prefix");
   const filters = readHTTPFilters(config);
   const common = config.object("common_http_protocol_options");
   const maxStreamMs = common?.durationMs("max_stream_duration") ?? 0;

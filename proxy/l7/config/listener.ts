@@ -59,8 +59,9 @@ export interface CompiledListener {
   readonly continuesWhenSilent: boolean;
 }
 
-export function compileListener(resource: unknown): CompiledListener {
-  const reader = new Reader(resource, "Listener");
+/** `path`: where it stands, for messages. */
+export function compileListener(resource: unknown, path = "Listener"): CompiledListener {
+  const reader = new Reader(resource, path);
   const name = reader.wantText("name");
   const { address, port } = readSocketAddress(reader.wantObject("address"));
   const filters = readListenerFilters(reader);

@@ -20,6 +20,7 @@ export class ConfigError extends CodedError<ConfigErrorCode> {}
 type Fields = Readonly<Record<string, unknown>>;
 
 export class Reader {
+  /** Empty: of the whole file. */
   readonly path: string;
   readonly #fields: Fields;
   readonly #read = new Set<string>(["@type"]);
@@ -32,7 +33,7 @@ export class Reader {
 
   /** The path of a field of this message. */
   at(name: string): string {
-    return `${this.path}.${name}`;
+    return this.path === "" ? name : `${this.path}.${name}`;
   }
 
   has(name: string): boolean {

@@ -15,12 +15,17 @@ const routes = { virtual_hosts: [{ name: "all", domains: ["*"], routes: [] }] };
 const manager = (more: Fields): unknown => {
   const typed_config = {
     "@type": `${prefix}.network.http_connection_manager.v3.HttpConnectionManager`,
+    stat_prefix: "x",
     http_filters: [router],
     ...(more["rds"] === undefined ? { route_config: routes } : {}),
     ...more,
   };
   const chain = { filters: [{ name: "hcm", typed_config }] };
   return compileListener({ name: "l", address, filter_chains: [chain] });
+};
+const tunnel = (more: Fields): unknown => {
+  const typed_config = { "@type": `${prefix}.network.tcp_proxy.v3.TcpProxy`, cluster: "c", ...more };
+  return compileListener({ name: "l", address, filter_chains: [{ filters: [{ name: "tcp", typed_config }] }] });
 };
 const filter = (typed_config: Fields): unknown => manager({ http_filters: [{ name: "f", typed_config }, router] });
 const cluster = (more: Fields): unknown => compileCluster({ name: "c", ...more });
@@ -76,6 +81,9 @@ const limiting = (more: Fields): unknown =>
   });
 
 const refused: readonly (readonly [path: string, () => unknown])[] = [
+  ["stat_prefix", () => manager({ stat_prefix: "" })],
+  ["stat_prefix", () => tunnel({})],
+  ["http_filters", () => manager({ http_filters: [] })],
   ["generate_request_id", () => manager({ generate_request_id: false })],
   [
     "session_state.typed_config.@type",
@@ -166,6 +174,7 @@ const refused: readonly (readonly [path: string, () => unknown])[] = [
 ];
 
 const taken: readonly (readonly [what: string, () => unknown])[] = [
+  ["a tunnel", () => tunnel({ stat_prefix: "x" })],
   [
     "the defaults of a manager",
     () =>

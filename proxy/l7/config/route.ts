@@ -34,7 +34,7 @@ export function compileRoutes(resource: unknown, path?: string): RouteTable {
   if (path === undefined) reader.allow("validate_clusters", [false], "clusters are looked up for each request");
   const validatesClusters = path !== undefined && (reader.flag("validate_clusters") ?? true);
   reader.done();
-  return new RouteTable(name, hosts, { ignoresPort, validatesClusters });
+  return new RouteTable(name, hosts, { path: reader.path, ignoresPort, validatesClusters });
 }
 
 /** Envoy's default for the body of a direct response, in bytes. */

@@ -50,7 +50,7 @@ export function pickTCPCluster({ cluster, clusterNames, weights }: CompiledTCP):
 }
 
 export function compileTCP(config: Reader): CompiledTCP {
-  const statPrefix = config.text("stat_prefix") ?? "";
+  const statPrefix = config.wantText("stat_prefix");
   const { names, weights } = readClusters(config);
   const tunneling = readTunneling(config);
   const compiled: CompiledTCP = {

@@ -39,6 +39,7 @@ async function rigWith(clusters: Readonly<Record<string, number>>, filter: objec
   const host = { name: "all", domains: ["*"], rate_limits: [{ actions: [byUser] }], routes };
   const manager = {
     "@type": `${prefix}.network.http_connection_manager.v3.HttpConnectionManager`,
+    stat_prefix: "x",
     route_config: { name: "routes", virtual_hosts: [host] },
     http_filters: [
       { name: "f", typed_config: filter },

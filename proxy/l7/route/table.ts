@@ -30,6 +30,8 @@ type Wildcards = readonly { readonly length: number; readonly hosts: ReadonlyMap
 const scannedMax = 8;
 
 export interface TableOptions {
+  /** Where the table stands in the configuration, for messages. */
+  readonly path: string;
   /** Whether the port of a request's host is left out of account. */
   readonly ignoresPort: boolean;
   /** Envoy's validate_clusters. */
@@ -38,6 +40,8 @@ export interface TableOptions {
 
 export class RouteTable {
   readonly name: string;
+  readonly path: string;
+  readonly hosts: readonly CompiledVirtualHost[];
   /** Each cluster that a route names, once. */
   readonly clusterNames: ReadonlySet<string>;
   /** Those of them that may be missing: their routes say what is then answered. */
@@ -53,8 +57,11 @@ export class RouteTable {
   readonly #indexes = new Map<CompiledVirtualHost, RouteIndex>();
 
   /** Domains must be unique over all hosts; config/route.ts checks it. */
-  constructor(name: string, hosts: readonly CompiledVirtualHost[], { ignoresPort, validatesClusters }: TableOptions) {
+  constructor(name: string, hosts: readonly CompiledVirtualHost[], options: TableOptions) {
+    const { path, ignoresPort, validatesClusters } = options;
     this.name = name;
+    this.path = path;
+    this.hosts = hosts;
     this.validatesClusters = validatesClusters;
     this.#ignoresPort = ignoresPort;
     const exact = new Map<string, CompiledVirtualHost>();

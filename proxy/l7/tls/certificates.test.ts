@@ -1,5 +1,6 @@
 /** Certificates are read when the configuration comes in; what cannot be used is told by field and file. */
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -53,6 +54,9 @@ async function writeCertificates(): Promise<void> {
     writeFileSync(join(folder, `${name}.key`), key);
   }
   writeFileSync(join(folder, "text.pem"), "no certificate");
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const locked = { type: "pkcs8", format: "pem", cipher: "aes-128-cbc", passphrase: "secret" } as const;
+  writeFileSync(join(folder, "locked.key"), privateKey.export(locked));
 }
 
 const context = "Listener.filter_chains[0].transport_socket.typed_config.common_tls_context";
@@ -73,7 +77,19 @@ test("readCertificates() names the field, the file and why it cannot be used", a
   refused(listenerOf([{ cert: "a.pem", key: "." }]), `Cannot read ${first}.private_key (${at(".")}): EISDIR`);
   refused(
     listenerOf([{ cert: "text.pem", key: "a.key" }]),
-    `Cannot use ${first}.certificate_chain (${at("text.pem")}): `,
+    `Cannot use ${first}.certificate_chain (${at("text.pem")}): it is not a PEM certificate`,
+  );
+  refused(
+    listenerOf([{ cert: "a.pem", key: "text.pem" }]),
+    `Cannot use ${first}.private_key (${at("text.pem")}): it is not a PEM private key`,
+  );
+  refused(
+    listenerOf([{ cert: "a.pem", key: "a.pem" }]),
+    `Cannot use ${first}.private_key (${at("a.pem")}): it is not a PEM private key`,
+  );
+  refused(
+    listenerOf([{ cert: "a.pem", key: "locked.key" }]),
+    `Cannot use ${first}.private_key (${at("locked.key")}): its password is missing or wrong`,
   );
   refused(
     listenerOf([{ cert: "a.pem", key: "b.key" }]),
@@ -88,7 +104,7 @@ test("readCertificates() names the field, the file and why it cannot be used", a
   const validation_context = { trusted_ca: { filename: at("text.pem") } };
   refused(
     listenerOf([{ cert: "a.pem", key: "a.key" }], { validation_context }),
-    `Cannot use ${context}.validation_context.trusted_ca (${at("text.pem")}): `,
+    `Cannot use ${context}.validation_context.trusted_ca (${at("text.pem")}): it is not a PEM certificate`,
   );
   readCertificates(listenerOf([{ cert: "a.pem", key: "a.key" }]));
 });

@@ -7,7 +7,7 @@
  * are ours. Without a trusted CA nothing is verified, as in Envoy.
  */
 import { readFileSync } from "node:fs";
-import { X509Certificate } from "node:crypto";
+import { X509Certificate, createPrivateKey } from "node:crypto";
 import { isIP } from "node:net";
 import { type SecureContext, type SecureContextOptions, type TLSSocket, createSecureContext } from "node:tls";
 import { CodedError, messageOf } from "#lib/errors.ts";
@@ -97,22 +97,47 @@ export function createUpstreamTLS(spec: UpstreamTLSSpec, alpn: readonly string[]
 }
 
 function contextOf(spec: TLSSpec, certificate: CertificateSpec | undefined): SecureContext {
+  const pair = certificate === undefined ? undefined : readPair(certificate);
   const options: SecureContextOptions = {
     minVersion: spec.minVersion ?? minVersionDefault,
     maxVersion: spec.maxVersion ?? "TLSv1.3",
     ciphers: [...suites, ...(spec.ciphers.length === 0 ? ciphersDefault : spec.ciphers)].join(":"),
     honorCipherOrder: true,
     ...(spec.trustedCA === undefined ? {} : { ca: readCA(spec.trustedCA) }),
-    ...(certificate === undefined ? {} : { cert: read(certificate.chain), key: read(certificate.key) }),
-    ...(certificate?.passphrase === undefined ? {} : { passphrase: read(certificate.passphrase).trim() }),
+    ...pair,
   };
   try {
     return createSecureContext(options);
   } catch (error) {
+    if (certificate !== undefined && pair !== undefined) refuseUnreadable(certificate, pair);
     const what = certificate === undefined ? "TLS context" : nameOf(certificate.chain);
     const why = messageOf(error);
     const hint = why.includes("key values mismatch") ? ` (is ${nameOf(certificate!.key)} the key of it?)` : "";
     throw new TLSError("BAD_CERTIFICATE", `Cannot use ${what}: ${why}${hint}`, { cause: error });
+  }
+}
+
+/** What is in the files, as node:tls takes it. */
+interface Pair {
+  readonly cert: string;
+  readonly key: string;
+  readonly passphrase?: string;
+}
+
+function readPair({ chain, key, passphrase }: CertificateSpec): Pair {
+  const pair = { cert: read(chain), key: read(key) };
+  return passphrase === undefined ? pair : { ...pair, passphrase: read(passphrase).trim() };
+}
+
+/** Throws TLSError that names the one of the two that is no PEM: OpenSSL does not tell which it was. */
+function refuseUnreadable({ chain, key }: CertificateSpec, { cert, ...secret }: Pair): void {
+  parseFirst(chain, cert);
+  try {
+    createPrivateKey(secret);
+  } catch (error) {
+    const isLocked = /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(secret.key) && secret.key.includes("ENCRYPTED");
+    const why = isLocked ? "its password is missing or wrong" : "it is not a PEM private key";
+    throw new TLSError("BAD_CERTIFICATE", `Cannot use ${nameOf(key)}: ${why}`, { cause: error });
   }
 }
 
@@ -141,7 +166,9 @@ function parseFirst(source: DataSource, text: string): X509Certificate {
   try {
     return new X509Certificate(text);
   } catch (error) {
-    throw new TLSError("BAD_CERTIFICATE", `Cannot use ${nameOf(source)}: ${messageOf(error)}`, { cause: error });
+    throw new TLSError("BAD_CERTIFICATE", `Cannot use ${nameOf(source)}: it is not a PEM certificate`, {
+      cause: error,
+    });
   }
 }
 
