@@ -110,7 +110,7 @@ interface Tagged {
 const tagged: readonly (readonly [RegExp, string, string])[] = [
   [/^cluster\.(.+)\.(upstream_rq_\d{3})$/, "cluster", "envoy_cluster_name"],
   [
-    /^cluster\.(.+)\.((?:circuit_breakers\.(?:default|high)|outlier_detection)\.[^.]+)$/,
+    /^cluster\.(.+)\.((?:circuit_breakers\.(?:default|high)|health_check|outlier_detection)\.[^.]+)$/,
     "cluster",
     "envoy_cluster_name",
   ],

@@ -102,6 +102,7 @@ test("renderStats() names what a cluster's parts count by the cluster alone in P
   const stats = [
     "cluster.a.b.circuit_breakers.default.cx_open",
     "cluster.a.b.circuit_breakers.high.remaining_rq",
+    "cluster.a.b.health_check.attempt",
     "cluster.a.b.outlier_detection.ejections_active",
     "cluster.a.b.membership_total",
   ].map((name) => ({ name, kind: "gauge" as const, value: 1 }));
@@ -112,6 +113,7 @@ test("renderStats() names what a cluster's parts count by the cluster alone in P
     [
       'envoy_cluster_circuit_breakers_default_cx_open{envoy_cluster_name="a.b"} 1',
       'envoy_cluster_circuit_breakers_high_remaining_rq{envoy_cluster_name="a.b"} 1',
+      'envoy_cluster_health_check_attempt{envoy_cluster_name="a.b"} 1',
       'envoy_cluster_membership_total{envoy_cluster_name="a.b"} 1',
       'envoy_cluster_outlier_detection_ejections_active{envoy_cluster_name="a.b"} 1',
     ],
