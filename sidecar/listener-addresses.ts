@@ -3,8 +3,8 @@
  *
  *   accepted listeners + those that came now ─▶ duplicateAddresses() ─▶ state.ts: what is refused
  *
- * As in Envoy it counts for listeners that do not bind, too, and addresses are compared as they are parsed. Port 0 is
- * never a duplicate. Source: Envoy, ListenerImpl::hasDuplicatedAddress.
+ * As in Envoy it counts for listeners that do not bind, too, and addresses are compared as they are parsed (Envoy,
+ * ListenerImpl::hasDuplicatedAddress). Port 0 is never a duplicate.
  */
 import { SocketAddress, isIPv6 } from "node:net";
 import type { CompiledListener } from "#proxy/l7/config/listener.ts";

@@ -3,7 +3,8 @@
  *
  *   bootstrap/config.ts ─▶ Place ─▶ state.ts: messageAbout()
  *
- * Invariant: a message of the bootstrap begins with a path in its file, that of a control plane with a name.
+ * Invariant: a message of the bootstrap begins with a path in it (names in snake case, texts merged), that of a control
+ * plane with a name.
  */
 
 /** Of a resource in the bootstrap. */

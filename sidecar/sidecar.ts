@@ -314,6 +314,7 @@ function passthrough(direction: Direction): CompiledListener {
     name: `builtin ${direction} passthrough`,
     address: "0.0.0.0",
     port: 0,
+    takesIPv4: false,
     bindsToPort: false,
     usesOriginalDst: true,
     direction,

@@ -179,3 +179,23 @@ function canonical(value: unknown): string {
       : item,
   );
 }
+
+test("a refusal shows no value of a field that may hold a key or a password", () => {
+  const tls = (fields: object): object => ({
+    "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+    common_tls_context: { tls_certificates: [fields] },
+  });
+  for (const fields of [
+    { private_key: { inline_bytes: "-----BEGIN hunter2" } },
+    { private_key: "hunter2" },
+    { privateKey: { inlineString: ["hunter2"] } },
+    { password: { inline_bytes: "hunter2!!" } },
+    { password: "hunter2" },
+  ])
+    assert.throws(
+      () => checkMessage("envoy.config.core.v3.TransportSocket", { name: "tls", typed_config: tls(fields) }),
+      (error: Error) =>
+        /(private_?key|password).*: observed \w+( \w+)*, wanted /i.test(error.message) &&
+        !error.message.includes("hunter2"),
+    );
+});

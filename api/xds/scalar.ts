@@ -103,10 +103,14 @@ export function zeroOf(type: string): string | number | boolean {
   return type === "bool" ? false : 0;
 }
 
-/** What is wrong with the value at `path`: observed, wanted. */
+/** What is wrong with the value at `path`: observed, wanted. A value that may be a secret is not shown. */
 export function badValue(path: string, value: unknown, wanted: string): CodecError {
-  return new CodecError("bad_value", `${path === "" ? "(top)" : path}: observed ${describe(value)}, wanted ${wanted}`);
+  const observed = secretPath.test(path) ? typeof value : describe(value);
+  return new CodecError("bad_value", `${path === "" ? "(top)" : path}: observed ${observed}, wanted ${wanted}`);
 }
+
+/** Fields that hold a key or a password, or what may be one (udpa.annotations.sensitive), in either case of names. */
+const secretPath = /(?:^|\.)(?:private_?key|password|inline_?(?:string|bytes)|session_?ticket_?keys|secret)(?:[.[]|$)/i;
 
 function describe(value: unknown): string {
   if (Array.isArray(value)) return "a list";

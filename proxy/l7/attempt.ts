@@ -89,12 +89,12 @@ export class Attempt implements UpstreamHandler {
     const { wheel } = this.#deps;
     const nowMs = this.#deps.nowMs();
     if (tryMs > 0) {
-      this.#deadline = new Deadline(() => this.#onTimeout("try"));
+      this.#deadline = new Deadline(() => this.#owner.onAttemptTimeout(this, "try"));
       wheel.arm(this.#deadline, nowMs + tryMs);
     }
     if (idleMs > 0) {
       this.#idleMs = idleMs;
-      this.#idleDeadline = new Deadline(() => this.#onTimeout("idle"));
+      this.#idleDeadline = new Deadline(() => this.#owner.onAttemptTimeout(this, "idle"));
       wheel.arm(this.#idleDeadline, nowMs + idleMs);
     }
   }
@@ -128,11 +128,22 @@ export class Attempt implements UpstreamHandler {
     return this.#pending === undefined ? "connections it may have" : undefined;
   }
 
-  /** Its endpoint is judged by it; the time of the try does not count any more. */
+  /** Its result: its endpoint is judged by it, and counts it. */
   report(result: TryResult): void {
-    if (this.#deadline !== undefined) this.#deps.wheel.cancel(this.#deadline);
     if (isFailure(result)) this.endpoint.requestErrors++;
     else this.endpoint.requestSuccesses++;
+    this.judge(result);
+  }
+
+  /** Its time, or that of its request, has passed. */
+  reportTimeout(): void {
+    this.endpoint.requestTimeouts++;
+    this.report({ kind: "local" });
+  }
+
+  /** Its endpoint is judged by it; the time of the try does not count any more. The try may go on. */
+  judge(result: TryResult): void {
+    if (this.#deadline !== undefined) this.#deps.wheel.cancel(this.#deadline);
     if (this.#cluster.isWatching) this.#cluster.report(this.endpoint, result, this.#deps.nowMs() - this.#startMs);
     if (!this.#isProbe) return;
     this.#isProbe = false;
@@ -169,9 +180,10 @@ export class Attempt implements UpstreamHandler {
     this.#pending = undefined;
     this.#letGo();
     this.stream = stream;
-    this.endpoint.requestTotal++;
-    if (this.#hold("requests")) this.#owner.onAttemptOpen(this, stream);
-    else this.#owner.onAttemptOverflow(this, "requests it may have");
+    if (this.#hold("requests")) {
+      this.endpoint.requestTotal++;
+      this.#owner.onAttemptOpen(this, stream);
+    } else this.#owner.onAttemptOverflow(this, "requests it may have");
   }
 
   onBatchStart(): void {
@@ -213,11 +225,6 @@ export class Attempt implements UpstreamHandler {
     this.#pending = undefined;
     this.stream = undefined;
     this.#owner.onAttemptBroken(this, failure);
-  }
-
-  #onTimeout(kind: "try" | "idle"): void {
-    this.endpoint.requestTimeouts++;
-    this.#owner.onAttemptTimeout(this, kind);
   }
 
   get #pool(): Pool {

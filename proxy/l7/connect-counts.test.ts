@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { Socket } from "node:net";
 import { test } from "node:test";
 import { ManualClock } from "#lib/clock.ts";
+import type { RouteConfiguration } from "#api/xds/envoy.ts";
 import { plainChain } from "./config/listener.ts";
 import { plainTCP } from "./config/tcp.ts";
 import {
@@ -98,6 +99,17 @@ test("A cluster of TCP counts each endpoint that refuses", async () => {
   assert.deepEqual(countsOf(rig), [3, 2, 0, 2]);
 });
 
+/** Made, answered, failed, and those whose time passed. */
+function requestsOf(rig: Rig): readonly number[] {
+  const { requestTotal, requestSuccesses, requestErrors, requestTimeouts } = rig.cluster("up").members[0]!;
+  return [requestTotal, requestSuccesses, requestErrors, requestTimeouts];
+}
+
+function routesWith(action: object): RouteConfiguration {
+  const route = { match: { prefix: "/" }, route: { cluster: "up", ...action } };
+  return { name: "routes", virtual_hosts: [{ name: "v", domains: ["*"], routes: [route] }] };
+}
+
 test("An endpoint counts its requests, and how they went", async () => {
   let status = "200 OK";
   await using upstream = await startAnswering(() => `HTTP/1.1 ${status}\r\nContent-Length: 0\r\n\r\n`);
@@ -106,21 +118,58 @@ test("An endpoint counts its requests, and how they went", async () => {
     status = one;
     await raw(rig.port, get);
   }
-  rig.setEndpoints("up", [upstream.port]);
-  const { requestTotal, requestSuccesses, requestErrors, requestTimeouts } = rig.cluster("up").members[0]!;
-  assert.deepEqual([requestTotal, requestSuccesses, requestErrors, requestTimeouts], [3, 2, 1, 0]);
+  assert.deepEqual(requestsOf(rig), [3, 2, 1, 0]);
 });
 
-for (const [name, times, wanted] of [
-  ["the route", { timeout: "0.1s" }, [1, 0, 1, 1]],
-  ["each try", { timeout: "0s", retry_policy: { retry_on: "5xx", per_try_timeout: "0.1s" } }, [2, 0, 2, 2]],
+for (const [name, action, wanted] of [
+  ["the route allows", { timeout: "1s" }, [1, 0, 1, 1]],
+  ["each try may", { timeout: "0s", retry_policy: { retry_on: "5xx", per_try_timeout: "1s" } }, [2, 0, 2, 2]],
 ] as const)
-  test(`An endpoint counts requests that took longer than ${name} allows`, async () => {
+  test(`An endpoint counts requests that took longer than ${name}`, async () => {
+    const clock = new ManualClock();
     await using upstream = await startUpstream((socket) => socket.on("end", () => socket.destroy()));
-    const route = { match: { prefix: "/" }, route: { cluster: "up", ...times } };
-    const routes = { name: "routes", virtual_hosts: [{ name: "v", domains: ["*"], routes: [route] }] };
-    await using rig = await startRig({ routes, clusters: [staticCluster("up", [upstream.port])] });
-    assert.match(await raw(rig.port, get), /^HTTP\/1\.1 504 /);
-    const { requestTotal, requestSuccesses, requestErrors, requestTimeouts } = rig.cluster("up").members[0]!;
-    assert.deepEqual([requestTotal, requestSuccesses, requestErrors, requestTimeouts], wanted);
+    const clusters = [staticCluster("up", [upstream.port])];
+    await using rig = await startRig({ clock, routes: routesWith(action), clusters });
+    const client = new RawClient(rig.port);
+    client.send(get);
+    for (let turn = 1; turn <= wanted[0]; turn++) {
+      await eventually(() => rig.cluster("up").members[0]!.requestTotal === turn, "asked");
+      await clock.advance(2000);
+    }
+    assert.match(await client.over(), /^HTTP\/1\.1 504 /);
+    client.socket.end();
+    assert.deepEqual(requestsOf(rig), wanted);
   });
+
+test("An endpoint that has answered counts nothing of the back-off in which the route's time passes", async () => {
+  const clock = new ManualClock();
+  await using upstream = await startAnswering("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+  const retry_policy = { retry_on: "5xx", retry_back_off: { base_interval: "100s", max_interval: "100s" } };
+  const routes = routesWith({ timeout: "0.001s", retry_policy });
+  await using rig = await startRig({ clock, routes, clusters: [staticCluster("up", [upstream.port])] });
+  const client = new RawClient(rig.port);
+  client.send(get);
+  await eventually(() => rig.cluster("up").members[0]!.requestErrors === 1, "answered");
+  await clock.advance(500);
+  assert.match(await client.over(), /^HTTP\/1\.1 504 /);
+  client.socket.end();
+  assert.deepEqual(requestsOf(rig), [1, 0, 1, 0]);
+});
+
+test("An endpoint counts a hedged try by its answer alone", async () => {
+  const clock = new ManualClock();
+  const sockets: Socket[] = [];
+  await using upstream = await startUpstream((socket) => socket.once("data", () => sockets.push(socket)));
+  const retry_policy = { retry_on: "5xx", per_try_timeout: "1s" };
+  const routes = routesWith({ timeout: "0s", retry_policy, hedge_policy: { hedge_on_per_try_timeout: true } });
+  await using rig = await startRig({ clock, routes, clusters: [staticCluster("up", [upstream.port])] });
+  const client = new RawClient(rig.port);
+  client.send(get);
+  await eventually(() => sockets.length === 1, "first");
+  await clock.advance(1500);
+  await eventually(() => sockets.length === 2, "second");
+  sockets[0]!.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+  assert.match(await client.over(), /^HTTP\/1\.1 200 /);
+  client.socket.end();
+  assert.deepEqual(requestsOf(rig), [2, 1, 0, 0]);
+});

@@ -5,7 +5,13 @@ import { Connections, type Place } from "./connections.ts";
 import type { Served } from "./serve.ts";
 
 const nothing = (): void => undefined;
-const newServed = (): Served => ({ direction: "inbound", drain: nothing, closeIfIdle: nothing, destroy: nothing });
+const newServed = (): Served => ({
+  direction: "inbound",
+  drain: nothing,
+  endKeepAlive: nothing,
+  closeIfIdle: nothing,
+  destroy: nothing,
+});
 
 test("Connections are served in order, from join() to leave()", () => {
   const connections = new Connections();

@@ -108,6 +108,10 @@ export class DownstreamConnection implements WriterOwner, ReaderOwner, Starter {
     // Nothing to say before the next response: that one asks isDraining(), and closes the connection.
   }
 
+  endKeepAlive(): void {
+    // As drain().
+  }
+
   /** Closes the connection when it is between requests; one in a request closes behind its response. */
   closeIfIdle(): void {
     if (this.#state === "idle") this.#linger();

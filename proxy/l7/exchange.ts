@@ -194,8 +194,7 @@ export class Exchange extends ExchangeFacts implements DownstreamHandler, Forwar
     const isStreamDue = kind === "route" && this.#context.deps.nowMs() >= this.#streamDueMs;
     if (this.#forwarding?.hasBegun === true) return this.abort(isStreamDue ? "DT" : kind === "route" ? "UT" : "SI");
     if (isStreamDue) this.details = "max_duration_timeout";
-    this.#forwarding?.reportTimeout();
-    if (kind === "route" && !isStreamDue && this.endpoint !== undefined) this.endpoint.requestTimeouts++;
+    this.#forwarding?.reportTimeout(kind === "route" && !isStreamDue);
     this.fail(answerToTimeout(isStreamDue ? "stream" : kind, this.isRequestWhole));
   }
 

@@ -129,6 +129,7 @@ function testListener(options: RigOptions): CompiledListener {
     name: "test",
     address: "127.0.0.1",
     port: 80,
+    takesIPv4: false,
     bindsToPort: true,
     usesOriginalDst: false,
     direction: options.direction ?? "outbound",

@@ -117,9 +117,10 @@ export class Forwarding implements AttemptOwner {
     this.#source.close();
   }
 
-  /** Whose answer did not come in time is judged by it. */
-  reportTimeout(): void {
-    this.#tries.last?.report({ kind: "local" });
+  /** Whose answer did not come in time is judged by it. `isRoutes`: it was the route's time. */
+  reportTimeout(isRoutes: boolean): void {
+    if (isRoutes) this.#tries.last?.reportTimeout();
+    else this.#tries.last?.report({ kind: "local" });
   }
 
   // Of the upstream.
@@ -229,12 +230,13 @@ export class Forwarding implements AttemptOwner {
   onAttemptTimeout(attempt: Attempt, kind: "try" | "idle"): void {
     if (this.hasBegun) return this.#owner.abort("SI");
     if (this.#state === "over") return;
-    attempt.report({ kind: "local" });
     if (kind === "try" && this.#plan.route.hedgesOnTimeout) {
+      attempt.judge({ kind: "local" });
       // Where there may be no other its time does not matter.
       if (this.#tries.hedge(attempt)) this.#retry({ kind: "timeout" });
       return;
     }
+    attempt.reportTimeout();
     if (kind === "try") this.#cluster.tryCounts.timeouts++;
     if (this.#triesAgain(attempt, { kind: "timeout" })) return;
     this.#owner.fail(answerToTryTimeout(kind));

@@ -134,18 +134,18 @@ export class ListenerSet {
     for (const { filter } of chainsOf(listener)) if (filter.kind === "http") this.#filtersOf(filter);
   }
 
-  /** From now on connections end behind their next answer (HTTP/2: with GOAWAY). Nothing is closed before. */
+  /** From now on connections end behind their next answer; HTTP/2 is told at once (GOAWAY). Nothing is cut. */
   endKeepAlive(directions: readonly Direction[]): void {
     for (const direction of directions) this.#draining.add(direction);
+    for (const served of this.#servedOf(directions)) served.endKeepAlive();
   }
 
   /** Resolves when no connection is left. Answers carry `Connection: close` from now on; accepting goes on. */
   async drain(options: DrainOptions): Promise<void> {
     const directions: readonly Direction[] =
       options.direction === undefined ? ["inbound", "outbound"] : [options.direction];
-    this.endKeepAlive(directions);
-    const members = (): Served[] =>
-      this.#connections.served().filter(({ direction }) => directions.includes(direction));
+    for (const direction of directions) this.#draining.add(direction);
+    const members = (): Served[] => this.#servedOf(directions);
     const { after, log } = this.#options.deps;
     for (const served of members()) served.drain();
     after(options.graceMs, () => members().forEach((served) => served.closeIfIdle()));
@@ -166,6 +166,10 @@ export class ListenerSet {
       });
       check();
     });
+  }
+
+  #servedOf(directions: readonly Direction[]): Served[] {
+    return this.#connections.served().filter(({ direction }) => directions.includes(direction));
   }
 
   /** Cuts every connection. */

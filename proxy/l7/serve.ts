@@ -31,6 +31,8 @@ export interface Served {
   readonly direction: Direction;
   /** Announces the end, where the protocol can. */
   drain(): void;
+  /** The same, and closes some time later by itself, behind what is in flight. */
+  endKeepAlive(): void;
   closeIfIdle(): void;
   destroy(): void;
 }
@@ -191,6 +193,7 @@ function serveTCP(socket: Socket, options: ServeOptions, initial: Buffer | undef
   options.onServed({
     direction: options.info.direction,
     drain: nothing,
+    endKeepAlive: nothing,
     closeIfIdle: nothing,
     destroy: () => proxy.destroy(),
   });
@@ -201,6 +204,7 @@ function servedBy(direction: Direction, connection: Omit<Served, "direction">): 
   return {
     direction,
     drain: () => connection.drain(),
+    endKeepAlive: () => connection.endKeepAlive(),
     closeIfIdle: () => connection.closeIfIdle(),
     destroy: () => connection.destroy(),
   };
@@ -211,6 +215,7 @@ export function destroying(direction: Direction, socket: Socket): Served {
   return {
     direction,
     drain: () => undefined,
+    endKeepAlive: () => undefined,
     closeIfIdle: () => socket.destroy(),
     destroy: () => socket.destroy(),
   };

@@ -78,6 +78,8 @@ describe("tunneling_config", () => {
       /^CONNECT far\.example:443 HTTP\/1\.1\r\nHost: far\.example:443\r\n\r\nearly late$/,
     );
     await eventually(() => rig.tcpRecords.length === 1, "record");
+    const { requestTotal, requestSuccesses, requestErrors } = rig.cluster("up").members[0]!;
+    assert.deepEqual([requestTotal, requestSuccesses, requestErrors], [1, 1, 0]);
     const { flag, receivedBytes, sentBytes } = rig.tcpRecords[0]!;
     assert.deepEqual([flag, receivedBytes, sentBytes], ["-", 10, 9]);
     assert.deepEqual(rig.cluster("up").limits.default.used, nothingUsed);

@@ -99,7 +99,6 @@ export class TCPTunnel implements AttemptOwner {
   onAttemptTunnel(_attempt: Attempt, { status, protocol }: ResponseHead): void {
     if (status === 101 || (protocol === "HTTP/2" && status !== 200))
       return this.#fail(`the upstream answered ${status}`);
-    this.#attempt.report({ kind: "status", status });
     this.#state = "open";
     this.#owner.onTunnelOpen();
   }
@@ -109,8 +108,9 @@ export class TCPTunnel implements AttemptOwner {
   }
 
   onAttemptBroken(attempt: Attempt, failure: UpstreamFailure): void {
-    attempt.report({ kind: "local" });
     if (this.#state === "open") return this.#break();
+    if (this.#state === "over") return;
+    attempt.report({ kind: "local" });
     this.#fail("why" in failure ? failure.why : "the upstream closed before its answer");
   }
 

@@ -3,28 +3,39 @@
  *
  *   POST /reset_counters ─▶ reset()          counters as they are kept ─▶ since() ─▶ /stats
  *
- * The engine counts on, so that requests pay nothing for a reset. Invariant: no counter is negative; one whose source
- * was made anew, so that it has less than at the reset, counts from zero.
+ * The engine counts on, so that requests pay nothing for a reset. Invariant: baselines are of the object that counts:
+ * one that was made anew since, such as a cluster that was replaced, counts from zero.
  */
 import type { Stat } from "./stats.ts";
 
-export class CounterBaselines {
-  readonly #baselines = new Map<string, number>();
+/** Statistics, and the object that keeps them: its counters never fall. */
+export interface KeptStats {
+  readonly keeper: object;
+  readonly stats: readonly Stat[];
+}
 
-  /** The counters of `stats` count from here on. */
-  reset(stats: Iterable<Stat>): void {
-    this.#baselines.clear();
-    for (const { name, kind, value } of stats) if (kind === "counter" && value > 0) this.#baselines.set(name, value);
+export class CounterBaselines {
+  #baselines = new WeakMap<object, ReadonlyMap<string, number>>();
+
+  /** All counters count from here on. */
+  reset(kept: readonly KeptStats[]): void {
+    this.#baselines = new WeakMap(
+      kept.map(({ keeper, stats }) => {
+        const counters = stats.filter(({ kind }) => kind === "counter");
+        return [keeper, new Map(counters.map(({ name, value }) => [name, value] as const))] as const;
+      }),
+    );
   }
 
-  /** `stats`, the counters among them without what they had at the last reset. */
-  since(stats: Iterable<Stat>): readonly Stat[] {
-    return [...stats].map((stat) => {
-      const baseline = this.#baselines.get(stat.name);
-      if (baseline === undefined || stat.kind !== "counter") return stat;
-      if (stat.value >= baseline) return { ...stat, value: stat.value - baseline };
-      this.#baselines.delete(stat.name);
-      return stat;
+  /** All statistics, the counters among them without what they had at the last reset. */
+  since(kept: readonly KeptStats[]): readonly Stat[] {
+    return kept.flatMap(({ keeper, stats }) => {
+      const baselines = this.#baselines.get(keeper);
+      if (baselines === undefined) return stats;
+      return stats.map((stat) => {
+        const baseline = stat.kind === "counter" ? baselines.get(stat.name) : undefined;
+        return baseline === undefined ? stat : { ...stat, value: stat.value - baseline };
+      });
     });
   }
 }

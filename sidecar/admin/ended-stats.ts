@@ -3,7 +3,8 @@
  *
  *   what a process told last ─▶ add() ─▶ stats ─▶ merge-stats.ts
  *
- * Its gauges and hosts ended with it. What it counted since it was last asked is lost.
+ * Its gauges and hosts ended with it. What it counted since it was last asked is lost; what it counted of a cluster
+ * that has left since stays.
  */
 import { mergeStats } from "./merge-stats.ts";
 import type { AllStats } from "./stats-page.ts";

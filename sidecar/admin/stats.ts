@@ -13,7 +13,7 @@ import type { Cluster } from "#proxy/l7/cluster.ts";
 import type { ExchangeRecord, Load, Observer, TCPRecord } from "#proxy/l7/context.ts";
 import type { LiveConfig } from "#proxy/l7/listener.ts";
 import { Histogram } from "../histogram.ts";
-import { CounterBaselines } from "./counter-baselines.ts";
+import { CounterBaselines, type KeptStats } from "./counter-baselines.ts";
 import { type StatGroup, statNames, zeroCounters } from "./zero-stats.ts";
 
 export type StatKind = "counter" | "gauge";
@@ -166,7 +166,7 @@ export class EnvoyStats {
   }
 
   /** Sets every counter to zero; `others` are those that are kept elsewhere, as they stand. Gauges go on. */
-  reset(others: Iterable<Stat>): void {
+  reset(others: readonly KeptStats[]): void {
     this.#others.reset(others);
     for (const map of [this.#http, this.#tcp, this.#clusters, this.#listeners])
       for (const { counters, time } of map.values()) {
@@ -176,7 +176,7 @@ export class EnvoyStats {
   }
 
   /** What is kept elsewhere, as it counts from the last reset() on. */
-  sinceReset(others: Iterable<Stat>): readonly Stat[] {
+  sinceReset(others: readonly KeptStats[]): readonly Stat[] {
     return this.#others.since(others);
   }
 

@@ -9,6 +9,7 @@ import type { EngineDeps, SocketAddress } from "#proxy/l7/types.ts";
 import { type DumpSource, hostCounts } from "../admin/dump.ts";
 import type { AdminPagesView } from "../admin/pages.ts";
 import { clusterStats } from "../admin/cluster-stats.ts";
+import type { KeptStats } from "../admin/counter-baselines.ts";
 import type { EnvoyStats, Stat } from "../admin/stats.ts";
 import { mergeStats } from "../admin/merge-stats.ts";
 import type { AllStats } from "../admin/stats-page.ts";
@@ -34,6 +35,7 @@ export interface AdminContext {
   readonly connectionCount: number;
   readonly isLive: boolean;
   readonly isDraining: boolean;
+  readonly stoppedListeners: number;
   isHealthy: boolean;
   readonly listenerDrain: ListenerDrain;
   reopenLogs(): void;
@@ -112,7 +114,7 @@ export function statsOf(sidecar: AdminContext): AllStats {
 }
 
 /** What is read off the engine when it is asked for; its counters have never been reset. */
-function readStats(sidecar: AdminContext): readonly Stat[] {
+function readStats(sidecar: AdminContext): readonly KeptStats[] {
   const { live, engine, deps, startMs } = sidecar;
   const { counters } = engine;
   const read: Stat[] = [];
@@ -127,12 +129,11 @@ function readStats(sidecar: AdminContext): readonly Stat[] {
   gauge("listener_manager.total_listeners_active", live.listeners.size);
   gauge("listener_manager.workers_started", sidecar.isLive ? 1 : 0);
   gauge("cluster_manager.active_clusters", live.clusters.size);
-  const stopped = [...live.listeners.values()].filter(({ direction }) => sidecar.listenerDrain.stops(direction));
-  counter("listener_manager.listener_stopped", stopped.length);
+  counter("listener_manager.listener_stopped", sidecar.stoppedListeners);
   counter("listener_manager.downstream_global_cx_overflow", counters.downstreamRefused);
   counter("http1.protocol_errors", counters.protocolErrors);
   for (const [prefix, named] of counters.filters)
     for (const [name, value] of Object.entries(named)) counter(`${prefix}${name}`, value);
-  for (const cluster of live.clusters.values()) read.push(...clusterStats(cluster));
-  return read;
+  const clusters = [...live.clusters.values()].map((cluster) => ({ keeper: cluster, stats: clusterStats(cluster) }));
+  return [{ keeper: counters, stats: read }, ...clusters];
 }

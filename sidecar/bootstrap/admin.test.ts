@@ -85,6 +85,8 @@ test("/healthcheck/fail ends keep-alive until /healthcheck/ok", async () => {
   });
   assert.equal((await standalone.page("/healthcheck/fail", "POST")).status, 200);
   assert.match(await raw(standalone.port, keepAlive), /\r\nConnection: close\r\n/);
+  // A process that is started beside it hears of it, too.
+  assert.ok(standalone.sidecar.standing.includes("/healthcheck/fail"));
   assert.equal((await standalone.page("/healthcheck/ok", "POST")).status, 200);
   assert.match(await raw(standalone.port, keepAlive + get), /^HTTP\/1.1 204 .*\r\n\r\nHTTP\/1.1 204 /s);
 });

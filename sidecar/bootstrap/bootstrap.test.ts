@@ -23,7 +23,7 @@ test("parseBootstrap() reads YAML and JSON, both cases of names, and merges text
     { serviceCluster: "d" },
   );
   assert.deepEqual(config.node, { id: "c", cluster: "d", metadata: {} });
-  assert.deepEqual(config.admin, { address: "127.0.0.1", port: 9901 });
+  assert.deepEqual(config.admin, { address: "127.0.0.1", port: 9901, takesIPv4: false });
   assert.deepEqual(
     config.clusters.map(({ name }) => name),
     ["xds"],

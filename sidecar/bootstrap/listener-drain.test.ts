@@ -15,7 +15,7 @@ function setUp(): { clock: ManualClock; done: string[]; drain: ListenerDrain; st
     clock,
     drainMs: 1000,
     endKeepAlive: (directions) => void done.push(`end keep-alive of ${directions.join()}`),
-    onStop: () => void done.push("stop"),
+    onStop: (directions) => void done.push(`stop ${directions.join()}`),
     tell: (request) => void done.push(drainURL(request)),
   });
   const stopped = (): string => (["inbound", "outbound"] as const).filter((one) => drain.stops(one)).join();
@@ -27,7 +27,7 @@ describe("ListenerDrain", () => {
     const { done, drain, stopped } = setUp();
     drain.begin(now);
     assert.equal(stopped(), "inbound,outbound");
-    assert.deepEqual(done, ["stop", "/drain_listeners?", "end keep-alive of inbound,outbound"]);
+    assert.deepEqual(done, ["stop inbound,outbound", "/drain_listeners?", "end keep-alive of inbound,outbound"]);
   });
 
   it("stops inbound listeners alone", () => {
@@ -48,7 +48,7 @@ describe("ListenerDrain", () => {
     await clock.advance(1);
     assert.equal(stopped(), "inbound,outbound");
     const told = "/drain_listeners?graceful&skip_exit";
-    assert.deepEqual(done, [told, "end keep-alive of inbound,outbound", "stop", "/drain_listeners?"]);
+    assert.deepEqual(done, [told, "end keep-alive of inbound,outbound", "stop inbound,outbound", "/drain_listeners?"]);
   });
 
   it("drains all after inbound ones alone", async () => {

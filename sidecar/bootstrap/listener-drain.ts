@@ -17,8 +17,8 @@ export interface ListenerDrainOptions {
   readonly drainMs: number;
   /** Connections of these directions end behind their next answer. */
   readonly endKeepAlive: (directions: readonly Direction[]) => void;
-  /** What stops() says has changed. */
-  readonly onStop: () => void;
+  /** What stops() says has changed, for these. */
+  readonly onStop: (directions: readonly Direction[]) => void;
   /** To the processes beside this one. */
   readonly tell: (request: DrainRequest) => void;
 }
@@ -60,8 +60,9 @@ export class ListenerDrain {
   }
 
   #stop(inboundOnly: boolean): void {
-    for (const direction of directionsOf(inboundOnly)) this.#stopped.add(direction);
-    this.#options.onStop();
+    const stopping = directionsOf(inboundOnly).filter((direction) => !this.#stopped.has(direction));
+    for (const direction of stopping) this.#stopped.add(direction);
+    this.#options.onStop(stopping);
     this.#options.tell(stopNow(inboundOnly));
   }
 }

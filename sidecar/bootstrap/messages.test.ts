@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { addressOf, listen } from "./ports.ts";
@@ -185,6 +185,9 @@ test("parseBootstrap() says where a text is no YAML, and where it has merge keys
     () => parseBootstrap([{ name: "envoy.yaml", text: "node:\n  id: a: b\n" }]),
     "Cannot read bootstrap envoy.yaml: Nested mappings are not allowed in compact mappings at line 2, column 7",
   );
+  // In quotes it is a name like others.
+  const quoted = `node: { id: a, metadata: { "<<": 1 } }`;
+  assert.deepEqual(parseBootstrap([quoted]).node.metadata, { "<<": 1 });
   const merging = "node: &node { id: a }\nstatic_resources: { clusters: [{ name: up, metadata: { <<: *node } }] }";
   refused(
     () => parseBootstrap([merging]),
@@ -233,15 +236,41 @@ test("StandaloneSidecar names an unnamed listener by its place when its address 
   const taken = createServer();
   await listen(taken, { address: "127.0.0.1", port: 0 }, { what: "test" });
   const { port } = addressOf(taken);
-  for (const [name, what] of [
-    [undefined, "static_resources\\.listeners\\[0\\]"],
-    ["in", "listener in"],
-  ]) {
-    const sidecar = create([listener({ name, address: at("127.0.0.1", port) })]);
-    await assert.rejects(sidecar.start(), {
-      message: new RegExp(`^Cannot bind ${what} 127\\.0\\.0\\.1:${port}: EADDR`),
-    });
-    await sidecar.shutDown({ drainMs: 0 });
+  try {
+    for (const [name, what] of [
+      [undefined, "static_resources\\.listeners\\[0\\]"],
+      ["in", 'listener "in"'],
+    ]) {
+      const sidecar = create([listener({ name, address: at("127.0.0.1", port) })]);
+      await assert.rejects(sidecar.start(), {
+        message: new RegExp(`^Cannot bind ${what} 127\\.0\\.0\\.1:${port}: EADDR`),
+      });
+      await sidecar.shutDown({ drainMs: 0 });
+    }
+  } finally {
+    taken.close();
   }
-  taken.close();
+});
+
+test("StandaloneSidecar listens at an IPv6 address for IPv6 alone, unless ipv4_compat is set, as Envoy does", async (t) => {
+  if (!Object.values(networkInterfaces()).some((all) => all?.some(({ address }) => address === "::1")))
+    return t.skip("there is no IPv6 here");
+  for (const [ipv4_compat, wanted] of [
+    [false, /^refused$/],
+    [true, /^HTTP\/1\.1 /],
+  ] as const) {
+    const socket_address = { address: "::", port_value: 0, ipv4_compat };
+    const sidecar = create([listener({ name: "in", address: { socket_address } })]);
+    try {
+      await sidecar.start();
+      const { port } = sidecar.addresses.get("in")!;
+      const answer = await fetch(`http://127.0.0.1:${port}/`).then(
+        ({ status }) => `HTTP/1.1 ${status}`,
+        () => "refused",
+      );
+      assert.match(answer, wanted);
+    } finally {
+      await sidecar.shutDown({ drainMs: 0 });
+    }
+  }
 });

@@ -20,6 +20,8 @@ export interface BoundListener extends SocketAddress {
   readonly name: string;
   /** For messages. */
   readonly what: string;
+  /** At an IPv6 address: IPv4, too. */
+  readonly takesIPv4: boolean;
 }
 
 export interface PortsOptions {
@@ -130,7 +132,7 @@ export interface ListenOptions {
 /** Resolves when the server listens; rejects with the address and what is wrong with it. */
 export async function listen(
   server: Server,
-  { address, port }: SocketAddress,
+  { address, port, takesIPv4 = false }: SocketAddress & { readonly takesIPv4?: boolean },
   { what, fd }: ListenOptions,
 ): Promise<void> {
   await new Promise<void>((resolve, reject) => {
@@ -141,7 +143,8 @@ export async function listen(
       reject(new SidecarError("CANNOT_LISTEN", message, { cause: error }));
     });
     const backlog = 4096;
-    server.listen(fd === undefined ? { host: address, port, backlog } : { fd, backlog }, resolve);
+    const at = { host: address, port, backlog, ipv6Only: isIPv6(address) && !takesIPv4 };
+    server.listen(fd === undefined ? at : { fd, backlog }, resolve);
   });
 }
 

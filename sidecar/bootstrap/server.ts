@@ -93,6 +93,8 @@ export class StandaloneSidecar implements AdminContext {
   readonly engine: EngineDeps;
   readonly startMs: number;
   isDraining: boolean = false;
+  /** By /drain_listeners, so far. */
+  stoppedListeners: number = 0;
   isLive: boolean = false;
   readonly listenerDrain: ListenerDrain;
   readonly #listeners: ListenerSet;
@@ -141,7 +143,9 @@ export class StandaloneSidecar implements AdminContext {
       clock: deps.clock,
       drainMs: this.drainMs,
       endKeepAlive: (directions) => this.#listeners.endKeepAlive(directions),
-      onStop: () => {
+      onStop: (directions) => {
+        for (const { direction } of this.#live.listeners.values())
+          if (directions.includes(direction)) this.stoppedListeners++;
         if (this.isLive) this.#bindAgain();
       },
       tell: (request) => deps.changeSiblings?.(drainURL(request)),
@@ -216,7 +220,7 @@ export class StandaloneSidecar implements AdminContext {
         try {
           await this.deps.filterModules?.check(config);
         } catch (error) {
-          const { path = "Listener" } = this.state.placeOf(listener.name) ?? {};
+          const path = this.state.placeOf(listener.name)?.path ?? listener.name;
           throw this.#refusal(listener, `Cannot use ${path}: ${messageOf(error)}`, error);
         }
   }
@@ -306,7 +310,8 @@ export class StandaloneSidecar implements AdminContext {
 
   /** What POSTs to the admin pages have changed so far, as their paths and queries: for a process beside this one. */
   get standing(): readonly string[] {
-    return [`/logging?level=${this.deps.levels.current}`, ...this.listenerDrain.standing.map(drainURL)];
+    const health = this.isHealthy ? [] : ["/healthcheck/fail"];
+    return [`/logging?level=${this.deps.levels.current}`, ...health, ...this.listenerDrain.standing.map(drainURL)];
   }
 
   #view(): AdminPagesView {
@@ -366,11 +371,11 @@ export class StandaloneSidecar implements AdminContext {
       ({ bindsToPort, direction }) => bindsToPort && !this.listenerDrain.stops(direction),
     );
     await this.#ports.bind(
-      wanted.map(({ name, address, port }) => {
+      wanted.map(({ name, address, port, takesIPv4 }) => {
         const place = this.state.placeOf(name);
         // The name of one that has none stands nowhere in the file.
-        const what = place !== undefined && place.title === undefined ? place.path : `listener ${name}`;
-        return { name, address, port, what };
+        const what = place !== undefined && place.title === undefined ? place.path : `listener ${JSON.stringify(name)}`;
+        return { name, address, port, what, takesIPv4 };
       }),
     );
   }

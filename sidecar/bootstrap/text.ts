@@ -5,7 +5,7 @@
  *
  * Invariant: what is no YAML for Envoy is none here, and the message says where.
  */
-import { parseDocument } from "yaml";
+import { type Document, Scalar, isScalar, parseDocument, visit } from "yaml";
 import { messageOf } from "#lib/errors.ts";
 import { parseStrictJSON } from "#lib/json.ts";
 import { SidecarError } from "../errors.ts";
@@ -42,7 +42,7 @@ function parseYAML(text: string, what: string): unknown {
     throw new SidecarError("BAD_BOOTSTRAP", `Cannot read ${what}: several YAML documents, wanted one`);
   if (error !== undefined) throw new SidecarError("BAD_BOOTSTRAP", `Cannot read ${what}: ${sentenceOf(error)}`);
   const value: unknown = document.toJS({ maxAliasCount: 1000 });
-  const path = text.includes(mergeKey) ? mergePathOf(value, "") : undefined;
+  const path = hasMergeKey(document) ? mergePathOf(value, "") : undefined;
   if (path === undefined) return value;
   const why = "merge keys are not supported, nor are they in Envoy";
   throw new SidecarError("BAD_BOOTSTRAP", `Cannot use ${path}: ${why}`);
@@ -55,6 +55,19 @@ function sentenceOf(error: Error): string {
 
 /** Of YAML 1.1 only; Envoy's parser takes it for the name of a field. */
 const mergeKey = "<<";
+
+/** In quotes it is a name like others. */
+function hasMergeKey(document: Document): boolean {
+  let isFound = false;
+  visit(document, {
+    Pair: (_at, { key }) => {
+      if (!isScalar(key) || key.value !== mergeKey || key.type !== Scalar.PLAIN) return undefined;
+      isFound = true;
+      return visit.BREAK;
+    },
+  });
+  return isFound;
+}
 
 /** The first one's, or undefined. */
 function mergePathOf(value: unknown, path: string): string | undefined {

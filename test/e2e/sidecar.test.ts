@@ -176,7 +176,7 @@ describe("wherry sidecar", () => {
     });
     taken.close();
     assert.equal(status, 1);
-    assert.match(stderr, new RegExp(`Cannot bind listener main 127\\.0\\.0\\.1:${number}: EADDRINUSE`));
+    assert.match(stderr, new RegExp(`Cannot bind listener "main" 127\\.0\\.0\\.1:${number}: EADDRINUSE`));
   });
 
   it("checks a configuration, and names the field that it refuses", () => {

@@ -195,13 +195,22 @@ function readService(metadata: Reader | undefined): ServiceName | undefined {
   };
 }
 
+/** Where something is to listen. */
+export interface ListenAddress {
+  readonly address: string;
+  readonly port: number;
+  /** At an IPv6 address: IPv4, too (Envoy's ipv4_compat). */
+  readonly takesIPv4: boolean;
+}
+
 /** The address and port of a listener or the like. */
-export function readSocketAddress(reader: Reader): { address: string; port: number } {
+export function readSocketAddress(reader: Reader): ListenAddress {
   const socket = reader.wantObject("socket_address");
   const address = socket.wantText("address");
   const port = socket.integer("port_value", 0) ?? 0;
+  const takesIPv4 = socket.flag("ipv4_compat") ?? false;
   socket.allow("protocol", ["TCP"], "wanted TCP").done();
   if (isIP(address) === 0) throw socket.bad("address", `${JSON.stringify(address)} is not an IP address`);
   if (port > portMax) throw socket.bad("port_value", `${port} is not a port, wanted 0 to ${portMax}`);
-  return { address, port };
+  return { address, port, takesIPv4 };
 }

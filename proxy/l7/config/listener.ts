@@ -45,6 +45,8 @@ export interface CompiledListener {
   readonly name: string;
   readonly address: string;
   readonly port: number;
+  /** At an IPv6 address: IPv4, too. */
+  readonly takesIPv4: boolean;
   readonly bindsToPort: boolean;
   readonly usesOriginalDst: boolean;
   readonly direction: Direction;
@@ -63,7 +65,7 @@ export interface CompiledListener {
 export function compileListener(resource: unknown, path = "Listener"): CompiledListener {
   const reader = new Reader(resource, path);
   const name = reader.wantText("name");
-  const { address, port } = readSocketAddress(reader.wantObject("address"));
+  const { address, port, takesIPv4 } = readSocketAddress(reader.wantObject("address"));
   const filters = readListenerFilters(reader);
   const direction = reader.oneOf("traffic_direction", ["UNSPECIFIED", "INBOUND", "OUTBOUND"]);
   const fallback = reader.object("default_filter_chain");
@@ -71,6 +73,7 @@ export function compileListener(resource: unknown, path = "Listener"): CompiledL
     name,
     address,
     port,
+    takesIPv4,
     bindsToPort: reader.flag("bind_to_port") ?? true,
     usesOriginalDst: (reader.flag("use_original_dst") ?? false) || filters.has(typeUrls.originalDst),
     direction: direction === "INBOUND" ? "inbound" : "outbound",

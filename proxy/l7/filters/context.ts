@@ -26,7 +26,8 @@ import { wantBytes, wantStatus } from "./verdicts.ts";
 export interface ContextActions {
   /** Of the filter at that place. */
   resume(at: number, data?: Buffer): void;
-  gather(bytesMax: number): void;
+  /** For the filter at that place. */
+  gather(at: number, bytesMax: number): void;
   override(override: EndpointOverride): void;
   /** Whose answer it is. */
   endpoint(): SocketAddress | undefined;
@@ -241,7 +242,7 @@ export class RequestContext implements FilterContext {
   gatherRequest(bytesMax: number): void {
     if (this.#shared.isOver) return;
     this.#shared.removeExpectation();
-    this.#shared.actions.gather(bytesMax);
+    this.#shared.actions.gather(this.#at, bytesMax);
   }
 
   reply(reply: FilterReply): void {

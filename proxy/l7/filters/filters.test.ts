@@ -163,6 +163,38 @@ test("A filter that lets its request go on leaves the response to who holds that
   client.socket.end();
 });
 
+test("A filter that gathers lets no other one's stop go", async () => {
+  await using upstream = await startAnswering(ok("body"));
+  let asked: FilterContext | undefined;
+  const gathers: HttpFilter = {
+    onRequestHeaders(context) {
+      context.gatherRequest(1000);
+      context.after(0, () => context.resume());
+      return "stop";
+    },
+  };
+  const auth: HttpFilter = {
+    onRequestHeaders(context) {
+      asked = context;
+      return "stop";
+    },
+  };
+  const modules = modulesOf({ "gathers.ts": always(gathers), "auth.ts": always(auth) });
+  const chain: [string, unknown][] = [
+    ["gathers.ts", {}],
+    ["auth.ts", {}],
+  ];
+  await using rig = await rigWith(upstream.port, modules, chain);
+  const client = new RawClient(rig.port);
+  const [head = "", body = ""] = postClose.split(/(?=hello)/);
+  client.send(head);
+  await eventually(() => asked !== undefined, "auth is asked");
+  client.send(body);
+  client.socket.end();
+  await eventually(() => rig.records.length === 1, "it went");
+  assert.equal(upstream.received.length, 0);
+});
+
 test("Filters answer instead of the upstream, before it and after", async () => {
   await using upstream = await startAnswering(ok("secret"));
   const early: HttpFilter = {

@@ -78,8 +78,8 @@ export class FilterPass {
   #pending: FilterReply | undefined;
   #isBypassed = false;
   #isWritable = true;
-  /** Most bytes that the filter at which the request is stopped gathers; undefined: it gathers none. */
-  #gatherBytesMax: number | undefined;
+  /** The filter that wants the whole request behind its stop, and most bytes of it. */
+  #gathering: { readonly at: number; readonly bytesMax: number } | undefined;
   /** How long the whole body is, once it was gathered. */
   gatheredBytes: number | undefined;
   hasSentResponse = false;
@@ -90,8 +90,8 @@ export class FilterPass {
     this.#owner = owner;
     this.#shared = new SharedRequest(owner.context, owner.info, owner.heads, {
       resume: (at, data) => this.#resume(at, data),
-      gather: (bytesMax) => {
-        this.#gatherBytesMax = bytesMax;
+      gather: (at, bytesMax) => {
+        this.#gathering = { at, bytesMax };
         owner.continueRequest();
       },
       override: (override) => (this.endpointOverride = override),
@@ -114,7 +114,7 @@ export class FilterPass {
 
   /** The downstream must wait until less is held. Where a body is gathered, what is too much ends the request. */
   get isRequestFull(): boolean {
-    return this.#request.heldBytes > heldBytesMax && this.#gatherBytesMax === undefined;
+    return this.#request.heldBytes > heldBytesMax && this.#gathering?.at !== this.#request.at;
   }
 
   /** No body of the request waits. */
@@ -159,7 +159,7 @@ export class FilterPass {
   /** The whole of an answer of the proxy's own. */
   answer(head: ResponseHead, body: Buffer): void {
     this.#isAnswered = true;
-    this.#gatherBytesMax = undefined;
+    this.#gathering = undefined;
     clear(this.#request);
     this.responseHead(head, body.length === 0);
     if (body.length > 0 && !this.#isOver) this.responseData(body);
@@ -220,6 +220,7 @@ export class FilterPass {
 
   #goOn(direction: Direction, data?: Buffer): void {
     direction.isStopped = false;
+    this.#leave(direction);
     if (data === undefined || !replaceFirst(direction, data)) direction.at++;
     if (direction === this.#response) return this.#resumeResponse();
     this.#run(direction);
@@ -240,11 +241,10 @@ export class FilterPass {
 
   /** The request goes on once all of it is there; a filter behind the first may gather it, too, and less of it. */
   #checkGathered(): void {
-    while (this.#gatherBytesMax !== undefined && this.#request.isStopped && !this.#isOver) {
+    while (this.#gathering?.at === this.#request.at && this.#request.isStopped && !this.#isOver) {
       const { heldBytes, queue } = this.#request;
-      if (heldBytes > this.#gatherBytesMax) return this.reply(tooLarge);
+      if (heldBytes > this.#gathering.bytesMax) return this.reply(tooLarge);
       if (queue.at(-1)?.kind !== "end") return;
-      this.#gatherBytesMax = undefined;
       this.gatheredBytes = heldBytes;
       this.#goOn(this.#request);
     }
@@ -285,7 +285,13 @@ export class FilterPass {
       direction.heldBytes += verdict.length - part.data.length;
       direction.queue[0] = { kind: "data", data: verdict };
     }
+    this.#leave(direction);
     direction.at++;
+  }
+
+  /** The filter at hand has let its part go on: it gathers no more. */
+  #leave(direction: Direction): void {
+    if (direction === this.#request && this.#gathering?.at === direction.at) this.#gathering = undefined;
   }
 
   #askRequest({ filter, context }: Placed, part: Part): DataVerdict | "again" {

@@ -84,6 +84,7 @@ export class HTTP2Connection implements DownstreamOwner {
   onStreamEnd(): void {
     this.#streams--;
     if (this.#streams === 0) this.#armIdle();
+    if (this.#isWornOut()) this.endKeepAlive();
   }
 
   #onStream(
@@ -100,7 +101,7 @@ export class HTTP2Connection implements DownstreamOwner {
       this.context.deps.counters.protocolErrors++;
       own.refuse(error.status, error.message);
     }
-    if (this.#isWornOut()) this.#announce();
+    if (this.#isWornOut()) this.endKeepAlive();
   }
 
   /** A newer configuration, a drain or old age: the downstream is asked to come again. */
@@ -110,7 +111,8 @@ export class HTTP2Connection implements DownstreamOwner {
     return this.context.isDraining();
   }
 
-  #announce(): void {
+  /** Announces the end; some time later the connection takes no more streams. */
+  endKeepAlive(): void {
     if (this.#state !== "serving") return;
     this.drain();
     this.context.deps.after(announceMs, () => this.closeIfIdle());

@@ -6,6 +6,7 @@ import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, Server
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import type { Cluster as ClusterResource } from "#api/xds/envoy.ts";
+import { ManualClock } from "#lib/clock.ts";
 import {
   type Rig,
   RawClient,
@@ -328,6 +329,30 @@ test("HTTP/2 drain announces itself, finishes what is in flight and closes", asy
     assert.equal((await answer).body, "late");
     await drained;
   });
+});
+
+test("HTTP/2 hears at once that keep-alive ends, and of what is transient behind its next answer", async () => {
+  for (const isTransient of [false, true]) {
+    const clock = new ManualClock();
+    await using upstream = await startUpstream((socket) => socket.once("data", () => undefined));
+    const clusters = [staticCluster("up", [upstream.port])];
+    await using rig = await startRig({ clock, routes: routesTo("up"), clusters });
+    await withClient(rig, async (client) => {
+      const answer = answerOf(client.request({ ":path": "/", ":authority": "a" }));
+      await eventually(() => upstream.sockets.size === 1, "request");
+      let isTold = false;
+      client.once("goaway", () => (isTold = true));
+      const closed = once(client, "close");
+      if (isTransient) rig.listeners.keepsAlive = false;
+      else rig.listeners.endKeepAlive(["outbound"]);
+      if (!isTransient) await eventually(() => isTold, "GOAWAY");
+      for (const socket of upstream.sockets) socket.write(ok("late"));
+      assert.equal((await answer).body, "late");
+      await eventually(() => isTold, "GOAWAY");
+      await clock.advance(6000);
+      await closed;
+    });
+  }
 });
 
 test("HTTP/2 connection ends that is flooded by resets", async () => {
